@@ -1,0 +1,231 @@
+//! What servers say to each other: the two RPCs of Figure 2, with its field names.
+//!
+//! The paper draws RPCs as calls that return. Here, as in the authors' TLA+ specification, a call
+//! and its answer are two one-way messages, because that is what a network really carries: either
+//! may be lost, arrive twice, or arrive late. Fields that Figure 2 does not have say `Beyond
+//! Figure 2`, and why.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A position in the log. The first entry has index 1; 0 stands for "before the first".
+pub type Index = u64;
+
+/// A term number: Raft's logical clock (§5.1). The first election is for term 1.
+pub type Term = u64;
+
+/// The number of a server in the registry. Shown as `n2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u64);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
+
+/// The name of an entry, `index@term`. Two logs that hold an entry of the same name are the same
+/// up to it: the Log Matching Property (Figure 3, §5.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId {
+    /// Where in the log.
+    pub index: Index,
+    /// The term in which a leader created the entry.
+    pub term: Term,
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}@{}", self.index, self.term)
+    }
+}
+
+/// One entry of the replicated log: "each entry contains command for state machine, and term when
+/// entry was received by leader" (Figure 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its position in the log.
+    pub index: Index,
+    /// The term of the leader that created it.
+    pub term: Term,
+    /// What the state machine will be told.
+    pub command: Command,
+}
+
+impl Entry {
+    /// The entry's name, `index@term`.
+    pub fn id(&self) -> EntryId {
+        EntryId { index: self.index, term: self.term }
+    }
+}
+
+/// What a client asks of the state machine, as text. Raft never looks inside.
+///
+/// A client that wants its command applied exactly once puts a session in front, `@client:serial
+/// ` (§8); the state machine reads it, people are shown the rest. Cloning shares the text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Command(Arc<str>);
+
+impl Command {
+    /// The command that changes nothing, which a new leader writes to commit what came before
+    /// (§8).
+    pub const NO_OP: &str = "no-op";
+
+    /// A command from its text.
+    pub fn new(text: &str) -> Command {
+        Command(text.into())
+    }
+
+    /// The no-op of a new leader.
+    pub fn no_op() -> Command {
+        Command::new(Command::NO_OP)
+    }
+
+    /// A command that carries its client's name and serial number.
+    pub fn in_session(client: &str, serial: u64, text: &str) -> Command {
+        Command(format!("@{client}:{serial} {text}").into())
+    }
+
+    /// The whole text, session included: what is stored and sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The client and serial number, if there are any, and what is asked.
+    pub fn split(&self) -> (Option<(&str, u64)>, &str) {
+        let parse = || {
+            let (session, text) = self.0.strip_prefix('@')?.split_once(' ')?;
+            let (client, serial) = session.rsplit_once(':')?;
+            Some(((client, serial.parse().ok()?), text))
+        };
+        match parse() {
+            Some((session, text)) => (Some(session), text),
+            None => (None, &self.0),
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.split().1)
+    }
+}
+
+/// "Invoked by candidates to gather votes" (Figure 2, §5.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestVote {
+    /// Candidate's term.
+    pub term: Term,
+    /// Candidate requesting vote.
+    pub candidate_id: NodeId,
+    /// Index of candidate's last log entry (§5.4).
+    pub last_log_index: Index,
+    /// Term of candidate's last log entry (§5.4).
+    pub last_log_term: Term,
+}
+
+/// The answer to [`RequestVote`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestVoteReply {
+    /// The voter's `current_term`, for the candidate to update itself.
+    pub term: Term,
+    /// True means the candidate received the vote.
+    pub vote_granted: bool,
+}
+
+/// "Invoked by leader to replicate log entries (§5.3); also used as heartbeat (§5.2)" (Figure 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendEntries {
+    /// Leader's term.
+    pub term: Term,
+    /// So that a follower can send clients on to the leader.
+    pub leader_id: NodeId,
+    /// Index of the log entry immediately preceding the new ones.
+    pub prev_log_index: Index,
+    /// Term of the entry at `prev_log_index`.
+    pub prev_log_term: Term,
+    /// Log entries to store; empty for a heartbeat.
+    pub entries: Vec<Entry>,
+    /// Leader's `commit_index`.
+    pub leader_commit: Index,
+    /// Beyond Figure 2: the leader's round of heartbeats, sent back in the answer. An answer to a
+    /// round that began after a read arrived proves that the leader still led then (§8).
+    pub round: u64,
+}
+
+/// The answer to [`AppendEntries`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendEntriesReply {
+    /// The follower's `current_term`, for the leader to update itself.
+    pub term: Term,
+    /// True if the follower contained the entry matching `prev_log_index` and `prev_log_term`.
+    pub success: bool,
+    /// On success, the last index that the message vouched for: `prev_log_index` plus the number
+    /// of entries. Beyond Figure 2: the paper's leader remembers what it had sent; one-way
+    /// messages carry it.
+    pub match_index: Index,
+    /// Beyond Figure 2: on refusal, where the logs may part. See [`Conflict`].
+    pub conflict: Option<Conflict>,
+    /// The `round` of the message that this answers.
+    pub round: u64,
+}
+
+/// Beyond Figure 2, but in §5.3: what a follower that refuses tells its leader, so that the
+/// leader backs up by a whole term and not by one entry a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The `prev_log_index` that was refused, so that a late answer is told from a new one.
+    pub prev_log_index: Index,
+    /// The term of the follower's entry at that place; 0 if its log is too short to have one.
+    pub term: Term,
+    /// The first index that the follower stores for that term; or the one after its last entry.
+    pub index: Index,
+}
+
+/// Any message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rpc {
+    /// A candidate asks for a vote.
+    RequestVote(RequestVote),
+    /// A voter answers.
+    RequestVoteReply(RequestVoteReply),
+    /// A leader replicates, or says that it is alive.
+    AppendEntries(AppendEntries),
+    /// A follower answers.
+    AppendEntriesReply(AppendEntriesReply),
+}
+
+impl Rpc {
+    /// The sender's term, which every message carries (§5.1).
+    pub fn term(&self) -> Term {
+        match self {
+            Rpc::RequestVote(rpc) => rpc.term,
+            Rpc::RequestVoteReply(rpc) => rpc.term,
+            Rpc::AppendEntries(rpc) => rpc.term,
+            Rpc::AppendEntriesReply(rpc) => rpc.term,
+        }
+    }
+
+    /// The name of the message, as the paper writes it; heartbeats are told from other
+    /// AppendEntries.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Rpc::RequestVote(_) => "RequestVote",
+            Rpc::RequestVoteReply(_) => "RequestVote reply",
+            Rpc::AppendEntries(rpc) if rpc.entries.is_empty() => "heartbeat",
+            Rpc::AppendEntries(_) => "AppendEntries",
+            Rpc::AppendEntriesReply(_) => "AppendEntries reply",
+        }
+    }
+}
+
+/// A message and its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who sent it.
+    pub from: NodeId,
+    /// Whom it is for.
+    pub to: NodeId,
+    /// What it says.
+    pub rpc: Rpc,
+}
