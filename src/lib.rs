@@ -2,4 +2,10 @@
 //!
 //! Read in this order, with Figure 2 of the Raft paper open beside it:
 
+pub mod event;
+pub mod log;
 pub mod message;
+pub mod node;
+pub mod role;
+pub mod rules;
+pub mod step;

@@ -124,6 +124,13 @@ pub struct RequestVote {
     pub last_log_term: Term,
 }
 
+impl RequestVote {
+    /// The candidate's last entry.
+    pub fn last_log(&self) -> EntryId {
+        EntryId { index: self.last_log_index, term: self.last_log_term }
+    }
+}
+
 /// The answer to [`RequestVote`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestVoteReply {
@@ -153,6 +160,13 @@ pub struct AppendEntries {
     pub round: u64,
 }
 
+impl AppendEntries {
+    /// The entry that must precede the new ones.
+    pub fn prev_log(&self) -> EntryId {
+        EntryId { index: self.prev_log_index, term: self.prev_log_term }
+    }
+}
+
 /// The answer to [`AppendEntries`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendEntriesReply {
@@ -168,6 +182,13 @@ pub struct AppendEntriesReply {
     pub conflict: Option<Conflict>,
     /// The `round` of the message that this answers.
     pub round: u64,
+}
+
+impl AppendEntriesReply {
+    /// "Reply false", without a hint.
+    pub fn refusal(term: Term, round: u64) -> AppendEntriesReply {
+        AppendEntriesReply { term, success: false, match_index: 0, conflict: None, round }
+    }
 }
 
 /// Beyond Figure 2, but in §5.3: what a follower that refuses tells its leader, so that the
@@ -219,6 +240,45 @@ impl Rpc {
     }
 }
 
+/// One line for people: `AppendEntries term 4, prev 7@3, entries 8@4 9@4, commit 7`.
+impl fmt::Display for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let name = self.name();
+        let term = self.term();
+        match self {
+            Rpc::RequestVote(rpc) => write!(f, "{name} term {term}, last log {}", rpc.last_log()),
+            Rpc::RequestVoteReply(reply) => {
+                let answer = if reply.vote_granted { "yes" } else { "no" };
+                write!(f, "{name}: {answer}, term {term}")
+            }
+            Rpc::AppendEntries(rpc) => {
+                write!(f, "{name} term {term}, prev {}, ", rpc.prev_log())?;
+                match rpc.entries.as_slice() {
+                    [] => {}
+                    [entry] => write!(f, "entry {} {}, ", entry.id(), entry.command)?,
+                    [first, .., last] => write!(f, "entries {}..{}, ", first.id(), last.id())?,
+                }
+                write!(f, "commit {}", rpc.leader_commit)
+            }
+            Rpc::AppendEntriesReply(AppendEntriesReply { success: true, match_index, .. }) => {
+                write!(f, "{name}: yes, match {match_index}, term {term}")
+            }
+            Rpc::AppendEntriesReply(AppendEntriesReply { conflict, .. }) => {
+                write!(f, "{name}: no, term {term}")?;
+                match conflict {
+                    Some(Conflict { index, term: 0, .. }) => {
+                        write!(f, ", my log ends before {index}")
+                    }
+                    Some(Conflict { index, term, .. }) => {
+                        write!(f, ", my term {term} begins at {index}")
+                    }
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
 /// A message and its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -228,4 +288,11 @@ pub struct Message {
     pub to: NodeId,
     /// What it says.
     pub rpc: Rpc,
+}
+
+/// `n1 → n2  RequestVote term 4, last log 8@3`.
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} → {}  {}", self.from, self.to, self.rpc)
+    }
 }

@@ -1,0 +1,399 @@
+//! What happened, and why.
+//!
+//! Every line that a student sees is the Display of an [`Event`]: who, in which term, what, and
+//! why, with the rule of the paper in brackets. The node reports most of them; the server and
+//! the transport report what happens around it. `{}` writes plain text, `{:#}` colours it for a
+//! terminal.
+
+use std::fmt;
+
+use crate::message::{Command, EntryId, Index, NodeId, Term};
+use crate::rules::Rule;
+
+/// One thing that happened on one server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// On which server.
+    pub node: NodeId,
+    /// In which term of that server, after it happened.
+    pub term: Term,
+    /// What.
+    pub what: What,
+}
+
+/// The three states of Figure 4, as a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleName {
+    /// Passive: answers candidates and leaders.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Serves clients and replicates its log.
+    Leader,
+}
+
+impl RoleName {
+    /// The name in lower case, as `/status` has it.
+    pub fn lower(self) -> &'static str {
+        match self {
+            RoleName::Follower => "follower",
+            RoleName::Candidate => "candidate",
+            RoleName::Leader => "leader",
+        }
+    }
+
+    fn upper(self) -> &'static str {
+        match self {
+            RoleName::Follower => "FOLLOWER",
+            RoleName::Candidate => "CANDIDATE",
+            RoleName::Leader => "LEADER",
+        }
+    }
+}
+
+/// Everything that can happen.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the fields are what the line shows, in its order")]
+pub enum What {
+    /// A server changed its state, Figure 4's arrows.
+    Transition { from: RoleName, to: RoleName, why: Why },
+    /// An election was not won in time, and why not.
+    ElectionFailed { votes: usize, answers: usize, needed: usize, servers: usize },
+    /// A voter said yes.
+    VoteGranted { candidate: NodeId, candidate_last: EntryId, own_last: EntryId },
+    /// A voter said no.
+    VoteRefused { candidate: NodeId, why: VoteRefusal },
+    /// A candidate or leader heard a voter's answer.
+    VoteReceived { voter: NodeId, granted: bool, votes: usize, needed: usize },
+    /// A server heard from its term's leader for the first time.
+    Follows { leader: NodeId },
+    /// A leader's timer told it to say that it is alive.
+    SendingHeartbeat { to: Vec<NodeId> },
+    /// A leader appended its no-op or clients' commands; a follower, what the leader sent.
+    Appended { first: EntryId, last: EntryId, command: Command, leader: Option<NodeId> },
+    /// A follower deleted entries that conflict with the leader's.
+    Deleted { first: EntryId, last: EntryId, leader: NodeId },
+    /// A follower refused AppendEntries.
+    AppendRefused { leader: NodeId, why: AppendRefusal },
+    /// A leader moved a follower's next_index back after a refusal.
+    BackedUp { follower: NodeId, refused: EntryId, next_index: Index },
+    /// commit_index moved.
+    Committed { first: EntryId, last: EntryId, command: Command, on: Vec<NodeId> },
+    /// A vote came too late to count.
+    VoteIgnored { voter: NodeId, term: Term },
+    /// An answer to an earlier term's AppendEntries came.
+    AnswerIgnored { follower: NodeId, term: Term },
+    /// Reads were answered: a majority confirmed that this server leads.
+    ReadConfirmed { reads: usize, read_index: Index },
+    /// The node's first line.
+    Started { address: String, peers: Vec<NodeId>, transport: &'static str, data: String },
+    /// What was found on disk.
+    Recovered { voted_for: Option<NodeId>, last: EntryId, torn: Option<String> },
+    /// A message could not be sent, for the first time since the peer was last heard.
+    Unreachable { peer: NodeId, address: String, why: String },
+    /// The peer can be reached again, or for the first time.
+    Reachable { peer: NodeId },
+    /// A message or connection was not understood, or not for us, and dropped.
+    Dropped { from: String, why: String },
+}
+
+/// Why a server changed its state.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the fields are what the line shows, in its order")]
+pub enum Why {
+    /// A follower heard nothing for its election timeout.
+    NoLeader { silence_ms: u64 },
+    /// A candidate tries again.
+    NotElected { waited_ms: u64 },
+    /// A candidate has its majority.
+    Elected { votes: Vec<NodeId>, servers: usize },
+    /// A message of a newer term arrived.
+    NewerTerm { from: NodeId, message: &'static str },
+    /// A candidate heard the leader of its own term.
+    LeaderExists { leader: NodeId },
+}
+
+/// Why a vote was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are what the line shows, in its order")]
+pub enum VoteRefusal {
+    /// The candidate's term is over.
+    OldTerm { term: Term },
+    /// This term's vote is given.
+    VotedFor { other: NodeId },
+    /// The candidate's log is behind.
+    LogBehind { candidate_last: EntryId, own_last: EntryId },
+}
+
+/// Why AppendEntries were refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are what the line shows, in its order")]
+pub enum AppendRefusal {
+    /// The sender's term is over.
+    OldTerm { term: Term },
+    /// The log ends before the entry that must precede the new ones.
+    TooShort { prev: EntryId, last: EntryId },
+    /// The log has another entry there.
+    Differs { prev: EntryId, own: EntryId },
+}
+
+impl What {
+    /// The rule of the paper at work, if one is.
+    pub fn rule(&self) -> Option<Rule> {
+        Some(match self {
+            What::Transition { why, .. } => why.rule(),
+            What::ElectionFailed { .. } => Rule::CandidatesTimeOut,
+            What::VoteGranted { .. } => Rule::UpToDateLog,
+            What::VoteRefused { why, .. } => match why {
+                VoteRefusal::OldTerm { .. } => Rule::RefuseOldCandidate,
+                VoteRefusal::VotedFor { .. } => Rule::OneVotePerTerm,
+                VoteRefusal::LogBehind { .. } => Rule::UpToDateLog,
+            },
+            What::VoteReceived { .. } => Rule::Majority,
+            What::Follows { .. } => Rule::HeartbeatAtOnce,
+            What::SendingHeartbeat { .. } => Rule::Heartbeats,
+            What::Deleted { .. } => Rule::DeleteConflicting,
+            What::AppendRefused { why: AppendRefusal::OldTerm { .. }, .. } => Rule::RefuseOldLeader,
+            What::AppendRefused { .. } => Rule::MatchPrevLog,
+            What::Appended { command, leader: None, .. } if command.as_str() == Command::NO_OP => {
+                Rule::NoOp
+            }
+            What::BackedUp { .. } => Rule::BackUpNextIndex,
+            What::Committed { on, .. } if on.is_empty() => Rule::CommitUpToLastNew,
+            What::Committed { .. } => Rule::CommitOwnTermOnly,
+            What::VoteIgnored { .. } => Rule::CountVotesOfThisTerm,
+            What::AnswerIgnored { .. } => Rule::IgnoreOldAnswers,
+            What::ReadConfirmed { .. } => Rule::ConfirmLeadership,
+            What::Appended { .. }
+            | What::Started { .. }
+            | What::Recovered { .. }
+            | What::Unreachable { .. }
+            | What::Reachable { .. }
+            | What::Dropped { .. } => return None,
+        })
+    }
+
+    /// Whether the line is worth showing only to those who asked for every message: it repeats
+    /// itself with the traffic.
+    pub fn is_detail(&self) -> bool {
+        matches!(self, What::ReadConfirmed { .. })
+    }
+}
+
+impl Why {
+    fn rule(&self) -> Rule {
+        match self {
+            Why::NoLeader { .. } => Rule::ResetTimerSparingly,
+            Why::NotElected { .. } => Rule::CandidatesTimeOut,
+            Why::Elected { .. } => Rule::Majority,
+            Why::NewerTerm { .. } => Rule::AdoptNewerTerm,
+            Why::LeaderExists { .. } => Rule::YieldToLeader,
+        }
+    }
+}
+
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const CYAN: &str = "\x1b[36m";
+const RESET: &str = "\x1b[0m";
+
+impl Event {
+    /// What a terminal puts before the line: transitions stand out in the colour of the new
+    /// role, routine is dimmed.
+    fn colour(&self) -> &'static [&'static str] {
+        match &self.what {
+            What::Transition { to: RoleName::Leader, .. } => &[BOLD, GREEN],
+            What::Transition { to: RoleName::Candidate, .. } => &[BOLD, YELLOW],
+            What::Transition { to: RoleName::Follower, .. } => &[BOLD, CYAN],
+            What::Unreachable { .. } | What::Dropped { .. } | What::ElectionFailed { .. } => &[RED],
+            What::SendingHeartbeat { .. } => &[DIM],
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let colour = if f.alternate() { self.colour() } else { &[] };
+        colour.iter().try_for_each(|code| f.write_str(code))?;
+        write!(f, "{}  term {}  {}", self.node, self.term, self.what)?;
+        if let Some(rule) = self.what.rule() {
+            write!(f, " ({rule})")?;
+        }
+        if colour.is_empty() { Ok(()) } else { f.write_str(RESET) }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            What::Transition { from, to, why } => {
+                write!(f, "{:9} → {:9}  {why}", from.upper(), to.upper())
+            }
+            What::ElectionFailed { votes, answers, needed, servers } => {
+                write!(f, "{votes} of {servers} votes, {needed} needed: ")?;
+                match answers < needed {
+                    true => f.write_str("no majority can be reached"),
+                    false => f.write_str("nobody won this term"),
+                }
+            }
+            What::VoteGranted { candidate, candidate_last, own_last } => write!(
+                f,
+                "voted for {candidate}: its log {candidate_last} is as up to date as {own_last}"
+            ),
+            What::VoteRefused { candidate, why } => {
+                write!(f, "refused its vote to {candidate}: {why}")
+            }
+            What::VoteReceived { voter, granted, votes, needed } => {
+                let said = if *granted { "a vote from" } else { "no vote from" };
+                write!(f, "{said} {voter}: has {votes}, needs {needed}")
+            }
+            What::Follows { leader } => write!(f, "follows {leader}"),
+            What::SendingHeartbeat { to } => write!(f, "Sending heartbeat... to {}", names(to)),
+            What::Appended { first, last, command, leader } => {
+                write!(f, "appended {}", Entries(*first, *last, command))?;
+                leader.map_or(Ok(()), |leader| write!(f, " from {leader}"))
+            }
+            What::Deleted { first, last, leader } => {
+                write!(f, "deleted {}: {leader} has another entry there", range(*first, *last))
+            }
+            What::AppendRefused { leader, why } => write!(f, "refused entries of {leader}: {why}"),
+            What::BackedUp { follower, refused, next_index } => {
+                write!(f, "{follower} lacks {refused}: next_index[{follower}] = {next_index}")
+            }
+            What::Committed { first, last, command, on } => {
+                let on = if on.is_empty() { String::new() } else { format!(" on {}", names(on)) };
+                write!(f, "committed {}{on}: {command}", range(*first, *last))
+            }
+            What::VoteIgnored { voter, term } => {
+                write!(f, "ignored a late vote of term {term} from {voter}")
+            }
+            What::AnswerIgnored { follower, term } => {
+                write!(f, "ignored a late answer of term {term} from {follower}")
+            }
+            What::ReadConfirmed { reads, read_index } => {
+                write!(f, "still leads, answered reads at index {read_index}: {reads}")
+            }
+            What::Started { address, peers, transport, data } => {
+                write!(f, "started on {address} ({transport}), data in {data}, ")?;
+                match peers.is_empty() {
+                    true => f.write_str("alone in its cluster"),
+                    false => write!(f, "peers {}", names(peers)),
+                }
+            }
+            What::Recovered { voted_for, last, torn } => {
+                write_recovered(f, *voted_for, *last, torn)
+            }
+            What::Unreachable { peer, address, why } => {
+                write!(f, "{peer} is unreachable at {address}: {why}")
+            }
+            What::Reachable { peer } => write!(f, "{peer} is reachable"),
+            What::Dropped { from, why } => write!(f, "dropped a message from {from}: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Why::NoLeader { silence_ms } => {
+                write!(f, "no word from a leader for {}", Seconds(*silence_ms))
+            }
+            Why::NotElected { waited_ms } => {
+                write!(f, "not elected in {}, tries again", Seconds(*waited_ms))
+            }
+            Why::Elected { votes, servers } => {
+                write!(f, "votes from {}: {} of {servers}", names(votes), votes.len())
+            }
+            Why::NewerTerm { from, message } => {
+                write!(f, "newer term in {message} from {from}")
+            }
+            Why::LeaderExists { leader } => write!(f, "{leader} leads this term"),
+        }
+    }
+}
+
+impl fmt::Display for VoteRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            VoteRefusal::OldTerm { term } => write!(f, "its term {term} is over"),
+            VoteRefusal::VotedFor { other } => write!(f, "it has voted for {other} in this term"),
+            VoteRefusal::LogBehind { candidate_last, own_last } => {
+                write!(f, "log {candidate_last} is behind {own_last}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for AppendRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            AppendRefusal::OldTerm { term } => write!(f, "its term {term} is over"),
+            AppendRefusal::TooShort { prev, last } => {
+                write!(f, "they follow {prev}, the log ends at {last}")
+            }
+            AppendRefusal::Differs { prev, own } => {
+                write!(f, "they follow {prev}, the log has {own} there")
+            }
+        }
+    }
+}
+
+fn write_recovered(
+    f: &mut fmt::Formatter,
+    voted_for: Option<NodeId>,
+    last: EntryId,
+    torn: &Option<String>,
+) -> fmt::Result {
+    match last.index {
+        0 => f.write_str("recovered an empty log")?,
+        1 => write!(f, "recovered 1 entry, {last}")?,
+        count => write!(f, "recovered {count} entries up to {last}")?,
+    }
+    match voted_for {
+        Some(candidate) => write!(f, ", voted for {candidate} in this term")?,
+        None => f.write_str(", no vote in this term")?,
+    }
+    torn.iter().try_for_each(|what| write!(f, "; {what}"))
+}
+
+/// Entries from the first to the last, with the command if there is but one.
+struct Entries<'a>(EntryId, EntryId, &'a Command);
+
+impl fmt::Display for Entries<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Entries(first, last, command) = self;
+        match first == last {
+            true => write!(f, "{first}: {command}"),
+            false => write!(f, "{}", range(*first, *last)),
+        }
+    }
+}
+
+/// `8@4`, or `8@4..12@4 (5 entries)`.
+fn range(first: EntryId, last: EntryId) -> String {
+    match first == last {
+        true => first.to_string(),
+        false => format!("{first}..{last} ({} entries)", last.index + 1 - first.index),
+    }
+}
+
+/// `n1 n2 n3`.
+fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// Milliseconds, in the unit in which people think of them: `180 ms`, `2.62 s`.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 {
+            ms @ 0..1000 => write!(f, "{ms} ms"),
+            ms => write!(f, "{}.{:02} s", ms / 1000, ms % 1000 / 10),
+        }
+    }
+}

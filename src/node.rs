@@ -1,0 +1,702 @@
+//! The brain: Raft as Figure 2 has it, and nothing else.
+//!
+//! A [`Node`] is one server's mind. It has no socket, no disk, no clock and no thread. Whoever owns
+//! it (the body in `server.rs`, or the simulated world in `lab`) tells it what happened, one
+//! [`Input`] at a time, and gets back what to do about it: a list of [`Output`]s, **to be done in
+//! order**. So "updated on stable storage before responding" (Figure 2) reads here as: the `Save…`
+//! stands before the `Send`.
+//!
+//! The file follows Figure 2: State, elections, RequestVote, AppendEntries, leaders; then the reads
+//! of §8. Each guard names its [`Rule`], each paragraph of the figure stands above the code that
+//! does it. What the figure does not have is marked `Beyond Figure 2`, with the reason.
+
+use std::collections::BTreeMap;
+
+use crate::event::{AppendRefusal, Event, VoteRefusal, What, Why};
+use crate::log::Log;
+use crate::message::{
+    AppendEntries, AppendEntriesReply, Command, Conflict, Entry, EntryId, Index, Message, NodeId,
+    RequestVote, RequestVoteReply, Rpc, Term,
+};
+use crate::role::{Candidate, Leader, Read, Role};
+use crate::rules::Rule;
+use crate::step::{Input, Millis, Output, Random, Refusal, RequestId, Saved, Settings};
+
+/// One server's mind. Anyone may look at its state; only [`Node::step`] changes it.
+#[derive(Clone, Debug)]
+pub struct Node {
+    // Persistent state on all servers
+    /// "Latest term server has seen."
+    pub current_term: Term,
+    /// "CandidateId that received vote in current term."
+    pub voted_for: Option<NodeId>,
+    /// "Log entries; each entry contains command for state machine, and term."
+    pub log: Log,
+
+    // Volatile state on all servers
+    /// "Index of highest log entry known to be committed."
+    pub commit_index: Index,
+    /// "Index of highest log entry applied to state machine."
+    pub last_applied: Index,
+    /// Follower, candidate or leader, with what only that one knows.
+    pub role: Role,
+
+    // Beyond Figure 2: what its sentences need to be done
+    election_deadline: Millis,
+    /// When the election timer was last reset, and so how long the silence has been.
+    timer_set_at: Millis,
+    /// The term and vote that the disk was given last.
+    saved_vote: (Term, Option<NodeId>),
+    /// Clients whose entries are not committed yet.
+    waiting: BTreeMap<EntryId, RequestId>,
+    settings: Settings,
+    random: Random,
+    now: Millis,
+    outputs: Vec<Output>,
+}
+
+impl Node {
+    /// A server that starts, or starts again, with what its disk holds: as a follower (§5.2).
+    pub fn new(settings: Settings, saved: Saved, now: Millis) -> Node {
+        let mut node = Node {
+            current_term: saved.current_term,
+            voted_for: saved.voted_for,
+            commit_index: 0,
+            last_applied: 0,
+            role: Role::Follower { leader: None },
+            election_deadline: now,
+            timer_set_at: now,
+            saved_vote: (saved.current_term, saved.voted_for),
+            waiting: BTreeMap::new(),
+            random: Random(settings.seed),
+            outputs: Vec::new(),
+            log: Log::new(saved.entries),
+            settings,
+            now,
+        };
+        node.reset_election_timer();
+        node
+    }
+
+    /// Takes in one thing that happened and returns what is to be done about it, in order.
+    pub fn step(&mut self, now: Millis, input: Input) -> Vec<Output> {
+        self.now = now;
+        match input {
+            Input::Tick if now < self.deadline() => {}
+            Input::Tick | Input::TimerFires => self.timer_fires(),
+            Input::Receive(message) => self.receive(message),
+            Input::Propose(batch) => self.propose(batch),
+            Input::Read(requests) => self.read(requests),
+            Input::Saved(last) => {
+                self.log.saved(last);
+                self.advance_commit_index();
+            }
+        }
+        self.apply_committed();
+        self.answer_reads();
+        self.save_vote();
+        self.save_entries();
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// When the node next wants an [`Input::Tick`], if nothing else happens before.
+    pub fn deadline(&self) -> Millis {
+        match &self.role {
+            Role::Leader(leader) => leader.heartbeat_deadline,
+            _ => self.election_deadline,
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> NodeId {
+        self.settings.id
+    }
+
+    /// Who leads this term, as far as this server knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        match self.role {
+            Role::Follower { leader } => leader,
+            Role::Candidate(_) => None,
+            Role::Leader(_) => Some(self.settings.id),
+        }
+    }
+
+    fn obeys(&self, rule: Rule) -> bool {
+        self.settings.rules.obeys(rule)
+    }
+
+    // ---- Rules for all servers -----------------------------------------------------------------
+
+    fn receive(&mut self, message: Message) {
+        let Message { from, rpc, .. } = message;
+        // All Servers 2: "If RPC request or response contains term T > currentTerm: set
+        // currentTerm = T, convert to follower".
+        if rpc.term() > self.current_term && self.obeys(Rule::AdoptNewerTerm) {
+            self.current_term = rpc.term();
+            self.voted_for = None;
+            self.become_follower(None, Why::NewerTerm { from, message: rpc.name() });
+        }
+        match rpc {
+            Rpc::RequestVote(rpc) => self.on_request_vote(rpc),
+            Rpc::RequestVoteReply(reply) => self.on_request_vote_reply(from, reply),
+            Rpc::AppendEntries(rpc) => self.on_append_entries(rpc),
+            Rpc::AppendEntriesReply(reply) => self.on_append_entries_reply(from, reply),
+        }
+    }
+
+    /// All Servers 1: "If commitIndex > lastApplied: increment lastApplied, apply log[lastApplied]
+    /// to state machine".
+    fn apply_committed(&mut self) {
+        if self.commit_index <= self.last_applied {
+            return;
+        }
+        let first = match self.obeys(Rule::ApplyInOrder) {
+            true => self.last_applied + 1,
+            false => self.last_applied.max(1),
+        };
+        for index in first..=self.commit_index {
+            let Some(entry) = self.log.entry(index).cloned() else { break };
+            let request = self.client_of(entry.id());
+            self.outputs.push(Output::Apply { entry, request });
+            self.last_applied = index;
+        }
+    }
+
+    /// The client who waits for this entry. One who waits for another of the same index lost its
+    /// place.
+    fn client_of(&mut self, committed: EntryId) -> Option<RequestId> {
+        let mut client = None;
+        while let Some(first) = self.waiting.first_entry() {
+            if first.key().index > committed.index {
+                break;
+            }
+            let (id, request) = first.remove_entry();
+            if id == committed || !self.obeys(Rule::AnswerByIndexAndTerm) {
+                client = Some(request);
+            } else {
+                self.outputs.push(Output::Refuse { request, why: Refusal::Replaced });
+            }
+        }
+        client
+    }
+
+    /// Persistent state is "updated on stable storage before responding to RPCs" (Figure 2).
+    fn respond(&mut self, to: NodeId, rpc: Rpc) {
+        if self.obeys(Rule::SaveVote) {
+            self.save_vote();
+        }
+        if self.obeys(Rule::SaveEntries) {
+            self.save_entries();
+        }
+        self.send(to, rpc);
+    }
+
+    /// Sends without saving first. Beyond Figure 2: a leader's own entries may be on their way while
+    /// its disk still writes them; it counts itself only when the disk has answered (dissertation
+    /// 10.2.1).
+    fn send(&mut self, to: NodeId, rpc: Rpc) {
+        self.outputs.push(Output::Send(Message { from: self.settings.id, to, rpc }));
+    }
+
+    fn save_vote(&mut self) {
+        let (current_term, voted_for) = (self.current_term, self.voted_for);
+        if self.saved_vote != (current_term, voted_for) {
+            self.saved_vote = (current_term, voted_for);
+            self.outputs.push(Output::SaveVote { current_term, voted_for });
+        }
+    }
+
+    fn save_entries(&mut self) {
+        if let Some((after, entries)) = self.log.take_unsaved() {
+            let leader_id = self.leader().unwrap_or(self.settings.id);
+            self.outputs.push(Output::SaveEntries { after, entries, leader_id });
+        }
+    }
+
+    fn event(&mut self, what: What) {
+        let event = Event { node: self.settings.id, term: self.current_term, what };
+        self.outputs.push(Output::Event(event));
+    }
+
+    // ---- Timers and elections (§5.2) -----------------------------------------------------------
+
+    fn timer_fires(&mut self) {
+        let silence_ms = self.now.saturating_sub(self.timer_set_at);
+        match &self.role {
+            // Followers 2: "If election timeout elapses without receiving AppendEntries RPC from
+            // current leader or granting vote to candidate: convert to candidate".
+            Role::Follower { .. } => self.start_election(Why::NoLeader { silence_ms }),
+            // Candidates 4: "If election timeout elapses: start new election".
+            Role::Candidate(candidate) => {
+                let (votes, answers) = (candidate.votes.len(), candidate.answers.len());
+                let (needed, servers) = (self.majority(), self.servers());
+                self.event(What::ElectionFailed { votes, answers, needed, servers });
+                match self.obeys(Rule::CandidatesTimeOut) {
+                    true => self.start_election(Why::NotElected { waited_ms: silence_ms }),
+                    false => self.reset_election_timer(),
+                }
+            }
+            // Leaders 1: heartbeats, "repeat during idle periods to prevent election timeouts".
+            Role::Leader(_) => {
+                if self.obeys(Rule::Heartbeats) {
+                    self.event(What::SendingHeartbeat { to: self.settings.peers.clone() });
+                    self.send_heartbeats();
+                }
+                self.reset_heartbeat_timer();
+            }
+        }
+    }
+
+    /// Candidates 1: "On conversion to candidate, start election: increment currentTerm, vote for
+    /// self, reset election timer, send RequestVote RPCs to all other servers".
+    fn start_election(&mut self, why: Why) {
+        if self.obeys(Rule::IncrementTerm) {
+            self.current_term += 1;
+        }
+        let candidate_id = self.settings.id;
+        self.voted_for = Some(candidate_id);
+        self.change_role(Role::Candidate(Candidate::new(candidate_id)), why);
+        self.reset_election_timer();
+        let term = self.current_term;
+        let EntryId { index: last_log_index, term: last_log_term } = self.log.last();
+        for peer in self.settings.peers.clone() {
+            let rpc = RequestVote { term, candidate_id, last_log_index, last_log_term };
+            self.respond(peer, Rpc::RequestVote(rpc));
+        }
+        self.count_votes();
+    }
+
+    fn on_request_vote_reply(&mut self, voter: NodeId, reply: RequestVoteReply) {
+        if reply.term < self.current_term && self.obeys(Rule::CountVotesOfThisTerm) {
+            return self.event(What::VoteIgnored { voter, term: reply.term });
+        }
+        let (needed, granted) = (self.majority(), reply.vote_granted);
+        let once = self.obeys(Rule::CountVotersOnce);
+        let Role::Candidate(Candidate { votes, answers }) = &mut self.role else { return };
+        answers.insert(voter);
+        if granted && !(once && votes.contains(&voter)) {
+            votes.push(voter);
+        }
+        let votes = votes.len();
+        self.event(What::VoteReceived { voter, granted, votes, needed });
+        self.count_votes();
+    }
+
+    /// Candidates 2: "If votes received from majority of servers: become leader".
+    fn count_votes(&mut self) {
+        let Role::Candidate(Candidate { votes, .. }) = &self.role else { return };
+        if votes.len() >= self.majority() {
+            let (votes, servers) = (votes.clone(), self.servers());
+            self.become_leader(Why::Elected { votes, servers });
+        }
+    }
+
+    /// More than half of all servers, this one included.
+    fn majority(&self) -> usize {
+        match self.obeys(Rule::Majority) {
+            true => self.servers() / 2 + 1,
+            false => (self.servers() / 2).max(1),
+        }
+    }
+
+    fn servers(&self) -> usize {
+        self.settings.peers.len() + 1
+    }
+
+    /// "Election timeouts are chosen randomly from a fixed interval" (§5.2).
+    fn reset_election_timer(&mut self) {
+        let (least, greatest) = self.settings.timing.election_timeout_ms;
+        let timeout_ms = match self.obeys(Rule::RandomTimeouts) {
+            true => self.random.between(least, greatest),
+            false => least,
+        };
+        self.election_deadline = self.now + timeout_ms;
+        self.timer_set_at = self.now;
+    }
+
+    fn reset_heartbeat_timer(&mut self) {
+        let deadline = self.now + self.settings.timing.heartbeat_ms;
+        if let Role::Leader(leader) = &mut self.role {
+            leader.heartbeat_deadline = deadline;
+        }
+    }
+
+    /// An arrow of Figure 4.
+    fn change_role(&mut self, role: Role, why: Why) {
+        let from = self.role.name();
+        let old = std::mem::replace(&mut self.role, role);
+        self.event(What::Transition { from, to: self.role.name(), why });
+        if let Role::Leader(deposed) = old {
+            self.reset_election_timer(); // which has not been running
+            self.refuse(deposed.reads.iter().map(|read| read.request).collect());
+        }
+    }
+
+    fn become_follower(&mut self, leader: Option<NodeId>, why: Why) {
+        match self.role {
+            Role::Follower { .. } => self.role = Role::Follower { leader },
+            _ => self.change_role(Role::Follower { leader }, why),
+        }
+    }
+
+    /// Leaders 1: "Upon election: send initial empty AppendEntries RPCs (heartbeat) to each
+    /// server".
+    fn become_leader(&mut self, why: Why) {
+        let leader = Leader::new(&self.settings.peers, self.log.last_index(), self.now);
+        self.change_role(Role::Leader(leader), why);
+        self.reset_heartbeat_timer();
+        // Beyond Figure 2: a no-op, which §8 asks for. The first messages carry it.
+        if self.obeys(Rule::NoOp) {
+            let no_op = self.log.append(self.current_term, Command::no_op());
+            self.appended_from(no_op.index, None);
+        }
+        if self.obeys(Rule::HeartbeatAtOnce) {
+            for peer in self.settings.peers.clone() {
+                self.send_append_entries(peer, self.settings.max_entries);
+            }
+        }
+    }
+
+    // ---- RequestVote RPC, receiver (§5.1, §5.2, §5.4) ------------------------------------------
+
+    fn on_request_vote(&mut self, rpc: RequestVote) {
+        let candidate = rpc.candidate_id;
+        let (candidate_last, own_last) = (rpc.last_log(), self.log.last());
+        let refusal = self.refusal_of_vote(&rpc);
+        let vote_granted = refusal.is_none();
+        if vote_granted {
+            self.voted_for = Some(candidate);
+        }
+        if vote_granted || !self.obeys(Rule::ResetTimerSparingly) {
+            self.reset_election_timer();
+        }
+        self.event(match refusal {
+            None => What::VoteGranted { candidate, candidate_last, own_last },
+            Some(why) => What::VoteRefused { candidate, why },
+        });
+        let reply = RequestVoteReply { term: self.current_term, vote_granted };
+        self.respond(candidate, Rpc::RequestVoteReply(reply));
+    }
+
+    fn refusal_of_vote(&self, rpc: &RequestVote) -> Option<VoteRefusal> {
+        // 1. "Reply false if term < currentTerm".
+        if self.obeys(Rule::RefuseOldCandidate) && rpc.term < self.current_term {
+            return Some(VoteRefusal::OldTerm { term: rpc.term });
+        }
+        // 2. "If votedFor is null or candidateId, and candidate's log is at least as up-to-date as
+        // receiver's log, grant vote".
+        let other = self.voted_for.filter(|&other| other != rpc.candidate_id);
+        if let Some(other) = other
+            && self.obeys(Rule::OneVotePerTerm)
+        {
+            return Some(VoteRefusal::VotedFor { other });
+        }
+        let (candidate_last, own_last) = (rpc.last_log(), self.log.last());
+        if self.obeys(Rule::UpToDateLog) && !self.is_up_to_date(candidate_last, own_last) {
+            return Some(VoteRefusal::LogBehind { candidate_last, own_last });
+        }
+        None
+    }
+
+    /// §5.4.1: the log that ends in the later term is more up to date; of two that end in the same
+    /// term, the longer.
+    fn is_up_to_date(&self, candidate: EntryId, own: EntryId) -> bool {
+        if !self.obeys(Rule::CompareLastTerm) {
+            return candidate.index >= own.index;
+        }
+        if !self.obeys(Rule::CompareLastIndex) {
+            return candidate.term >= own.term;
+        }
+        if !self.obeys(Rule::CompareAsPair) {
+            return candidate.term >= own.term && candidate.index >= own.index;
+        }
+        (candidate.term, candidate.index) >= (own.term, own.index)
+    }
+
+    // ---- AppendEntries RPC, receiver (§5.3) ----------------------------------------------------
+
+    fn on_append_entries(&mut self, rpc: AppendEntries) {
+        let leader = rpc.leader_id;
+        let mut reply = AppendEntriesReply::refusal(self.current_term, rpc.round);
+        // 1. "Reply false if term < currentTerm". A leader, too, hears no other of its own term.
+        let old = rpc.term < self.current_term && self.obeys(Rule::RefuseOldLeader);
+        if old || matches!(self.role, Role::Leader(_)) {
+            if !self.obeys(Rule::IgnoreOldLeadersTimer) {
+                self.reset_election_timer();
+            }
+            let why = AppendRefusal::OldTerm { term: rpc.term };
+            self.event(What::AppendRefused { leader, why });
+            return self.respond(leader, Rpc::AppendEntriesReply(reply));
+        }
+        self.follow(leader);
+
+        // 2. "Reply false if log doesn't contain an entry at prevLogIndex whose term matches
+        // prevLogTerm".
+        if let Some((why, conflict)) = self.conflict_with(&rpc) {
+            reply.conflict = Some(conflict);
+            self.event(What::AppendRefused { leader, why });
+            return self.respond(leader, Rpc::AppendEntriesReply(reply));
+        }
+
+        // 3, 4. Delete what conflicts, append what is new.
+        let last_new = rpc.prev_log_index + rpc.entries.len() as Index;
+        self.store(rpc.prev_log_index, rpc.entries, leader);
+
+        // 5. "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new
+        // entry)".
+        let known = match self.obeys(Rule::CommitUpToLastNew) {
+            true => last_new,
+            false => self.log.last_index(),
+        };
+        self.commit_up_to(rpc.leader_commit.min(known), Vec::new());
+
+        reply = AppendEntriesReply { success: true, match_index: last_new, ..reply };
+        self.respond(leader, Rpc::AppendEntriesReply(reply));
+    }
+
+    /// The sender leads this server's term. Candidates 3: "If AppendEntries RPC received from new
+    /// leader: convert to follower".
+    fn follow(&mut self, leader: NodeId) {
+        if matches!(self.role, Role::Candidate(_)) && !self.obeys(Rule::YieldToLeader) {
+            return;
+        }
+        if self.leader() != Some(leader) {
+            self.become_follower(Some(leader), Why::LeaderExists { leader });
+            self.event(What::Follows { leader });
+        }
+        if !self.obeys(Rule::KeepVoteForTerm) {
+            self.voted_for = None;
+        }
+        self.reset_election_timer();
+    }
+
+    /// Where this log parts from the one that the message was cut from, if it does, with the hint
+    /// of §5.3 by which the leader finds the place fast.
+    fn conflict_with(&self, rpc: &AppendEntries) -> Option<(AppendRefusal, Conflict)> {
+        let (prev, last) = (rpc.prev_log(), self.log.last());
+        let prev_log_index = prev.index;
+        let Some(term) = self.log.term_at(prev.index) else {
+            let hint = Conflict { prev_log_index, term: 0, index: last.index + 1 };
+            return Some((AppendRefusal::TooShort { prev, last }, hint));
+        };
+        let unchecked = !self.obeys(Rule::MatchPrevLog)
+            || rpc.entries.is_empty() && !self.obeys(Rule::MatchPrevLogInHeartbeats);
+        if term == prev.term || unchecked {
+            return None;
+        }
+        let own = EntryId { index: prev.index, term };
+        let hint = Conflict { prev_log_index, term, index: self.log.first_index_of(term) };
+        Some((AppendRefusal::Differs { prev, own }, hint))
+    }
+
+    fn store(&mut self, prev_log_index: Index, entries: Vec<Entry>, leader: NodeId) {
+        let keep = self.obeys(Rule::KeepMatching);
+        let known = entries.iter().take_while(|entry| keep && self.log.contains(entry.id()));
+        let known = known.count();
+        let first_new = prev_log_index + 1 + known as Index;
+        // 3. "If an existing entry conflicts with a new one (same index but different terms), delete
+        // the existing entry and all that follow it".
+        let conflict = known < entries.len() || !keep;
+        if conflict && self.obeys(Rule::DeleteConflicting) {
+            self.delete_from(first_new, leader);
+        }
+        // 4. "Append any new entries not already in the log".
+        let first_appended = self.log.last_index() + 1;
+        entries.into_iter().skip(known).for_each(|entry| self.log.push(entry));
+        self.appended_from(first_appended, Some(leader));
+    }
+
+    fn delete_from(&mut self, index: Index, leader: NodeId) {
+        let Some(first) = self.log.entry(index).map(Entry::id) else { return };
+        self.event(What::Deleted { first, last: self.log.last(), leader });
+        self.log.delete_from(index);
+    }
+
+    /// The log has grown from this index on.
+    fn appended_from(&mut self, index: Index, leader: Option<NodeId>) {
+        let [first, ..] = self.log.entries_from(index) else { return };
+        let (first, last, command) = (first.id(), self.log.last(), first.command.clone());
+        self.event(What::Appended { first, last, command, leader });
+    }
+
+    // ---- Leaders (§5.3, §5.4) ------------------------------------------------------------------
+
+    /// Leaders 2: "If command received from client: append entry to local log, respond after entry
+    /// applied to state machine".
+    fn propose(&mut self, batch: Vec<(RequestId, Command)>) {
+        if !matches!(self.role, Role::Leader(_)) {
+            return self.refuse(batch.into_iter().map(|(request, _)| request).collect());
+        }
+        let first = self.log.last_index() + 1;
+        for (request, command) in batch {
+            let id = self.log.append(self.current_term, command);
+            self.waiting.insert(id, request);
+        }
+        self.appended_from(first, None);
+        for peer in self.settings.peers.clone() {
+            self.send_what_is_missing(peer);
+        }
+    }
+
+    fn refuse(&mut self, requests: Vec<RequestId>) {
+        for request in requests {
+            self.outputs.push(Output::Refuse { request, why: Refusal::NotLeader });
+        }
+    }
+
+    /// Leaders 3: "If last log index ≥ nextIndex for a follower: send AppendEntries RPC with log
+    /// entries starting at nextIndex".
+    fn send_what_is_missing(&mut self, to: NodeId) {
+        let last_index = self.log.last_index();
+        if self.role.progress(to).is_some_and(|progress| progress.wants(last_index)) {
+            self.send_append_entries(to, self.settings.max_entries);
+        }
+    }
+
+    fn send_heartbeats(&mut self) {
+        for peer in self.settings.peers.clone() {
+            self.send_append_entries(peer, 0);
+        }
+    }
+
+    fn send_append_entries(&mut self, to: NodeId, max_entries: usize) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let Some(progress) = leader.followers.get_mut(&to) else { return };
+        let prev_log_index = progress.next_index - 1;
+        let prev_log_term = self.log.term_at(prev_log_index).unwrap_or_default();
+        let max_bytes = self.settings.max_bytes;
+        let entries = self.log.batch_from(progress.next_index, max_entries, max_bytes);
+        if !progress.probing {
+            // Beyond Figure 2: the next message does not wait for the answer to this one. If
+            // this one is lost, the follower refuses the next, and the leader goes back.
+            progress.next_index += entries.len() as Index;
+        }
+        let rpc = AppendEntries {
+            term: self.current_term,
+            leader_id: self.settings.id,
+            prev_log_index,
+            prev_log_term,
+            entries,
+            leader_commit: self.commit_index,
+            round: leader.round,
+        };
+        self.send(to, Rpc::AppendEntries(rpc));
+    }
+
+    fn on_append_entries_reply(&mut self, follower: NodeId, reply: AppendEntriesReply) {
+        if reply.term < self.current_term && self.obeys(Rule::IgnoreOldAnswers) {
+            return self.event(What::AnswerIgnored { follower, term: reply.term });
+        }
+        let Role::Leader(leader) = &mut self.role else { return };
+        let Some(progress) = leader.followers.get_mut(&follower) else { return };
+        progress.round = progress.round.max(reply.round.min(leader.round));
+        if reply.success {
+            self.on_success(follower, reply.match_index);
+        } else if let Some(conflict) = reply.conflict {
+            self.on_conflict(follower, conflict);
+        }
+    }
+
+    /// Leaders 3: "If successful: update nextIndex and matchIndex for follower".
+    fn on_success(&mut self, follower: NodeId, match_index: Index) {
+        let last_index = self.log.last_index();
+        let known = match self.obeys(Rule::MatchIndexFromAnswer) {
+            true => match_index.min(last_index),
+            false => last_index,
+        };
+        if let Some(progress) = self.role.progress(follower) {
+            progress.agree(known);
+        }
+        self.advance_commit_index();
+        self.send_what_is_missing(follower);
+    }
+
+    /// Leaders 3: "If AppendEntries fails because of log inconsistency: decrement nextIndex and
+    /// retry".
+    fn on_conflict(&mut self, follower: NodeId, conflict: Conflict) {
+        let index = conflict.prev_log_index;
+        let next_index = self.next_index_before(conflict);
+        let backs_up = self.obeys(Rule::BackUpNextIndex);
+        let Some(progress) = self.role.progress(follower) else { return };
+        if !progress.is_news(index) || !backs_up {
+            return;
+        }
+        progress.back_up(next_index);
+        let refused = EntryId { index, term: self.log.term_at(index).unwrap_or_default() };
+        self.event(What::BackedUp { follower, refused, next_index });
+        self.send_append_entries(follower, self.settings.max_entries);
+    }
+
+    /// §5.3, end: skip the whole term in which the logs conflict. If this log has entries of that
+    /// term, the two may agree up to its last one; if not, they part before the follower's first.
+    fn next_index_before(&self, conflict: Conflict) -> Index {
+        let next_index = match self.log.last_index_of(conflict.term) {
+            _ if !self.obeys(Rule::FastBackup) => conflict.prev_log_index,
+            Some(last) => last + 1,
+            None => conflict.index,
+        };
+        next_index.clamp(1, conflict.prev_log_index.max(1))
+    }
+
+    /// Leaders 4: "If there exists an N such that N > commitIndex, a majority of matchIndex[i] ≥ N,
+    /// and log[N].term == currentTerm: set commitIndex = N".
+    fn advance_commit_index(&mut self) {
+        let Role::Leader(leader) = &self.role else { return };
+        let own = (self.settings.id, self.log.saved_index());
+        let (n, on) = leader.stored_on_majority(own, self.majority());
+        let own_term = self.log.term_at(n) == Some(self.current_term);
+        if own_term || !self.obeys(Rule::CommitOwnTermOnly) {
+            self.commit_up_to(n, on);
+        }
+    }
+
+    fn commit_up_to(&mut self, index: Index, on: Vec<NodeId>) {
+        let Some(first) = self.log.entry(self.commit_index + 1).map(Entry::id) else { return };
+        let Some(Entry { term, command, .. }) = self.log.entry(index) else { return };
+        if index > self.commit_index {
+            self.commit_index = index;
+            let (last, command) = (EntryId { index, term: *term }, command.clone());
+            self.event(What::Committed { first, last, command, on });
+        }
+    }
+
+    // ---- Reads that do not go through the log (§8) ---------------------------------------------
+
+    /// "Read-only operations can be handled without writing anything into the log", with two
+    /// precautions.
+    fn read(&mut self, requests: Vec<RequestId>) {
+        let commit_index = self.commit_index;
+        let after_own_commit = self.obeys(Rule::ReadAfterOwnCommit);
+        let Role::Leader(leader) = &mut self.role else { return self.refuse(requests) };
+        // First, "a leader must have the latest information on which entries are committed": wait
+        // for an entry of its own term.
+        let read_index = match after_own_commit {
+            true => commit_index.max(leader.first_index),
+            false => commit_index,
+        };
+        // Second, "a leader must check whether it has been deposed": only answers to heartbeats
+        // sent from now on can tell.
+        let round = leader.round + 1;
+        let reads = requests.into_iter().map(|request| Read { request, read_index, round });
+        leader.reads.extend(reads);
+    }
+
+    fn answer_reads(&mut self) {
+        let (majority, last_applied) = (self.majority(), self.last_applied);
+        let confirms = self.obeys(Rule::ConfirmLeadership);
+        let Role::Leader(leader) = &mut self.role else { return };
+        if leader.wants_round(majority) {
+            leader.round += 1;
+            self.send_heartbeats();
+        }
+        let Role::Leader(leader) = &mut self.role else { return };
+        let confirmed = if confirms { leader.confirmed_round(majority) } else { u64::MAX };
+        let ready = leader.take_ready(confirmed, last_applied);
+        if let Some(&Read { read_index, .. }) = ready.last() {
+            self.event(What::ReadConfirmed { reads: ready.len(), read_index });
+        }
+        for Read { request, .. } in ready {
+            self.outputs.push(Output::AnswerRead { request });
+        }
+    }
+}

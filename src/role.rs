@@ -1,0 +1,185 @@
+//! The three states of Figure 4, and what a server knows only while it is in one of them.
+//!
+//! A candidate counts votes. A leader keeps Figure 2's "volatile state on leaders":
+//! `next_index`, a guess at what to send (any guess is safe), and `match_index`, knowledge on
+//! which commitment rests (it must never be too high). To these come two numbers of ours for
+//! each follower: whether the guess has been confirmed (then entries are pipelined), and the
+//! last round of heartbeats that it answered (then reads are safe, §8).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::RoleName;
+use crate::message::{Index, NodeId};
+use crate::step::{Millis, RequestId};
+
+/// What a server is at the moment.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Follows its term's leader, if it has heard from one.
+    Follower {
+        /// Where clients are sent.
+        leader: Option<NodeId>,
+    },
+    /// Asks for votes.
+    Candidate(Candidate),
+    /// Serves clients and replicates its log.
+    Leader(Leader),
+}
+
+impl Role {
+    /// Its name.
+    pub fn name(&self) -> RoleName {
+        match self {
+            Role::Follower { .. } => RoleName::Follower,
+            Role::Candidate(_) => RoleName::Candidate,
+            Role::Leader(_) => RoleName::Leader,
+        }
+    }
+
+    /// What a leader knows of this follower.
+    pub fn progress(&mut self, follower: NodeId) -> Option<&mut Progress> {
+        match self {
+            Role::Leader(leader) => leader.followers.get_mut(&follower),
+            _ => None,
+        }
+    }
+}
+
+/// The state of a candidate.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Who voted for it, itself first.
+    pub votes: Vec<NodeId>,
+    /// Who answered at all, itself included: can a majority be reached?
+    pub answers: BTreeSet<NodeId>,
+}
+
+impl Candidate {
+    /// A candidate that has voted for itself.
+    pub fn new(id: NodeId) -> Candidate {
+        Candidate { votes: vec![id], answers: BTreeSet::from([id]) }
+    }
+}
+
+/// How many entries may be on their way to a follower before the leader waits for an answer.
+const MAX_ENTRIES_IN_FLIGHT: Index = 4096;
+
+/// The state of a leader. It is "reinitialized after election" (Figure 2) by being made then.
+#[derive(Clone, Debug)]
+pub struct Leader {
+    /// What it knows of each other server: the rows of `next_index[]` and `match_index[]`.
+    pub followers: BTreeMap<NodeId, Progress>,
+    /// When the next heartbeat is due.
+    pub heartbeat_deadline: Millis,
+    /// Where its own term's entries begin.
+    pub first_index: Index,
+    /// The last round of heartbeats begun.
+    pub round: u64,
+    /// Reads that are not answered yet.
+    pub reads: Vec<Read>,
+}
+
+/// What a leader knows of one follower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// "Index of the next log entry to send to that server."
+    pub next_index: Index,
+    /// "Index of highest log entry known to be replicated on server."
+    pub match_index: Index,
+    /// It is not known where the follower's log ends: send, then wait for the answer.
+    pub probing: bool,
+    /// The last round of heartbeats that the follower answered.
+    pub round: u64,
+}
+
+/// A client's read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Whom to answer.
+    pub request: RequestId,
+    /// What the state machine must have applied before (dissertation 6.4).
+    pub read_index: Index,
+    /// The round that must be answered by a majority before.
+    pub round: u64,
+}
+
+impl Leader {
+    /// A leader newly elected: next_index is "initialized to leader last log index + 1",
+    /// match_index to 0.
+    pub fn new(peers: &[NodeId], last_index: Index, heartbeat_deadline: Millis) -> Leader {
+        let first_index = last_index + 1;
+        let row = Progress { next_index: first_index, match_index: 0, probing: true, round: 0 };
+        let followers = peers.iter().map(|&peer| (peer, row.clone())).collect();
+        Leader { followers, heartbeat_deadline, first_index, round: 0, reads: Vec::new() }
+    }
+
+    /// The highest index that a majority has stored, and on which servers.
+    pub fn stored_on_majority(
+        &self,
+        own: (NodeId, Index),
+        majority: usize,
+    ) -> (Index, Vec<NodeId>) {
+        let copies = self.followers.iter().map(|(&id, progress)| (id, progress.match_index));
+        let mut copies: Vec<(NodeId, Index)> = copies.chain([own]).collect();
+        copies.sort_unstable_by_key(|&(id, index)| (index, id));
+        let stored = copies[copies.len() - majority].1;
+        copies.retain(|&(_, index)| index >= stored);
+        copies.sort_unstable();
+        (stored, copies.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The latest round that a majority has answered. The leader answers its own at once.
+    pub fn confirmed_round(&self, majority: usize) -> u64 {
+        let rounds = self.followers.values().map(|progress| progress.round);
+        let mut rounds: Vec<u64> = rounds.chain([self.round]).collect();
+        rounds.sort_unstable();
+        rounds[rounds.len() - majority]
+    }
+
+    /// Whether a new round of heartbeats is to begin: reads wait for it, and the last one is
+    /// over. So all reads that come during a round share the next.
+    pub fn wants_round(&self, majority: usize) -> bool {
+        let waiting = self.reads.iter().any(|read| read.round > self.round);
+        waiting && self.confirmed_round(majority) == self.round
+    }
+
+    /// Takes out the reads that may be answered: their round is confirmed, and the state machine
+    /// has applied what they must see.
+    pub fn take_ready(&mut self, confirmed_round: u64, last_applied: Index) -> Vec<Read> {
+        let reads = std::mem::take(&mut self.reads);
+        let ready = |read: &Read| read.round <= confirmed_round && read.read_index <= last_applied;
+        let (ready, waiting) = reads.into_iter().partition(ready);
+        self.reads = waiting;
+        ready
+    }
+}
+
+impl Progress {
+    /// Whether entries up to `last_index` can be sent now.
+    pub fn wants(&self, last_index: Index) -> bool {
+        let in_flight = self.next_index.saturating_sub(self.match_index + 1);
+        !self.probing && self.next_index <= last_index && in_flight < MAX_ENTRIES_IN_FLIGHT
+    }
+
+    /// The follower's log is known to agree up to this index.
+    pub fn agree(&mut self, match_index: Index) {
+        self.match_index = self.match_index.max(match_index);
+        self.next_index = self.next_index.max(self.match_index + 1);
+        self.probing = false;
+    }
+
+    /// Whether a refusal of entries behind `refused` says anything new. With several messages in
+    /// flight one gap is refused several times, and refusals may come late: what counts is the
+    /// answer to the last message, or the first news of a gap.
+    pub fn is_news(&self, refused: Index) -> bool {
+        refused + 1 == self.next_index || !self.probing && refused > self.match_index
+    }
+
+    /// The follower's log is known to disagree: send from this index on, and wait for the answer. A
+    /// follower that lost its disk may even have less than it once acknowledged.
+    pub fn back_up(&mut self, next_index: Index) {
+        self.next_index = next_index;
+        self.match_index = self.match_index.min(next_index - 1);
+        self.probing = true;
+    }
+}
