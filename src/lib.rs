@@ -1,7 +1,32 @@
 //! raftlet: Raft you can watch, break and read.
 //!
-//! Read in this order, with Figure 2 of the Raft paper open beside it:
+//! Read in this order, with Figure 2 of the Raft paper open beside it. First the algorithm, which is
+//! pure: it touches no socket, file, clock or thread.
+//!
+//! 1. [`rules`]: the rules of the paper, by name, and what falls without each.
+//! 2. [`message`]: the RPCs, with the field names of Figure 2.
+//! 3. [`log`]: the log in memory.
+//! 4. [`role`]: follower, candidate, leader, and what each knows.
+//! 5. [`step`]: what goes into a node, and what comes out.
+//! 6. [`node`]: **the brain**. Figure 2, top to bottom.
+//! 7. [`event`]: what happened and why: every line that you see.
+//!
+//! Then what carries it about in the world.
+//!
+//! 8. [`server`]: **the body**. One thread, one inbox; does what the brain says, in order.
+//! 9. [`transport`]: **the mouth**. Messages out, messages in, over TCP or UDP.
+//! 10. [`storage`]: what a node must not forget, in files that `cat` can show.
+//! 11. [`kv`]: the state machine, a key-value store.
+//! 12. [`config`]: `cluster.toml`.
+//! 13. [`json`] and [`http`]: the languages of messages and of clients.
+//! 14. [`cli`]: the verbs of the command line.
+//!
+//! Last, the same brain in a world of our own making, where time is a number and every accident is
+//! drawn from a seed.
+//!
+//! 15. [`lab`]: the simulated world, its checkers and its script language.
 
+pub mod config;
 pub mod event;
 pub mod log;
 pub mod message;
