@@ -3,3 +3,4 @@
 //! Read in this order, with Figure 2 of the Raft paper open beside it:
 
 pub mod message;
+pub mod storage;
