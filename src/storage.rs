@@ -230,20 +230,17 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-/// Gives a log of `len` bytes its headers if it lacks them, or cuts off what is torn after `end`.
+/// Gives a log of `len` bytes its headers if it lacks them, and cuts off what is torn after `end`.
 ///
 /// Whole or not, it is synced: if the last process was killed between its write and its fsync, we
 /// read entries that are only in the system's memory, and must not acknowledge them as they are.
-/// The directory is synced for the same reason, for the rename of the vote.
+/// The caller syncs the directory for the same reason, for the rename of the vote.
 fn mend(log: &mut File, len: u64, end: u64, headers: &str) -> io::Result<()> {
     if len < end {
         log.rewind()?;
         log.write_all(headers.as_bytes())?;
     }
-    if len > end {
-        cut(log, end)?;
-    }
-    log.sync_all()
+    cut(log, end)
 }
 
 /// Cuts a file off at `end`, durably, and goes on writing there.
@@ -752,6 +749,7 @@ mod tests {
                 "RaftLog.txt:1: the log is gone",
             ),
             (&headers, Some(b""), "vote.txt:1: the first line was damaged"),
+            (&headers, Some(title("demo", N2).trim_end().as_bytes()), "vote.txt:1: the first line"),
         ] {
             let error = recover(log.as_bytes(), vote, "demo", N2).expect_err("damage");
             assert!(error.starts_with(said), "{error}");
@@ -819,21 +817,26 @@ mod tests {
         storage.save_vote(1000, None).unwrap();
         let mut model: Vec<Entry> = Vec::new();
         let mut synced = model.clone();
-        for term in 1..=200 {
-            let after = model.len() as u64 - (term * 7 % 11 % 5).min(model.len() as u64);
-            let text = "é\n".repeat(term as usize % 13);
-            let new: Vec<Entry> =
-                (1..=term * 5 % 7).map(|n| entry(after + n, term, &text)).collect();
+        let mut seed: u64 = 1;
+        let mut below = |limit: u64| {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 33) % limit
+        };
+        for term in 1..=300 {
+            let dropped = if below(3) == 0 { below(8) } else { 0 };
+            let after = (model.len() as u64).saturating_sub(dropped);
+            let text = "é\n".repeat(below(13) as usize);
+            let new: Vec<Entry> = (1..=below(5)).map(|n| entry(after + n, term, &text)).collect();
             storage.save_entries(after, &new, LEADER).unwrap();
             model.truncate(after as usize);
             model.extend(new);
             // What was cut is gone at once; what is new waits for `sync`.
             synced.truncate(after as usize);
-            if term % 3 == 0 {
+            if below(3) == 0 {
                 storage.sync().unwrap();
                 synced = model.clone();
             }
-            if term % 5 == 0 {
+            if below(9) == 0 {
                 drop(storage);
                 let recovered;
                 (storage, recovered) = scratch.open();
@@ -875,12 +878,14 @@ mod tests {
 
     /// Permissions do not bind the superuser, so a plain file stands where a directory should be.
     #[test]
-    fn open_unwritable_directory_names_it() {
+    fn open_unusable_path_names_it() {
         let scratch = Scratch::new();
         scratch.write("file", "");
         let dir = scratch.0.join("file/2");
         let error = Storage::open(&dir, "demo", N2).unwrap_err();
         assert!(error.starts_with(&format!("cannot create {}", dir.display())), "{error}");
         Storage::open(&scratch.0.join("a/b/2"), "demo", N2).unwrap();
+        fs::create_dir(scratch.0.join(VOTE)).unwrap();
+        assert!(scratch.open_error().starts_with("cannot read DIR/vote.txt: "));
     }
 }
