@@ -343,10 +343,10 @@ fn read_entry(line: &[u8], id: NodeId, previous: EntryId) -> Result<Entry, Strin
         return Err(format!("the entry belongs to node {}, not {}", machine.0, id.0));
     }
     if entry.index != previous.index + 1 {
-        return Err(format!("entry {} cannot follow {previous}: a gap", entry.id()));
+        return Err(format!("entry {} cannot follow {previous}: indexes go up by one", entry.id()));
     }
     if entry.term < previous.term {
-        return Err(format!("entry {} cannot follow {previous}: terms only grow", entry.id()));
+        return Err(format!("entry {} cannot follow {previous}: terms never go down", entry.id()));
     }
     Ok(entry)
 }
@@ -404,9 +404,10 @@ pub fn log_headers(cluster: &str, id: NodeId) -> String {
 /// Appends to `out` the line of one entry that node `id` was sent by `leader_id`.
 pub fn encode_entry(out: &mut String, id: NodeId, entry: &Entry, leader_id: NodeId) {
     let start = out.len();
-    write!(out, "{:>10} | {:>5} | {:>4} | ", id.0, entry.index, entry.term).expect("into a String");
+    write!(out, "{:>10} | {:>5} | {:>4} | ", id.0, entry.index, entry.term)
+        .expect("a String takes all");
     escape(entry.command.as_str(), out);
-    write!(out, " | {}", leader_id.0).expect("into a String");
+    write!(out, " | {}", leader_id.0).expect("a String takes all");
     let checksum = checksum(&out.as_bytes()[start..]);
     out.push_str(SEPARATOR);
     out.extend(checksum.map(char::from));
@@ -719,9 +720,9 @@ mod tests {
         assert_eq!(after_2_at_3("2 | 3 | 3 | c | 1"), Ok(3));
         for (line, said) in [
             ("1 | 3 | 3 | c | 1", "the entry belongs to node 1, not 2"),
-            ("2 | 4 | 3 | c | 1", "entry 4@3 cannot follow 2@3: a gap"),
-            ("2 | 2 | 3 | c | 1", "entry 2@3 cannot follow 2@3: a gap"),
-            ("2 | 3 | 2 | c | 1", "entry 3@2 cannot follow 2@3: terms only grow"),
+            ("2 | 4 | 3 | c | 1", "entry 4@3 cannot follow 2@3: indexes go up by one"),
+            ("2 | 2 | 3 | c | 1", "entry 2@3 cannot follow 2@3: indexes go up by one"),
+            ("2 | 3 | 2 | c | 1", "entry 3@2 cannot follow 2@3: terms never go down"),
             ("2 | 3 | 3 | c | x", "this is not an entry"),
             ("2 | 3 | 3 | 1", "this is not an entry"),
             ("2 | 3 | 3 | \\q | 1", "this is not an entry"),
