@@ -14,25 +14,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use crate::message::NodeId;
+use crate::step::Timing;
 use toml::{Data, Fault, Setting, Table, Value, shown};
-
-/// How fast a cluster's time runs, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
-    /// A leader that has nothing to say sends a heartbeat this often (§5.2).
-    pub heartbeat_ms: u64,
-    /// The shortest and the longest election timeout; each node draws a new one between them, both
-    /// included, every time (§5.2).
-    pub election_timeout_ms: (u64, u64),
-}
-
-impl Timing {
-    /// The paper's advice (§9.3), with three heartbeats to the shortest timeout (§5.6).
-    pub const PAPER: Timing = Timing { heartbeat_ms: 50, election_timeout_ms: (150, 300) };
-
-    /// Slow enough for a person to follow.
-    pub const WATCHABLE: Timing = Timing { heartbeat_ms: 500, election_timeout_ms: (2000, 4000) };
-}
 
 /// What carries the messages between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

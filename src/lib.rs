@@ -34,3 +34,4 @@ pub mod node;
 pub mod role;
 pub mod rules;
 pub mod step;
+pub mod storage;

@@ -69,6 +69,14 @@ pub struct Timing {
     pub election_timeout_ms: (Millis, Millis),
 }
 
+impl Timing {
+    /// The paper's advice (§9.3), with three heartbeats to the shortest timeout (§5.6).
+    pub const PAPER: Timing = Timing { heartbeat_ms: 50, election_timeout_ms: (150, 300) };
+
+    /// Slow enough for a person to follow.
+    pub const WATCHABLE: Timing = Timing { heartbeat_ms: 500, election_timeout_ms: (2000, 4000) };
+}
+
 /// Who a server is, and how it is to behave.
 #[derive(Clone, Debug)]
 pub struct Settings {
