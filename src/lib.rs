@@ -28,6 +28,7 @@
 
 pub mod config;
 pub mod event;
+pub mod json;
 pub mod log;
 pub mod message;
 pub mod node;
