@@ -90,7 +90,9 @@ impl Connection {
     /// # Errors
     /// [`Error::NotSent`] if that fails or takes longer than `timeout`.
     pub fn open(address: &str, timeout: Duration) -> Result<Connection, Error> {
-        let stream = connect(address, timeout)
+        let start = Instant::now();
+        let stream = resolve(address, timeout)
+            .and_then(|found| connect(&found, timeout.saturating_sub(start.elapsed())))
             .map_err(|error| Error::NotSent(format!("cannot reach {address}: {error}")))?;
         let reader = BufReader::new(Timed::new(stream));
         Ok(Connection { address: address.to_string(), reader, is_open: true })
@@ -118,20 +120,14 @@ impl Connection {
         let message = compose(method, address, path, body);
         self.is_open = false;
         self.reader.get_mut().allow(timeout);
-        let sent = self.reader.get_mut().write_all(message.as_bytes());
         // A server may refuse a body before it has taken all of it. So there may be an answer even
-        // where sending failed.
-        match read_reply(&mut self.reader, method == "HEAD") {
-            Ok((reply, keep_alive)) => {
-                // Bytes that nobody asked for would be taken for the next answer.
-                self.is_open = keep_alive && sent.is_ok() && self.reader.buffer().is_empty();
-                Ok(reply)
-            }
-            Err(fault) => {
-                let fault = sent.err().map_or(fault, Fault::Io);
-                Err(Error::NoAnswer(format!("no answer from {address}: {fault}")))
-            }
-        }
+        // where sending fails; if there is none, reading says so.
+        let _ = self.reader.get_mut().write_all(message.as_bytes());
+        let (reply, keep_alive) = read_reply(&mut self.reader, method == "HEAD")
+            .map_err(|fault| Error::NoAnswer(format!("no answer from {address}: {fault}")))?;
+        // Bytes that nobody asked for would be taken for the next answer.
+        self.is_open = keep_alive && self.reader.buffer().is_empty();
+        Ok(reply)
     }
 }
 
@@ -149,11 +145,10 @@ fn compose(method: &str, address: &str, path: &str, body: Option<&str>) -> Strin
     }
 }
 
-/// Connects to the first of the name's addresses that takes us: `localhost` may mean 127.0.0.1
-/// and ::1, and the server listen on one of them.
-fn connect(address: &str, timeout: Duration) -> io::Result<TcpStream> {
+/// Connects to the first of a name's addresses that takes us: `localhost` may mean 127.0.0.1 and
+/// ::1, and the server listen on one of them.
+fn connect(addresses: &[SocketAddr], timeout: Duration) -> io::Result<TcpStream> {
     let start = Instant::now();
-    let addresses = resolve(address, timeout)?;
     let mut last_error = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for (tried, socket_address) in addresses.iter().enumerate() {
         // Each gets a fair share of the time left, or a silent first would use up all of it. (The
@@ -220,6 +215,7 @@ fn read_reply_head(reader: &mut impl BufRead) -> Result<(u16, Headers, bool), Fa
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::thread::JoinHandle;
 
     use super::*;
 
@@ -289,7 +285,7 @@ mod tests {
 
     /// A server that gives these answers on one connection, each to a request without a body, and
     /// then gives back what it was asked.
-    fn start(answers: &'static [&str]) -> (u16, thread::JoinHandle<Vec<String>>) {
+    fn start<const N: usize>(answers: [&'static str; N]) -> (u16, JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let served = thread::spawn(move || {
@@ -310,7 +306,7 @@ mod tests {
 
     #[test]
     fn request_finds_a_server_by_name() {
-        let (port, served) = start(&["HTTP/1.1 307 \r\nLocation: http://n2/\r\n\r\n"]);
+        let (port, served) = start(["HTTP/1.1 307 \r\nLocation: http://n2/\r\n\r\n"]);
         let address = format!("localhost:{port}");
         let reply = request("DELETE", &address, "/keys/x?a=b", None, PATIENCE).unwrap();
         assert_eq!((reply.status, reply.header("location")), (307, Some("http://n2/")));
@@ -319,16 +315,27 @@ mod tests {
     }
 
     #[test]
+    fn connect_tries_every_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+        assert!(connect(&[nobody, listener.local_addr().unwrap()], PATIENCE).is_ok());
+        assert!(connect(&[nobody, nobody], PATIENCE).is_err());
+        assert!(connect(&[], PATIENCE).is_err());
+    }
+
+    #[test]
     fn connection_serves_until_the_server_closes() {
-        let (port, served) = start(&[
-            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none",
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\ntwo",
-        ]);
-        let mut connection = Connection::open(&format!("127.0.0.1:{port}"), PATIENCE).unwrap();
-        assert_eq!(connection.request("GET", "/1", None, PATIENCE).unwrap().text(), "one");
-        assert_eq!(connection.request("GET", "/2", None, PATIENCE).unwrap().text(), "two");
-        let closed = connection.request("GET", "/3", None, PATIENCE);
-        assert!(matches!(closed, Err(Error::NotSent(_))), "{closed:?}");
-        assert_eq!(served.join().unwrap().len(), 2);
+        let one = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none";
+        let two = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\ntwo";
+        let two_and_more = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo and more";
+        for answers in [[one, two], [one, two_and_more]] {
+            let (port, served) = start(answers);
+            let mut connection = Connection::open(&format!("127.0.0.1:{port}"), PATIENCE).unwrap();
+            assert_eq!(connection.request("GET", "/1", None, PATIENCE).unwrap().text(), "one");
+            assert_eq!(connection.request("GET", "/2", None, PATIENCE).unwrap().text(), "two");
+            let closed = connection.request("GET", "/3", None, PATIENCE);
+            assert!(matches!(closed, Err(Error::NotSent(_))), "{closed:?}");
+            assert_eq!(served.join().unwrap().len(), 2);
+        }
     }
 }

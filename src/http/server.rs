@@ -356,11 +356,12 @@ mod tests {
 
     #[test]
     fn serve_lets_the_client_read_why_its_body_is_refused() {
-        let patient = Deadlines { linger: PATIENCE, ..Deadlines::default() };
-        let address = start(patient).to_string();
-        let body = "x".repeat(2 * BODY_BYTES);
-        let reply = client::request("POST", &address, "/", Some(&body), PATIENCE).unwrap();
-        assert_eq!(reply.status, 413);
+        let address = start(Deadlines { linger: PATIENCE, ..Deadlines::default() });
+        let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\n";
+        let answer = exchange(address, (head.to_string() + &"x".repeat(4_194_304)).as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 413 Content Too Large\r\n"), "{answer}");
+
+        let address = address.to_string();
         let body = "x".repeat(BODY_BYTES);
         let reply = client::request("POST", &address, "/", Some(&body), PATIENCE).unwrap();
         assert_eq!((reply.status, reply.body.len()), (200, BODY_BYTES + "POST / ".len()));
@@ -371,7 +372,7 @@ mod tests {
         let short = Duration::from_millis(20);
         let never = Duration::from_secs(1000);
         let patient =
-            Deadlines { idle: never, head: never, body: never, answer: never, linger: short };
+            Deadlines { idle: never, head: never, body: never, answer: never, linger: never };
         let post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab";
         for (deadlines, bytes, expected) in [
             (Deadlines { idle: short, ..patient.clone() }, "", ""),

@@ -206,9 +206,9 @@ pub fn keeps_alive(headers: &Headers, at_least_1_1: bool) -> bool {
     !has("close") && (at_least_1_1 || has("keep-alive"))
 }
 
-/// Whether an answer of this status may have a body at all (RFC 9112 §6.3).
+/// Whether a final answer (200 and above) of this status may have a body at all (RFC 9112 §6.3).
 pub fn may_have_body(status: u16) -> bool {
-    status >= 200 && status != 204 && status != 304
+    status != 204 && status != 304
 }
 
 /// Where a body ends.
@@ -308,7 +308,22 @@ fn read_chunks(reader: &mut impl BufRead, limit: usize, body: &mut Vec<u8>) -> R
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+
+    #[test]
+    fn timed_allow_starts_the_time_anew() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut timed = Timed::new(stream);
+        let patience = Duration::from_secs(20);
+        timed.allow(patience);
+        timed.since -= patience;
+        assert_eq!(timed.write(b"x").unwrap_err().kind(), ErrorKind::TimedOut);
+        timed.allow(patience);
+        assert_eq!(timed.write(b"x").unwrap(), 1);
+    }
 
     /// The body that these header lines and bytes give, or the status that refuses them (0 for a
     /// connection that ends too early).
@@ -358,7 +373,7 @@ mod tests {
             ("A: \0", "", 400),
             ("A", "", 400),
             (chunked, "3\nabc\r\n0\r\n\r\n", 400),
-            (chunked, "3\r\nabcd\r\n0\r\n\r\n", 400),
+            (chunked, "3\r\nabcde0\r\n\r\n", 400),
             (chunked, "3;\rx\r\nabc\r\n0\r\n\r\n", 400),
             (chunked, "-3\r\nabc\r\n0\r\n\r\n", 400),
             (chunked, "\r\n", 400),
