@@ -27,6 +27,14 @@ pub enum TransportKind {
 }
 
 impl TransportKind {
+    /// Its name: `tcp` or `udp`.
+    pub fn name(self) -> &'static str {
+        match self {
+            TransportKind::Tcp => "tcp",
+            TransportKind::Udp => "udp",
+        }
+    }
+
     /// The kind of this name, `tcp` or `udp`.
     pub fn from_name(name: &str) -> Option<TransportKind> {
         match name {

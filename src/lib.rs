@@ -26,8 +26,12 @@
 //!
 //! 15. [`lab`]: the simulated world, its checkers and its script language.
 
+pub mod client;
 pub mod config;
+pub mod console;
 pub mod event;
+pub mod http;
+pub mod inbox;
 pub mod json;
 pub mod log;
 pub mod message;

@@ -91,7 +91,7 @@ impl Storage {
     pub fn open(dir: &Path, cluster: &str, id: NodeId) -> Result<(Storage, Recovered), String> {
         let lock = lock(dir, id)?;
         let in_dir = |text: String| dir.join(text).display().to_string();
-        let path = dir.join(LOG);
+        let path = log_path(dir);
         let mut log = open_log(&path).map_err(failed("open", &path))?;
         let mut bytes = Vec::new();
         log.read_to_end(&mut bytes).map_err(failed("read", &path))?;
@@ -194,6 +194,11 @@ impl Storage {
         self.written = end;
         cut(&mut self.log, end).map_err(failed("cut", &self.dir.join(LOG)))
     }
+}
+
+/// Where the log of the node in a directory is.
+pub fn log_path(dir: &Path) -> PathBuf {
+    dir.join(LOG)
 }
 
 /// Takes the directory for this process, and creates it if need be.

@@ -1,0 +1,105 @@
+//! Starting nodes: one in this process, or each of the registry in a process of its own.
+
+use std::env;
+use std::io;
+use std::process::{self, Child, ChildStdin, Command, Stdio};
+use std::thread;
+
+use super::options::Options;
+use super::{Failure, print};
+use crate::config::Config;
+use crate::message::NodeId;
+use crate::server;
+use crate::storage::Storage;
+
+/// Set for a node that `raftlet` alone has started: it ends when its stdin does, which is when the
+/// process that started it has ended, however it ended.
+const CHILD: &str = "RAFTLET_CHILD";
+
+/// Runs one node in this process, until Ctrl+C.
+pub fn one(options: &Options, id: NodeId) -> Result<(), Failure> {
+    let config = options.registry()?;
+    check_member(&config, id)?;
+    if env::var_os(CHILD).is_some() {
+        thread::spawn(end_with_parent);
+    }
+    let data = options.data_of(id);
+    if options.fresh {
+        Storage::forget(&data, id).map_err(Failure::Running)?;
+    }
+    let verbose = options.verbose;
+    server::run(server::Options { id, config, data, verbose }).map_err(Failure::Running)
+}
+
+fn check_member(config: &Config, id: NodeId) -> Result<(), Failure> {
+    if config.nodes.contains_key(&id) {
+        return Ok(());
+    }
+    let known: Vec<String> = config.nodes.keys().map(|id| id.0.to_string()).collect();
+    let known = known.join(", ");
+    Err(Failure::Usage(format!("node {} is not in the registry, which has {known}", id.0)))
+}
+
+fn end_with_parent() {
+    // An error means the same as the end: nobody is there.
+    let _ = io::copy(&mut io::stdin(), &mut io::sink());
+    process::exit(0);
+}
+
+/// Runs every node of the registry, a process each, until Ctrl+C or until all have ended.
+///
+/// Ctrl+C reaches all processes of the terminal. If only this one is killed, the pipes to the
+/// others close, and they end.
+pub fn all(options: &Options) -> Result<(), Failure> {
+    let config = options.registry()?;
+    let mut children = Vec::new();
+    let mut held_open: Vec<Option<ChildStdin>> = Vec::new();
+    for &id in config.nodes.keys() {
+        let mut child = start_child(options, id)
+            .map_err(|error| Failure::Running(format!("cannot start {id}: {error}")))?;
+        // To wait for a child closes its stdin, unless we hold it.
+        held_open.push(child.stdin.take());
+        children.push((id, child));
+    }
+    print(&welcome(&children))?;
+    let ended = children.iter_mut().map(|(_, child)| child.wait());
+    let failed = ended.filter(|ended| !ended.as_ref().is_ok_and(|status| status.success()));
+    let failed = failed.count();
+    drop(held_open);
+    match failed {
+        0 => Ok(()),
+        count => Err(Failure::Running(format!("{count} of {} nodes failed", children.len()))),
+    }
+}
+
+fn start_child(options: &Options, id: NodeId) -> io::Result<Child> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg(id.0.to_string()).env(CHILD, "1").stdin(Stdio::piped());
+    if let Some(path) = &options.config {
+        command.arg("--config").arg(path);
+    }
+    if let Some(path) = &options.data {
+        command.arg("--data").arg(path);
+    }
+    if let Some(kind) = options.transport {
+        command.arg("--transport").arg(kind.name());
+    }
+    for (name, given) in
+        [("--fast", options.fast), ("--fresh", options.fresh), ("--verbose", options.verbose)]
+    {
+        if given {
+            command.arg(name);
+        }
+    }
+    command.spawn()
+}
+
+fn welcome(children: &[(NodeId, Child)]) -> String {
+    let names: Vec<String> =
+        children.iter().map(|(id, child)| format!("{id} (process {})", child.id())).collect();
+    format!(
+        "Starting {}. Ctrl+C ends them all.\n\
+         In another terminal: raftlet status; raftlet set x 42; or kill the leader's process.\n",
+        names.join(", ")
+    )
+}

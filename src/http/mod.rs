@@ -1,0 +1,262 @@
+//! A small HTTP/1.1 server and client (RFC 9112): blocking, a thread a connection.
+//!
+//! HTTP is text: a first line, header lines `Name: value`, an empty line, then a body. A request's
+//! first line says what is asked (`GET /status HTTP/1.1`), an answer's how it went (`HTTP/1.1 200
+//! OK`). What both sides read alike is in `wire`; [`server`] answers on one connection until it
+//! ends; [`client`] asks. This folder moves bytes and knows nothing of Raft.
+//!
+//! The one hard question is where a message ends. Two readers who disagree about it can be made to
+//! see different requests in the same bytes ("request smuggling", RFC 9112 §11.2), so whatever
+//! could be read in two ways is refused with status 400.
+
+pub mod api;
+pub mod client;
+
+mod wire;
+
+use crate::json::Json;
+use wire::Fault;
+
+/// Header lines in the order in which they came, names in lower case.
+pub type Headers = Vec<(String, String)>;
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`, `POST`, … Our server shows HEAD as GET and leaves the body out of the answer itself.
+    pub method: String,
+    /// The path as it came, still percent-encoded: `/keys/a%2Fb`.
+    pub path: String,
+    /// The decoded parts of the path: `/keys/a%2Fb` has `keys` and `a/b`, `/` has none.
+    pub segments: Vec<String>,
+    /// The decoded names and values after `?`.
+    pub query: Vec<(String, String)>,
+    /// The header lines.
+    pub headers: Headers,
+    /// The body; empty if there is none.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A request without headers and body, from a request line's method and target.
+    fn new(method: &str, target: &str) -> Result<Request, Fault> {
+        let (path, query) = split_target(target)?;
+        let decode = |text: &str| match percent_decode(text) {
+            Some(decoded) => Ok(decoded),
+            None => wire::bad("a % in the path or query must begin %XX, and all must be UTF-8"),
+        };
+        let mut segments = Vec::new();
+        if path != "/" {
+            for segment in path.trim_start_matches('/').split('/') {
+                segments.push(decode(segment)?);
+            }
+        }
+        let mut pairs = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            // HTML forms send a space as `+`, and a plus as `%2B`.
+            let pair = pair.replace('+', " ");
+            let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
+            pairs.push((decode(name)?, decode(value)?));
+        }
+        Ok(Request {
+            method: method.to_string(),
+            path: path.to_string(),
+            segments,
+            query: pairs,
+            headers: Vec::new(),
+            body: Vec::new(),
+        })
+    }
+
+    /// The value of the first header of this name, given in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        wire::find(&self.headers, name)
+    }
+
+    /// The value of the first parameter of this name after `?`.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        wire::find(&self.query, name)
+    }
+}
+
+/// The path and query of a request target: `/path?query`, `http://host/path?query`, or `*`
+/// (RFC 9112 §3.2).
+fn split_target(target: &str) -> Result<(&str, &str), Fault> {
+    if !wire::is_target(target) {
+        return wire::bad("the request target must be printable ASCII; write the rest as %XX");
+    }
+    let mut local = target;
+    if let Some((scheme, rest)) = target.split_once("://")
+        && scheme.eq_ignore_ascii_case("http")
+        && rest.starts_with(|first| first != '/' && first != '?')
+    {
+        local = &rest[rest.find(['/', '?']).unwrap_or(rest.len())..];
+    }
+    match local.split_once('?').unwrap_or((local, "")) {
+        ("", query) if local != target => Ok(("/", query)),
+        (path, query) if path.starts_with('/') || target == "*" => Ok((path, query)),
+        _ => wire::bad("the request target must begin with / or http://"),
+    }
+}
+
+/// The text that `%XX` escapes stand for; `None` if one is broken or the result is not UTF-8.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut decoded = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let high = char::from(bytes.next()?).to_digit(16)?;
+        let low = char::from(bytes.next()?).to_digit(16)?;
+        decoded.push((high * 16 + low) as u8);
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// What the server answers. It adds `Content-Length` and `Connection` itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code, `200` for success.
+    pub status: u16,
+    /// The header lines, `Content-Type` among them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// An answer of any type of content.
+    pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Response {
+        Response { status, headers: Vec::new(), body: body.into() }
+            .with_header("Content-Type", content_type)
+    }
+
+    /// An answer whose body is JSON text.
+    pub fn json(status: u16, text: impl Into<Vec<u8>>) -> Response {
+        Response::new(status, "application/json", text)
+    }
+
+    /// An answer in plain text.
+    pub fn text(status: u16, text: impl Into<Vec<u8>>) -> Response {
+        Response::new(status, "text/plain; charset=utf-8", text)
+    }
+
+    /// A refusal: JSON with the one field `error`.
+    pub fn error(status: u16, message: &str) -> Response {
+        Response::json(status, Json::object([("error", message.into())]).to_string())
+    }
+
+    /// The same answer with one more header.
+    pub fn with_header(mut self, name: &str, value: &str) -> Response {
+        self.headers.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    /// The answer as bytes. `head_only` leaves the body out but still gives its length, as the
+    /// answer to HEAD must (RFC 9110 §9.3.2).
+    fn to_bytes(&self, keep_alive: bool, head_only: bool) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        for (name, value) in &self.headers {
+            // A line end in a value would let its author write headers of his own.
+            head += &format!("{name}: {}\r\n", value.replace(char::is_control, " "));
+        }
+        let has_body = wire::may_have_body(self.status);
+        if has_body {
+            head += &format!("Content-Length: {}\r\n", self.body.len());
+        }
+        head +=
+            if keep_alive { "Connection: keep-alive\r\n\r\n" } else { "Connection: close\r\n\r\n" };
+        let mut bytes = head.into_bytes();
+        if has_body && !head_only {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes
+    }
+}
+
+/// The words beside a status code, for people; programs read the number (RFC 9110 §15).
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        307 => "Temporary Redirect",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_new_decodes_path_and_query() {
+        let request = Request::new("GET", "/keys/a%2Fb/%C3%A9?q=1+2%2B3&flag&&q=4").unwrap();
+        assert_eq!(request.path, "/keys/a%2Fb/%C3%A9");
+        assert_eq!(request.segments, ["keys", "a/b", "é"]);
+        assert_eq!(request.parameter("q"), Some("1 2+3"));
+        assert_eq!(request.parameter("flag"), Some(""));
+        assert_eq!(request.parameter("absent"), None);
+    }
+
+    #[test]
+    fn request_new_reads_every_form_of_target() {
+        for (target, path, query) in [
+            ("/", "/", ""),
+            ("/a/?x", "/a/", "x"),
+            ("http://n1:5001/a?b=/c", "/a", "b=/c"),
+            ("HTTP://n1", "/", ""),
+            ("http://n1?x=1", "/", "x=1"),
+            ("*", "*", ""),
+        ] {
+            assert_eq!(split_target(target).unwrap(), (path, query), "{target}");
+        }
+        assert_eq!(Request::new("GET", "/").unwrap().segments, [""; 0]);
+        assert_eq!(Request::new("GET", "/a/").unwrap().segments, ["a", ""]);
+    }
+
+    #[test]
+    fn request_new_refuses_what_it_cannot_decode() {
+        let forms = ",a,?a,ftp://n1/,http://,http:///a,http://?a,*?a,/a#b,/é";
+        let escapes = "/%,/%4,/%+1,/%zz,/%ff,/?a=%C3,/?%C3=a";
+        for target in forms.split(',').chain(escapes.split(',')) {
+            let refused = Request::new("GET", target);
+            assert!(matches!(refused, Err(Fault::Bad(400, _))), "{target}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn response_error_escapes_its_message() {
+        let body = Response::error(400, "no \"x\\y\"\n\u{1}é").body;
+        assert_eq!(body, r#"{"error":"no \"x\\y\"\u000a\u0001é"}"#.as_bytes());
+    }
+
+    #[test]
+    fn response_to_bytes_lets_no_value_begin_a_line() {
+        let bytes = Response::json(307, "{}").with_header("Location", "http://n1/\r\nX: y").to_bytes(true, true);
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with("HTTP/1.1 307 Temporary Redirect\r\n"), "{text}");
+        assert!(text.contains("\r\nLocation: http://n1/  X: y\r\n"), "{text}");
+    }
+
+    #[test]
+    fn response_to_bytes_gives_no_length_where_there_is_no_body() {
+        let text = String::from_utf8(Response::text(204, "x").to_bytes(false, false)).unwrap();
+        let head = "HTTP/1.1 204 No Content\r\nContent-Type: text/plain; charset=utf-8\r\n";
+        assert_eq!(text, format!("{head}Connection: close\r\n\r\n"));
+    }
+}

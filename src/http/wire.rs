@@ -1,0 +1,389 @@
+//! What both sides of HTTP/1.1 read alike: lines, header fields, and bodies that end at a given
+//! length, in chunks, or with the connection (RFC 9112 §2, §5–7).
+//!
+//! The readers take any [`BufRead`], so tests feed them plain bytes. On a socket they read through
+//! [`Timed`], which holds one deadline for a whole part of the exchange: a peer that sends a byte
+//! a second stays within every single wait, but not within that.
+
+use std::fmt;
+use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::Headers;
+
+/// The most that a first line and its headers may have, in bytes.
+pub const HEAD_BYTES: usize = 16 * 1024;
+
+/// The most that the line before a chunk may have, in bytes: room for the size and some of the
+/// extensions that nobody uses.
+const CHUNK_LINE_BYTES: usize = 256;
+
+/// Why a message could not be read.
+#[derive(Debug)]
+pub enum Fault {
+    /// It breaks a rule: the status with which a server refuses it, and what is wrong.
+    Bad(u16, String),
+    /// The connection failed, ended too early, or was too slow (`ErrorKind::TimedOut`).
+    Io(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Fault {
+        Fault::Io(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Fault::Bad(_, why) => f.write_str(why),
+            Fault::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// Refuses a malformed message.
+pub fn bad<T>(why: &str) -> Result<T, Fault> {
+    Err(Fault::Bad(400, why.to_string()))
+}
+
+/// A socket that fails with `ErrorKind::TimedOut` once the time last allowed has passed, however
+/// many reads and writes share it.
+pub struct Timed {
+    /// The socket itself.
+    pub stream: TcpStream,
+    since: Instant,
+    allowed: Duration,
+}
+
+impl Timed {
+    /// Allows no time yet.
+    pub fn new(stream: TcpStream) -> Timed {
+        Timed { stream, since: Instant::now(), allowed: Duration::ZERO }
+    }
+
+    /// Allows this much from now on.
+    pub fn allow(&mut self, time: Duration) {
+        self.since = Instant::now();
+        self.allowed = time;
+    }
+
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.allowed.saturating_sub(self.since.elapsed());
+        if left.is_zero() { Err(timed_out()) } else { Ok(left) }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.stream.set_read_timeout(Some(self.left()?))?;
+            match self.stream.read(buffer) {
+                // Ctrl+Z and `fg` break off a read that has a timeout.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Unix's word for a timeout.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(timed_out()),
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(bytes).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => timed_out(),
+            _ => error,
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn timed_out() -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, "the time allowed has passed")
+}
+
+/// Reads up to the next line feed, which is left out, and takes the bytes read from `room`.
+fn read_line(reader: &mut impl BufRead, room: &mut usize) -> Result<Vec<u8>, Fault> {
+    let mut line = Vec::new();
+    reader.by_ref().take(*room as u64).read_until(b'\n', &mut line)?;
+    *room -= line.len();
+    match line.pop() {
+        Some(b'\n') => Ok(line),
+        _ if *room == 0 => Err(Fault::Bad(431, "the header lines are too long".to_string())),
+        _ => Err(ended_early()),
+    }
+}
+
+fn ended_early() -> Fault {
+    Fault::Io(io::Error::new(ErrorKind::UnexpectedEof, "the connection ended in mid-message"))
+}
+
+/// Reads a line of a head, without its end. A lone line feed ends a line too (RFC 9112 §2.2), so
+/// that people can type a request into `nc`.
+pub fn read_head_line(reader: &mut impl BufRead, room: &mut usize) -> Result<String, Fault> {
+    let mut line = read_line(reader, room)?;
+    line.pop_if(|byte| *byte == b'\r');
+    clean_text(&line)
+}
+
+/// The line as text. Bytes that are no UTF-8 are legal in values that nobody reads.
+fn clean_text(line: &[u8]) -> Result<String, Fault> {
+    if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        return bad("a header line has a control character");
+    }
+    Ok(String::from_utf8_lossy(line).into_owned())
+}
+
+/// Reads header lines up to the empty one that ends them.
+pub fn read_headers(reader: &mut impl BufRead, room: &mut usize) -> Result<Headers, Fault> {
+    let mut headers = Headers::new();
+    loop {
+        let line = read_head_line(reader, room)?;
+        if line.is_empty() {
+            return Ok(headers);
+        }
+        // A space is no part of a name. This refuses the two old traps as well: a space before
+        // the colon, and a line that begins with one to continue the last (RFC 9112 §5.1, §5.2).
+        match line.split_once(':') {
+            Some((name, value)) if is_token(name) => {
+                headers.push((name.to_ascii_lowercase(), trim(value).to_string()));
+            }
+            _ => return bad("a header line must be `Name: value`"),
+        }
+    }
+}
+
+/// HTTP's white space is the space and the tab; `str::trim` would take Unicode's too, and see
+/// `chunked` where others do not.
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+/// Whether this may be a method or a header's name (RFC 9110 §5.6.2).
+pub fn is_token(text: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_fit)
+}
+
+/// Whether this may stand in a request line as what is asked for.
+pub fn is_target(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+}
+
+/// The first value of this name.
+pub fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.as_str())
+}
+
+/// The members of a header that is a list, separated by commas or given in several lines.
+pub fn list<'a>(headers: &'a Headers, name: &str) -> Vec<&'a str> {
+    let lines = headers.iter().filter(|header| header.0 == name);
+    lines.flat_map(|header| header.1.split(',')).map(trim).collect()
+}
+
+/// Whether the version that a first line names is at least 1.1; false for 1.0.
+pub fn is_at_least_1_1(version: &str) -> Result<bool, Fault> {
+    match version.strip_prefix("HTTP/").map(str::as_bytes) {
+        Some(b"1.0") => Ok(false),
+        Some([b'1', b'.', b'1'..=b'9']) => Ok(true),
+        Some([b'0'..=b'9', b'.', b'0'..=b'9']) => {
+            Err(Fault::Bad(505, format!("{version} is not spoken here; use HTTP/1.1")))
+        }
+        _ => bad("the version must be HTTP/1.1 or HTTP/1.0"),
+    }
+}
+
+/// Whether another message may follow on the same connection (RFC 9112 §9.3).
+pub fn keeps_alive(headers: &Headers, at_least_1_1: bool) -> bool {
+    let options = list(headers, "connection");
+    let has = |name: &str| options.iter().any(|option| option.eq_ignore_ascii_case(name));
+    !has("close") && (at_least_1_1 || has("keep-alive"))
+}
+
+/// Whether a final answer (200 and above) of this status may have a body at all (RFC 9112 §6.3).
+pub fn may_have_body(status: u16) -> bool {
+    status != 204 && status != 304
+}
+
+/// Where a body ends.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// After so many bytes.
+    Length(u64),
+    /// After a chunk of size 0.
+    Chunked,
+    /// With the connection.
+    UntilClose,
+}
+
+/// What the headers say of where the body ends, if anything (RFC 9112 §6). A body that is known
+/// to exceed `limit` bytes is refused here, before any of it is read.
+pub fn framing(headers: &Headers, limit: usize) -> Result<Option<Framing>, Fault> {
+    let lengths = list(headers, "content-length");
+    let codings = list(headers, "transfer-encoding");
+    match (&lengths[..], &codings[..]) {
+        ([], []) => Ok(None),
+        ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Some(Framing::Chunked)),
+        ([], _) => Err(Fault::Bad(501, "the only transfer coding known is chunked".to_string())),
+        ([length, others @ ..], []) if others.iter().all(|other| other == length) => {
+            let length = parse_size(length, 10)?;
+            check_size(length, limit)?;
+            Ok(Some(Framing::Length(length)))
+        }
+        (_, []) => bad("there are several Content-Lengths"),
+        _ => bad("Content-Length and Transfer-Encoding exclude each other"),
+    }
+}
+
+/// The number that these digits write. One too large for its type is too large for any limit.
+fn parse_size(digits: &str, radix: u32) -> Result<u64, Fault> {
+    // The check is not idle: Rust's own parser takes a plus sign.
+    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
+        return bad("the length of the body is not a number");
+    }
+    Ok(u64::from_str_radix(digits, radix).unwrap_or(u64::MAX))
+}
+
+fn check_size(size: u64, limit: usize) -> Result<(), Fault> {
+    if size > limit as u64 {
+        return Err(Fault::Bad(413, format!("the body has more than {limit} bytes")));
+    }
+    Ok(())
+}
+
+/// Reads a body of at most `limit` bytes.
+pub fn read_body(
+    reader: &mut impl BufRead,
+    framing: &Framing,
+    limit: usize,
+) -> Result<Vec<u8>, Fault> {
+    let mut body = Vec::new();
+    match framing {
+        Framing::Length(length) => read_part(reader, *length, &mut body)?,
+        Framing::Chunked => read_chunks(reader, limit, &mut body)?,
+        Framing::UntilClose => {
+            reader.take(limit as u64 + 1).read_to_end(&mut body)?;
+            check_size(body.len() as u64, limit)?;
+        }
+    }
+    Ok(body)
+}
+
+/// Adds exactly so many bytes to `body`, which grows only as they come.
+fn read_part(reader: &mut impl BufRead, length: u64, body: &mut Vec<u8>) -> Result<(), Fault> {
+    let count = reader.take(length).read_to_end(body)?;
+    if count as u64 == length { Ok(()) } else { Err(ended_early()) }
+}
+
+/// Reads chunks, each after a line with its size, to the one of size 0 and the header lines that
+/// may follow it, which mean nothing here (RFC 9112 §7.1).
+fn read_chunks(reader: &mut impl BufRead, limit: usize, body: &mut Vec<u8>) -> Result<(), Fault> {
+    loop {
+        let mut room = CHUNK_LINE_BYTES;
+        let line = read_line(reader, &mut room)?;
+        let Some(line) = line.strip_suffix(b"\r") else {
+            return bad("the line before a chunk must end in CR LF");
+        };
+        let line = clean_text(line)?;
+        let size = parse_size(trim(line.split(';').next().unwrap_or_default()), 16)?;
+        if size == 0 {
+            room = HEAD_BYTES;
+            return read_headers(reader, &mut room).map(drop);
+        }
+        check_size(size.saturating_add(body.len() as u64), limit)?;
+        read_part(reader, size, body)?;
+        let mut end = Vec::new();
+        read_part(reader, 2, &mut end)?;
+        if end != b"\r\n" {
+            return bad("a chunk is longer than its size");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn timed_allow_starts_the_time_anew() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut timed = Timed::new(stream);
+        let patience = Duration::from_secs(20);
+        timed.allow(patience);
+        timed.since -= patience;
+        assert_eq!(timed.write(b"x").unwrap_err().kind(), ErrorKind::TimedOut);
+        timed.allow(patience);
+        assert_eq!(timed.write(b"x").unwrap(), 1);
+    }
+
+    /// The body that these header lines and bytes give, or the status that refuses them (0 for a
+    /// connection that ends too early).
+    fn body(headers: &str, mut rest: &[u8]) -> Result<String, u16> {
+        let status = |fault| match fault {
+            Fault::Bad(status, _) => status,
+            Fault::Io(_) => 0,
+        };
+        let head = format!("{headers}\r\n\r\n");
+        let mut room = HEAD_BYTES;
+        let headers = read_headers(&mut head.as_bytes(), &mut room).map_err(status)?;
+        let framing = framing(&headers, 10).map_err(status)?.unwrap_or(Framing::UntilClose);
+        let body = read_body(&mut rest, &framing, 10).map_err(status)?;
+        Ok(String::from_utf8(body).unwrap())
+    }
+
+    #[test]
+    fn read_body_ends_where_the_headers_say() {
+        let chunked = "Transfer-Encoding: Chunked";
+        assert_eq!(body("content-length:\t3 ", b"abcd"), Ok("abc".into()));
+        assert_eq!(body("Content-Length: 3, 3\r\nContent-Length: 3", b"abcd"), Ok("abc".into()));
+        let chunks = b"3\r\nabc\r\n02 ;x=y\r\nde\r\n0\r\nT: t\r\n\r\nf";
+        assert_eq!(body(chunked, chunks), Ok("abcde".into()));
+        assert_eq!(body("A: b", b"0123456789"), Ok("0123456789".into()));
+    }
+
+    #[test]
+    fn read_body_refuses_what_can_be_read_in_two_ways() {
+        let chunked = "Transfer-Encoding: chunked";
+        for (headers, bytes, status) in [
+            ("Content-Length: 3\r\nContent-Length: 4", "abcd", 400),
+            ("Content-Length: 3, 4", "abcd", 400),
+            ("Content-Length: 3\r\nTransfer-Encoding: chunked", "0\r\n\r\n", 400),
+            ("Content-Length: +3", "abc", 400),
+            ("Content-Length: -1", "", 400),
+            ("Content-Length: 0x3", "abc", 400),
+            ("Content-Length:", "", 400),
+            ("Content-Length: 11", "", 413),
+            ("Content-Length: 99999999999999999999999", "", 413),
+            ("Content-Length: 3", "ab", 0),
+            ("A: b", "01234567890", 413),
+            ("Transfer-Encoding: gzip, chunked", "", 501),
+            ("Transfer-Encoding: \u{a0}chunked", "", 501),
+            ("Transfer-Encoding : chunked", "", 400),
+            ("A: b\r\n c", "", 400),
+            ("A: b\rC: d", "", 400),
+            ("A: \0", "", 400),
+            ("A", "", 400),
+            (chunked, "3\nabc\r\n0\r\n\r\n", 400),
+            (chunked, "3\r\nabcde0\r\n\r\n", 400),
+            (chunked, "3;\rx\r\nabc\r\n0\r\n\r\n", 400),
+            (chunked, "-3\r\nabc\r\n0\r\n\r\n", 400),
+            (chunked, "\r\n", 400),
+            (chunked, "fffffffffffffffff\r\n", 413),
+            (chunked, "6\r\nabcdef\r\n5\r\nabcde", 413),
+            (chunked, "3\r\nab", 0),
+            (chunked, "0\r\n", 0),
+        ] {
+            assert_eq!(body(headers, bytes.as_bytes()), Err(status), "{headers:?} {bytes:?}");
+        }
+        assert_eq!(body(chunked, &[b'0'; CHUNK_LINE_BYTES + 1]), Err(431));
+    }
+}

@@ -1,0 +1,320 @@
+//! The body: one thread that owns the node, its disk and its state machine, and serves one inbox.
+//!
+//! Each turn it takes all that waits in the inbox, tells the node (messages one by one, clients'
+//! proposals as one batch), and does what the node says, **in order**. All that must be saved in a
+//! turn is saved by one write and one fsync: while the disk works, the next turn's batch gathers.
+//! That is group commit. A disk error is a crash: the server stops and says why.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
+use crate::console::Console;
+use crate::event::{Event, What};
+use crate::http;
+use crate::inbox::{Answer, Ask, Desk, Incoming, Leader, Peer, Status};
+use crate::kv::Store;
+use crate::message::{Message, NodeId};
+use crate::node::Node;
+use crate::role::Role;
+use crate::rules::Rules;
+use crate::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
+use crate::storage::{Recovered, Storage};
+use crate::transport::{self, Transport};
+
+/// The most that one turn takes from the inbox: a flood of requests must not keep the node from
+/// its timers.
+const MAX_INCOMING_PER_TURN: usize = 4096;
+
+/// The most that one message carries.
+const MAX_ENTRIES_PER_MESSAGE: usize = 1024;
+const MAX_BYTES_PER_MESSAGE: usize = 1024 * 1024;
+
+/// How many of the last entries `/status` shows.
+const ENTRIES_IN_STATUS: u64 = 100;
+
+/// What to run, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which node of the registry this is.
+    pub id: NodeId,
+    /// The registry.
+    pub config: Config,
+    /// The directory of this node's files.
+    pub data: PathBuf,
+    /// Show every message.
+    pub verbose: bool,
+}
+
+/// Runs a node until its disk fails.
+///
+/// # Errors
+/// One line for people: the data cannot be used, the address is taken, or the disk failed.
+pub fn run(options: Options) -> Result<(), String> {
+    let (storage, recovered) =
+        Storage::open(&options.data, &options.config.cluster, options.id)?;
+    let (sender, inbox) = mpsc::channel();
+    let transport = open_transport(&options, &sender)?;
+    let console = Console::open();
+    let mut server = Server::new(&options, storage, recovered, transport, console);
+    let outcome = server.serve(&inbox);
+    server.console.close();
+    outcome
+}
+
+fn open_transport(options: &Options, sender: &Sender<Incoming>) -> Result<Transport, String> {
+    let desk = Desk(sender.clone());
+    let sender = sender.clone();
+    transport::start(
+        transport::Options {
+            cluster: options.config.cluster.clone(),
+            me: options.id,
+            nodes: options.config.nodes.clone(),
+            kind: options.config.transport,
+            drop_percent: options.config.drop_percent,
+        },
+        // The inbox lives as long as the process: a send that fails has nobody left to tell.
+        move |received| {
+            let _ = sender.send(match received {
+                transport::Received::Message(message) => Incoming::Message(message),
+                transport::Received::Report(what) => Incoming::Report(what),
+            });
+        },
+        move |stream| http::api::serve(stream, &desk),
+    )
+}
+
+struct Server {
+    node: Node,
+    storage: Storage,
+    store: Store,
+    transport: Transport,
+    console: Console,
+    addresses: BTreeMap<NodeId, String>,
+    /// Clients that wait, by the number that the node knows them by.
+    clients: BTreeMap<RequestId, (Ask, Sender<Answer>)>,
+    next_request: RequestId,
+    started: Instant,
+    verbose: bool,
+}
+
+impl Server {
+    fn new(
+        options: &Options,
+        storage: Storage,
+        recovered: Recovered,
+        transport: Transport,
+        console: Console,
+    ) -> Server {
+        let Recovered { current_term, voted_for, entries, torn } = recovered;
+        let nodes = &options.config.nodes;
+        let settings = Settings {
+            id: options.id,
+            peers: nodes.keys().copied().filter(|&id| id != options.id).collect(),
+            timing: options.config.timing,
+            rules: Rules::ALL,
+            max_entries: MAX_ENTRIES_PER_MESSAGE,
+            max_bytes: MAX_BYTES_PER_MESSAGE,
+            seed: RandomState::new().hash_one(options.id.0),
+        };
+        let started = What::Started {
+            address: nodes[&options.id].clone(),
+            peers: settings.peers.clone(),
+            transport: options.config.transport.name(),
+            data: options.data.display().to_string(),
+        };
+        let node = Node::new(settings, Saved { current_term, voted_for, entries }, 0);
+        let mut server = Server {
+            node,
+            storage,
+            store: Store::new(Rules::ALL),
+            transport,
+            console,
+            addresses: nodes.clone(),
+            clients: BTreeMap::new(),
+            next_request: 0,
+            started: Instant::now(),
+            verbose: options.verbose,
+        };
+        server.report(started);
+        server.report(What::Recovered { voted_for, last: server.node.log.last(), torn });
+        server
+    }
+
+    /// Serves for ever; returns only when the disk fails.
+    fn serve(&mut self, inbox: &Receiver<Incoming>) -> Result<(), String> {
+        loop {
+            let wait = self.node.deadline().saturating_sub(self.now());
+            let first = match inbox.recv_timeout(Duration::from_millis(wait)) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            let waiting = first.into_iter().chain(inbox.try_iter());
+            self.turn(waiting.take(MAX_INCOMING_PER_TURN))?;
+        }
+    }
+
+    fn now(&self) -> Millis {
+        self.started.elapsed().as_millis() as Millis
+    }
+
+    /// Tells the node all that is waiting, and does what it says.
+    fn turn(&mut self, waiting: impl Iterator<Item = Incoming>) -> Result<(), String> {
+        let now = self.now();
+        let (mut proposals, mut reads) = (Vec::new(), Vec::new());
+        let mut outputs = Vec::new();
+        for incoming in waiting {
+            match incoming {
+                Incoming::Message(message) => {
+                    self.show(&message);
+                    outputs.extend(self.node.step(now, Input::Receive(message)));
+                }
+                Incoming::Report(what) => self.report(what),
+                Incoming::Client(Ask::Status, sender) => {
+                    self.tell(&sender, Answer::Status(Box::new(self.status())));
+                }
+                Incoming::Client(ask, sender) => {
+                    self.next_request += 1;
+                    match &ask {
+                        Ask::Propose(command) => {
+                            proposals.push((self.next_request, command.clone()));
+                        }
+                        _ => reads.push(self.next_request),
+                    }
+                    self.clients.insert(self.next_request, (ask, sender));
+                }
+            }
+        }
+        if !proposals.is_empty() {
+            outputs.extend(self.node.step(now, Input::Propose(proposals)));
+        }
+        if !reads.is_empty() {
+            outputs.extend(self.node.step(now, Input::Read(reads)));
+        }
+        outputs.extend(self.node.step(now, Input::Tick));
+        self.perform(outputs)
+    }
+
+    /// Does what the node wants, in order; but all that is to be saved is saved at the place of the
+    /// first of it, with one fsync. To save earlier than asked does no harm.
+    fn perform(&mut self, mut outputs: Vec<Output>) -> Result<(), String> {
+        let is_save =
+            |output: &Output| matches!(output, Output::SaveVote { .. } | Output::SaveEntries { .. });
+        let first_save = outputs.iter().position(is_save).unwrap_or(outputs.len());
+        let rest = outputs.split_off(first_save);
+        outputs.into_iter().for_each(|output| self.perform_one(output));
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.save(&rest)?;
+        rest.into_iter().for_each(|output| self.perform_one(output));
+        // The disk has answered: a leader may now count itself, and commit.
+        let saved = Input::Saved(self.node.log.last());
+        let outputs = self.node.step(self.now(), saved);
+        self.perform(outputs)
+    }
+
+    fn save(&mut self, outputs: &[Output]) -> Result<(), String> {
+        for output in outputs {
+            match output {
+                Output::SaveVote { current_term, voted_for } => {
+                    self.storage.save_vote(*current_term, *voted_for)?;
+                }
+                Output::SaveEntries { after, entries, leader_id } => {
+                    self.storage.save_entries(*after, entries, *leader_id)?;
+                }
+                _ => {}
+            }
+        }
+        self.storage.sync()
+    }
+
+    fn perform_one(&mut self, output: Output) {
+        match output {
+            Output::SaveVote { .. } | Output::SaveEntries { .. } => {} // done by `save`
+            Output::Send(message) => {
+                self.show(&message);
+                self.transport.send(message);
+            }
+            Output::Apply { entry, request } => {
+                let reply = self.store.apply(&entry.command);
+                if let Some((_, sender)) = request.and_then(|id| self.clients.remove(&id)) {
+                    self.tell(&sender, Answer::Applied(entry.id(), reply));
+                }
+            }
+            Output::AnswerRead { request } => {
+                if let Some((Ask::Read(key), sender)) = self.clients.remove(&request) {
+                    let value = self.store.get(&key).map(str::to_string);
+                    self.tell(&sender, Answer::Value(self.node.last_applied, value));
+                }
+            }
+            Output::Refuse { request, why } => {
+                if let Some((_, sender)) = self.clients.remove(&request) {
+                    self.tell(&sender, match why {
+                        Refusal::NotLeader => Answer::NotLeader(self.leader()),
+                        Refusal::Replaced => Answer::Replaced,
+                    });
+                }
+            }
+            Output::Event(event) => self.console.show(&event, self.verbose),
+        }
+    }
+
+    fn tell(&self, sender: &Sender<Answer>, answer: Answer) {
+        // A client that has stopped waiting is no error.
+        let _ = sender.send(answer);
+    }
+
+    fn report(&mut self, what: What) {
+        let event = Event { node: self.node.id(), term: self.node.current_term, what };
+        self.console.show(&event, self.verbose);
+    }
+
+    fn show(&mut self, message: &Message) {
+        if self.verbose {
+            self.console.line(&message.to_string());
+        }
+    }
+
+    fn leader(&self) -> Option<Leader> {
+        let id = self.node.leader()?;
+        Some(Leader { id, address: self.addresses.get(&id)?.clone() })
+    }
+
+    fn status(&self) -> Status {
+        let node = &self.node;
+        let last_log = node.log.last();
+        let first_shown = last_log.index.saturating_sub(ENTRIES_IN_STATUS - 1).max(1);
+        Status {
+            id: node.id(),
+            role: node.role.name(),
+            current_term: node.current_term,
+            voted_for: node.voted_for,
+            leader: self.leader(),
+            commit_index: node.commit_index,
+            last_applied: node.last_applied,
+            last_log,
+            log: node.log.entries_from(first_shown).to_vec(),
+            peers: self.peers(),
+        }
+    }
+
+    fn peers(&self) -> Vec<Peer> {
+        let others = self.addresses.iter().filter(|&(&id, _)| id != self.node.id());
+        let peer = |(&id, address): (&NodeId, &String)| Peer {
+            id,
+            address: address.clone(),
+            reachable: self.transport.is_reachable(id),
+            progress: match &self.node.role {
+                Role::Leader(leader) => leader.followers.get(&id),
+                _ => None,
+            }
+            .map(|progress| (progress.next_index, progress.match_index)),
+        };
+        others.map(peer).collect()
+    }
+}
