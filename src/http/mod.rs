@@ -247,7 +247,9 @@ mod tests {
 
     #[test]
     fn response_to_bytes_lets_no_value_begin_a_line() {
-        let bytes = Response::json(307, "{}").with_header("Location", "http://n1/\r\nX: y").to_bytes(true, true);
+        let bytes = Response::json(307, "{}")
+            .with_header("Location", "http://n1/\r\nX: y")
+            .to_bytes(true, true);
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.starts_with("HTTP/1.1 307 Temporary Redirect\r\n"), "{text}");
         assert!(text.contains("\r\nLocation: http://n1/  X: y\r\n"), "{text}");

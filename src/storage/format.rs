@@ -1,0 +1,429 @@
+//! What the bytes of a node's two files mean, and which bytes are damage.
+//!
+//! These functions know no file: they write and judge bytes.
+
+use std::fmt::Write as _;
+use std::str::{self, Chars};
+
+use crate::message::{Command, Entry, EntryId, NodeId, Term};
+
+/// The name of the log's file.
+pub(super) const LOG: &str = "RaftLog.txt";
+/// The name of the file with the term and vote.
+pub(super) const VOTE: &str = "vote.txt";
+const COLUMNS: &str = "Machine ID | Index | Term | Value | Leader Id | Checksum\n";
+const SEPARATOR: &str = " | ";
+
+/// What to do about damage. To forget is safe only if the others remember: hence the second half.
+const FRESH: &str = "Start this node with --fresh to forget its data, and a leader will send it \
+                     the log again (one node at a time, the others up)";
+
+/// What a node finds when it starts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The latest term that the server has seen; 0 in a new directory.
+    pub current_term: Term,
+    /// Who received its vote in that term.
+    pub voted_for: Option<NodeId>,
+    /// The whole log, from index 1.
+    pub entries: Vec<Entry>,
+    /// What a crash in mid-write left at the end of the log and is now cut off, told for people.
+    pub torn: Option<String>,
+}
+
+/// Reads and checks the bytes of a node's two files; `vote` is `None` if that file does not exist.
+///
+/// Also returns where in the log each entry ends, in bytes; place 0 is the end of the headers. A
+/// new log may still lack them, a torn one goes on after the last of these ends.
+///
+/// # Errors
+/// The file and line of the first damage, what is wrong and what to do.
+pub(super) fn recover(
+    log: &[u8],
+    vote: Option<&[u8]>,
+    cluster: &str,
+    id: NodeId,
+) -> Result<(Recovered, Vec<u64>), String> {
+    let headers = log_headers(cluster, id);
+    let is_new = log.len() < headers.len() && headers.as_bytes().starts_with(log);
+    let log = if is_new { headers.as_bytes() } else { log };
+    let (mut recovered, ends) = read_log(log, cluster, id)?;
+    match vote {
+        Some(_) if is_new => {
+            return Err(format!("{LOG}:1: the log is gone, though {VOTE} is there. {FRESH}"));
+        }
+        Some(vote) => (recovered.current_term, recovered.voted_for) = read_vote(vote, cluster, id)?,
+        None if log.len() > headers.len() => {
+            return Err(format!("{VOTE}: the file is gone, though {LOG} has entries. {FRESH}"));
+        }
+        None => {}
+    }
+    let (term, last_log_term) = (recovered.current_term, last_id(&recovered.entries).term);
+    if term < last_log_term {
+        return Err(format!(
+            "{VOTE}:2: current_term {term} is older than the log's last term, {last_log_term}: one \
+             of the two files is an old copy. {FRESH}"
+        ));
+    }
+    Ok((recovered, ends))
+}
+
+fn read_log(log: &[u8], cluster: &str, id: NodeId) -> Result<(Recovered, Vec<u64>), String> {
+    check_title(LOG, log, cluster, id)?;
+    let headers = log_headers(cluster, id);
+    let Some(lines) = log.strip_prefix(headers.as_bytes()) else {
+        return Err(format!("{LOG}:2: the header was damaged. {FRESH}"));
+    };
+    let mut recovered = Recovered::default();
+    let mut ends = vec![headers.len() as u64];
+    for (number, line) in (3..).zip(lines.split_inclusive(|&byte| byte == b'\n')) {
+        let previous = last_id(&recovered.entries);
+        let Some(whole_line) = line.strip_suffix(b"\n") else {
+            let index = previous.index + 1;
+            recovered.torn = Some(format!(
+                "{LOG}:{number}: entry {index} was only partly written when the node stopped, and \
+                 is cut off"
+            ));
+            break;
+        };
+        let entry = read_entry(whole_line, id, previous)
+            .map_err(|damage| format!("{LOG}:{number}: {damage}. {FRESH}"))?;
+        recovered.entries.push(entry);
+        ends.push(ends[ends.len() - 1] + line.len() as u64);
+    }
+    Ok((recovered, ends))
+}
+
+/// The entry of a line, if it can follow the entry `previous` in the log of node `id`.
+fn read_entry(line: &[u8], id: NodeId, previous: EntryId) -> Result<Entry, String> {
+    let text = without_checksum(line).ok_or("the checksum does not match, the file was damaged")?;
+    let (machine, entry) = parse_columns(text).ok_or("this is not an entry")?;
+    if machine != id {
+        return Err(format!("the entry belongs to node {}, not {}", machine.0, id.0));
+    }
+    if entry.index != previous.index + 1 {
+        return Err(format!("entry {} cannot follow {previous}: indexes go up by one", entry.id()));
+    }
+    if entry.term < previous.term {
+        return Err(format!("entry {} cannot follow {previous}: terms never go down", entry.id()));
+    }
+    Ok(entry)
+}
+
+/// The line up to its last separator. The checksum is compared as it is written, so that a small
+/// letter turned into a capital one is seen too.
+fn without_checksum(line: &[u8]) -> Option<&[u8]> {
+    let (rest, found) = line.split_last_chunk::<8>()?;
+    let text = rest.strip_suffix(SEPARATOR.as_bytes())?;
+    (*found == checksum(text)).then_some(text)
+}
+
+/// The value may contain the separator and the numbers around it cannot: so the columns are
+/// counted from both ends.
+fn parse_columns(text: &[u8]) -> Option<(NodeId, Entry)> {
+    let text = str::from_utf8(text).ok()?;
+    let (machine, text) = text.split_once(SEPARATOR)?;
+    let (index, text) = text.split_once(SEPARATOR)?;
+    let (term, text) = text.split_once(SEPARATOR)?;
+    let (value, leader) = text.rsplit_once(SEPARATOR)?;
+    leader.parse::<u64>().ok()?;
+    let number = |column: &str| column.trim_start().parse().ok();
+    let command = match value.contains('\\') {
+        true => Command::new(&unescape(value)?),
+        false => Command::new(value),
+    };
+    Some((NodeId(number(machine)?), Entry { index: number(index)?, term: number(term)?, command }))
+}
+
+fn last_id(entries: &[Entry]) -> EntryId {
+    entries.last().map_or(EntryId::default(), Entry::id)
+}
+
+fn read_vote(vote: &[u8], cluster: &str, id: NodeId) -> Result<(Term, Option<NodeId>), String> {
+    check_title(VOTE, vote, cluster, id)?;
+    let parse = || {
+        let mut lines = str::from_utf8(vote).ok()?.lines().skip(1);
+        let term = lines.next()?.strip_prefix("current_term = ")?.parse().ok()?;
+        let voted_for = match lines.next()?.strip_prefix("voted_for = ")? {
+            "nobody" => None,
+            candidate => Some(NodeId(candidate.parse().ok()?)),
+        };
+        // Written again, it must come out the same: this checks the checksum and all the rest.
+        let is_whole = encode_vote(cluster, id, term, voted_for).as_bytes() == vote;
+        is_whole.then_some((term, voted_for))
+    };
+    parse().ok_or(format!("{VOTE}:4: the checksum does not match, the file was damaged. {FRESH}"))
+}
+
+/// The two lines at the top of a node's `RaftLog.txt`.
+pub(super) fn log_headers(cluster: &str, id: NodeId) -> String {
+    title(cluster, id) + COLUMNS
+}
+
+/// Appends to `out` the line of one entry that node `id` was sent by `leader_id`.
+pub(super) fn encode_entry(out: &mut String, id: NodeId, entry: &Entry, leader_id: NodeId) {
+    let start = out.len();
+    write!(out, "{:>10} | {:>5} | {:>4} | ", id.0, entry.index, entry.term)
+        .expect("a String takes all");
+    escape(entry.command.as_str(), out);
+    write!(out, " | {}", leader_id.0).expect("a String takes all");
+    let checksum = checksum(&out.as_bytes()[start..]);
+    out.push_str(SEPARATOR);
+    out.extend(checksum.map(char::from));
+    out.push('\n');
+}
+
+/// The whole of a node's `vote.txt`.
+pub(super) fn encode_vote(
+    cluster: &str,
+    id: NodeId,
+    term: Term,
+    voted_for: Option<NodeId>,
+) -> String {
+    let voted_for = voted_for.map_or("nobody".to_string(), |candidate| candidate.0.to_string());
+    let mut text = title(cluster, id);
+    text += &format!("current_term = {term}\nvoted_for = {voted_for}\n");
+    let checksum = checksum(text.as_bytes());
+    text += "checksum = ";
+    text.extend(checksum.map(char::from));
+    text + "\n"
+}
+
+/// The first line of both files: whose they are.
+fn title(cluster: &str, id: NodeId) -> String {
+    let mut line = "# raftlet cluster ".to_string();
+    escape(cluster, &mut line);
+    line + &format!(" node {}\n", id.0)
+}
+
+fn check_title(file: &str, bytes: &[u8], cluster: &str, id: NodeId) -> Result<(), String> {
+    if bytes.starts_with(title(cluster, id).as_bytes()) {
+        return Ok(());
+    }
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let whose = match parse_title(line) {
+        Some((found, _)) if found != cluster => format!("cluster {found:?}, not {cluster:?}"),
+        Some((_, found)) if found != id => format!("node {}, not {}", found.0, id.0),
+        _ => return Err(format!("{file}:1: the first line was damaged. {FRESH}")),
+    };
+    let remedy = "use another --data directory or --fresh";
+    Err(format!("{file}:1: this file belongs to {whose}: {remedy}"))
+}
+
+/// The cluster and the node that a title names.
+fn parse_title(line: &[u8]) -> Option<(String, NodeId)> {
+    let owner = str::from_utf8(line).ok()?.strip_prefix("# raftlet cluster ")?;
+    let (cluster, id) = owner.rsplit_once(" node ")?;
+    Some((unescape(cluster)?, NodeId(id.parse().ok()?)))
+}
+
+/// Makes any text one line of printable text: what would break the line or the terminal is written
+/// as in a Rust string, and so is the backslash. All other text stays as it is.
+fn escape(text: &str, out: &mut String) {
+    for c in text.chars() {
+        if c == '\\' || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+}
+
+fn unescape(text: &str) -> Option<String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        plain.push(if c == '\\' { unescape_char(&mut chars)? } else { c });
+    }
+    Some(plain)
+}
+
+/// Reads what follows a backslash.
+fn unescape_char(chars: &mut Chars) -> Option<char> {
+    match chars.next()? {
+        '\\' => Some('\\'),
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        'u' => {
+            let (hex, rest) = chars.as_str().strip_prefix('{')?.split_once('}')?;
+            *chars = rest.chars();
+            char::from_u32(u32::from_str_radix(hex, 16).ok()?)
+        }
+        _ => None,
+    }
+}
+
+/// The CRC-32 of the bytes, as eight hexadecimal digits.
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    let crc = crc32(bytes);
+    std::array::from_fn(|place| b"0123456789abcdef"[(crc >> (28 - 4 * place)) as usize & 0xf])
+}
+
+/// CRC-32 as in Ethernet, zip and PNG (IEEE 802.3; ISO/IEC 13239): a byte a step, by table.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| CRC_TABLE[(crc as u8 ^ byte) as usize] ^ (crc >> 8))
+}
+
+static CRC_TABLE: [u32; 256] = crc_table();
+
+/// What each value of a byte does to the checksum. The polynomial is 0x04c11db7, lowest bit first.
+const fn crc_table() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::message::Index;
+
+    pub const N2: NodeId = NodeId(2);
+
+    pub const LEADER: NodeId = NodeId(1);
+
+    pub fn entry(index: Index, term: Term, text: &str) -> Entry {
+        Entry { index, term, command: Command::new(text) }
+    }
+
+    pub fn hostile_entries() -> Vec<Entry> {
+        let look_alike = "         2 |     1 |    1 | no-op | 1 | 73d67645";
+        let mut texts: Vec<String> =
+            "|, | | |,a |,| b, ,\\,\\n,\\\\u{a},C:\\new,🦀 é,\n,\r\n,\t\0\x7f,\
+             \u{85}\u{2028}\u{2029},\u{feff}e\u{301}"
+                .split(',')
+                .map(str::to_string)
+                .collect();
+        texts.extend(["".into(), look_alike.into(), format!("\n{look_alike}\n{look_alike}")]);
+        (1..).zip(&texts).map(|(index, text)| entry(index, 1 + index / 4, text)).collect()
+    }
+
+    pub fn encode_log(entries: &[Entry]) -> String {
+        let mut text = log_headers("demo", N2);
+        entries.iter().for_each(|entry| encode_entry(&mut text, N2, entry, LEADER));
+        text
+    }
+
+    fn recover_demo(log: &[u8]) -> Result<(Recovered, Vec<u64>), String> {
+        recover(log, Some(encode_vote("demo", N2, 9, None).as_bytes()), "demo", N2)
+    }
+
+    #[test]
+    fn crc32_check_value() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn recover_torn_at_every_byte() {
+        let entries = hostile_entries();
+        let log = encode_log(&entries);
+        for (kept, line) in log.split_inclusive('\n').skip(2).enumerate() {
+            let start = log[..].find(line).expect("a line of the log");
+            for torn_at in start + 1..start + line.len() {
+                let (recovered, ends) = recover_demo(&log.as_bytes()[..torn_at]).unwrap();
+                assert_eq!(recovered.entries, entries[..kept]);
+                assert_eq!(*ends.last().unwrap(), start as u64);
+                let said = recovered.torn.expect("a torn line is told");
+                let expected =
+                    format!("RaftLog.txt:{}: entry {} was only partly", kept + 3, kept + 1);
+                assert!(said.starts_with(&expected), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn recover_every_flipped_bit_is_damage() {
+        let entries = hostile_entries();
+        let mut log = encode_log(&entries).into_bytes();
+        let last = log.len() - 1;
+        for place in 0..last {
+            let line = log[..place].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            for bit in 0..8 {
+                log[place] ^= 1 << bit;
+                let error = recover_demo(&log).expect_err("damage");
+                assert!(error.starts_with(&format!("RaftLog.txt:{line}: ")), "{error}");
+                log[place] ^= 1 << bit;
+            }
+        }
+        log[last] ^= 1;
+        let (recovered, _) = recover_demo(&log).unwrap();
+        assert_eq!(recovered.entries, entries[..entries.len() - 1]);
+        assert!(recovered.torn.is_some());
+    }
+
+    #[test]
+    fn recover_vote_every_flipped_bit_is_damage() {
+        for voted_for in [None, Some(NodeId(3))] {
+            let mut vote = encode_vote("demo", N2, 4, voted_for).into_bytes();
+            let log = log_headers("demo", N2);
+            for place in 0..vote.len() * 8 {
+                vote[place / 8] ^= 1 << (place % 8);
+                let error = recover(log.as_bytes(), Some(&vote), "demo", N2).expect_err("damage");
+                assert!(error.starts_with("vote.txt:"), "{error}");
+                vote[place / 8] ^= 1 << (place % 8);
+            }
+            let (recovered, _) = recover(log.as_bytes(), Some(&vote), "demo", N2).unwrap();
+            assert_eq!((recovered.current_term, recovered.voted_for), (4, voted_for));
+        }
+    }
+
+    /// Lines whose checksum is right and which still cannot stand where they stand.
+    #[test]
+    fn recover_wrong_entry_is_damage() {
+        let after_2_at_3 = |line: &str| {
+            let mut log = encode_log(&[entry(1, 1, "a"), entry(2, 3, "b")]);
+            let checksum = checksum(line.as_bytes()).map(char::from);
+            log.extend(line.chars().chain(" | ".chars()).chain(checksum).chain(['\n']));
+            recover_demo(log.as_bytes()).map(|(recovered, _)| recovered.entries.len())
+        };
+        assert_eq!(after_2_at_3("2 | 3 | 3 | c | 1"), Ok(3));
+        for (line, said) in [
+            ("1 | 3 | 3 | c | 1", "the entry belongs to node 1, not 2"),
+            ("2 | 4 | 3 | c | 1", "entry 4@3 cannot follow 2@3: indexes go up by one"),
+            ("2 | 2 | 3 | c | 1", "entry 2@3 cannot follow 2@3: indexes go up by one"),
+            ("2 | 3 | 2 | c | 1", "entry 3@2 cannot follow 2@3: terms never go down"),
+            ("2 | 3 | 3 | c | x", "this is not an entry"),
+            ("2 | 3 | 3 | 1", "this is not an entry"),
+            ("2 | 3 | 3 | \\q | 1", "this is not an entry"),
+            ("2 | 3 | 3 | \\u{d800} | 1", "this is not an entry"),
+            ("", "this is not an entry"),
+        ] {
+            assert_eq!(after_2_at_3(line), Err(format!("RaftLog.txt:5: {said}. {FRESH}")));
+        }
+    }
+
+    #[test]
+    fn recover_files_that_do_not_fit_together() {
+        let headers = log_headers("demo", N2);
+        let log = encode_log(&[entry(1, 5, "a")]);
+        let torn = &log[..log.len() - 1];
+        let vote = encode_vote("demo", N2, 4, None);
+        for (log, vote, said) in [
+            (&log[..], Some(vote.as_bytes()), "vote.txt:2: current_term 4 is older than the log's"),
+            (&log, None, "vote.txt: the file is gone"),
+            (torn, None, "vote.txt: the file is gone"),
+            ("", Some(vote.as_bytes()), "RaftLog.txt:1: the log is gone"),
+            (
+                &headers[..headers.len() - 1],
+                Some(vote.as_bytes()),
+                "RaftLog.txt:1: the log is gone",
+            ),
+            (&headers, Some(b""), "vote.txt:1: the first line was damaged"),
+            (&headers, Some(title("demo", N2).trim_end().as_bytes()), "vote.txt:1: the first line"),
+        ] {
+            let error = recover(log.as_bytes(), vote, "demo", N2).expect_err("damage");
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Keeps the house tidy: who may know whom, how long things may grow, and that every rule of the
+//! paper is cited in the code and held by a test. What it checks is text, so it is quick and a
+//! failure names the file and line.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use raftlet::rules::Rule;
+
+const MAX_LINE_CHARS: usize = 100;
+const MAX_FUNCTION_LINES: usize = 60;
+const MAX_NODE_LINES: usize = 700;
+
+/// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
+const ROOMS: [(&str, &[&str]); 21] = [
+    // The brain: pure.
+    ("message", &[]),
+    ("rules", &[]),
+    ("event", &["message", "rules"]),
+    ("log", &["message"]),
+    ("step", &["event", "message", "rules"]),
+    ("role", &["event", "message", "step"]),
+    ("node", &["event", "log", "message", "role", "rules", "step"]),
+    // Around it.
+    ("kv", &["message", "rules"]),
+    ("storage", &["message"]),
+    ("json", &[]),
+    ("config", &["message", "step", "transport"]),
+    ("transport", &["event", "json", "message"]),
+    ("console", &["event"]),
+    ("inbox", &["event", "kv", "message"]),
+    ("http", &["inbox", "json", "kv", "message"]),
+    ("client", &["http", "json", "message"]),
+    ("lab", &["event", "kv", "log", "message", "node", "role", "rules", "step"]),
+    (
+        "server",
+        &[
+            "config",
+            "console",
+            "event",
+            "http",
+            "inbox",
+            "kv",
+            "message",
+            "node",
+            "role",
+            "rules",
+            "step",
+            "storage",
+            "transport",
+        ],
+    ),
+    (
+        "cli",
+        &["client", "config", "http", "json", "kv", "lab", "message", "server", "step", "storage"],
+    ),
+    ("main", &[]),
+    ("lib", &[]),
+];
+
+/// The rooms of the brain, and what none of them may name: the world outside, and an order that
+/// changes from run to run.
+const PURE: [&str; 7] = ["message", "rules", "event", "log", "step", "role", "node"];
+const IMPURE: [&str; 13] = [
+    "std::net",
+    "std::fs",
+    "std::io",
+    "std::thread",
+    "std::time",
+    "std::env",
+    "std::process",
+    "Instant",
+    "SystemTime",
+    "HashMap",
+    "HashSet",
+    "println!",
+    "mpsc",
+];
+
+/// The text of a source file, without its tests.
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    fn room(&self) -> String {
+        let below_src = self.path.strip_prefix("src").expect("all sources are below src");
+        let first = below_src.iter().next().expect("a file has a name").to_string_lossy();
+        first.trim_end_matches(".rs").to_string()
+    }
+
+    fn code(&self) -> &str {
+        self.text.split("#[cfg(test)]\nmod tests").next().expect("split gives at least one part")
+    }
+}
+
+fn rust_files(folder: &str) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("the folder can be read") {
+            let path = entry.expect("its entries can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("sources are UTF-8");
+                found.push(Source { path, text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+/// The sources of the crate itself: the bridge to serde_json is a package of its own.
+fn sources() -> Vec<Source> {
+    let bridge = Path::new("src/json/bridge");
+    rust_files("src").into_iter().filter(|source| !source.path.starts_with(bridge)).collect()
+}
+
+fn assert_none(what: &str, offences: Vec<String>) {
+    assert!(offences.is_empty(), "{what}:\n{}", offences.join("\n"));
+}
+
+#[test]
+fn rooms_know_only_whom_they_may() {
+    let mut offences = Vec::new();
+    for source in sources() {
+        let room = source.room();
+        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
+            offences.push(format!("{room} is a new room: say in tests/tidy.rs whom it may know"));
+            continue;
+        };
+        for (number, line) in source.code().lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for (at, _) in code.match_indices("crate::") {
+                let name = code[at + "crate::".len()..]
+                    .split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next()
+                    .unwrap_or_default();
+                if name != room && !allowed.contains(&name) {
+                    let path = source.path.display();
+                    offences.push(format!("{path}:{}: {room} may not know {name}", number + 1));
+                }
+            }
+        }
+    }
+    assert_none("rooms that know too much", offences);
+}
+
+#[test]
+fn brain_is_pure() {
+    let mut offences = Vec::new();
+    for source in sources().iter().filter(|source| PURE.contains(&source.room().as_str())) {
+        for (number, line) in source.code().lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in IMPURE.iter().filter(|word| code.contains(**word)) {
+                offences.push(format!("{}:{}: {word}", source.path.display(), number + 1));
+            }
+        }
+    }
+    assert_none("the brain touches the world", offences);
+}
+
+#[test]
+fn lines_are_not_too_long() {
+    let mut offences = Vec::new();
+    for source in sources().iter().chain(&rust_files("tests")) {
+        for (number, line) in source.text.lines().enumerate() {
+            let chars = line.chars().count();
+            if chars > MAX_LINE_CHARS {
+                offences.push(format!("{}:{}: {chars}", source.path.display(), number + 1));
+            }
+        }
+    }
+    assert_none("lines over 100 characters", offences);
+}
+
+#[test]
+fn functions_fit_on_a_screen() {
+    let mut offences = Vec::new();
+    for source in sources().iter().chain(&rust_files("tests")) {
+        let mut begun: Vec<(usize, usize)> = Vec::new(); // line, indentation
+        for (number, line) in source.text.lines().enumerate() {
+            let indentation = line.len() - line.trim_start().len();
+            let code = line.trim_start();
+            let starts = ["fn ", "pub fn ", "const fn ", "pub const fn ", "pub(crate) fn "];
+            if starts.iter().any(|start| code.starts_with(start)) && !code.ends_with(';') {
+                begun.push((number, indentation));
+            }
+            let ends = begun.last().is_some_and(|&(_, of_fn)| of_fn == indentation);
+            if ends && (code == "}" || code.ends_with(" }") || code.ends_with("{}")) {
+                let (first, _) = begun.pop().expect("it was just looked at");
+                let lines = number + 1 - first;
+                if lines > MAX_FUNCTION_LINES {
+                    let path = source.path.display();
+                    offences.push(format!("{path}:{}: {lines} lines", first + 1));
+                }
+            }
+        }
+    }
+    assert_none("functions over 60 lines", offences);
+}
+
+#[test]
+fn node_is_short_enough_to_be_read_at_one_sitting() {
+    let sources = sources();
+    let node = sources.iter().find(|source| source.path.ends_with("node.rs")).expect("node.rs");
+    let lines = node.code().lines().count();
+    assert!(lines <= MAX_NODE_LINES, "node.rs has {lines} lines without its tests");
+}
+
+#[test]
+fn every_file_opens_with_a_paragraph() {
+    let without = |source: &&Source| !source.text.starts_with("//! ");
+    let files = sources().into_iter().chain(rust_files("tests"));
+    let offences = files.collect::<Vec<_>>();
+    let offences = offences.iter().filter(without).map(|source| source.path.display().to_string());
+    assert_none("files that do not say what they are", offences.collect());
+}
+
+/// Each guard stands under the rule that it enforces, once.
+#[test]
+fn every_rule_is_obeyed_in_one_place() {
+    let mut offences = Vec::new();
+    let code: String = sources()
+        .iter()
+        .filter(|source| ["node", "kv"].contains(&source.room().as_str()))
+        .map(|source| source.code().to_string())
+        .collect();
+    for rule in Rule::all() {
+        let guard = format!("obeys(Rule::{})", rule.name());
+        let guards = code.matches(&guard).count();
+        if guards != 1 {
+            offences.push(format!("{guard} stands {guards} times"));
+        }
+    }
+    assert_none("rules that are not enforced just once", offences);
+}
+
+/// `UpToDateLog` is held by `fn up_to_date_log…` in `tests/paper.rs`.
+#[test]
+fn every_rule_has_its_test() {
+    let paper = fs::read_to_string("tests/paper.rs").expect("tests/paper.rs");
+    let tests: BTreeSet<&str> = paper.lines().filter_map(|line| line.strip_prefix("fn ")).collect();
+    let mut offences = Vec::new();
+    for rule in Rule::all() {
+        let name = snake_case(&rule.name());
+        if !tests.iter().any(|test| test.starts_with(&name)) {
+            offences.push(format!("{} has no test whose name begins with {name}", rule.name()));
+        }
+    }
+    assert_none("rules without a test in tests/paper.rs", offences);
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for character in name.chars() {
+        if character.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(character.to_lowercase());
+    }
+    snake
+}
