@@ -33,6 +33,7 @@ pub mod event;
 pub mod http;
 pub mod inbox;
 pub mod json;
+pub mod kv;
 pub mod log;
 pub mod message;
 pub mod node;
