@@ -1,8 +1,9 @@
 //! A client of the cluster: finds the leader by itself and asks until it has an answer.
 //!
-//! Any node will do to begin with: one that does not lead names the one that does. While there is no
-//! leader the client goes round the nodes. Each command bears the client's name and a serial number,
-//! so that one that is sent twice, because the first answer was lost, is done once (§8).
+//! Any node will do to begin with: one that does not lead names the one that does. While there
+//! is no leader the client goes round the nodes. Each command bears the client's name and a
+//! serial number, so that one that is sent twice, because the first answer was lost, is done
+//! once (§8).
 
 use std::hash::{BuildHasher, RandomState};
 use std::thread;

@@ -15,35 +15,8 @@ use std::path::Path;
 
 use crate::message::NodeId;
 use crate::step::Timing;
+use crate::transport::Kind;
 use toml::{Data, Fault, Setting, Table, Value, shown};
-
-/// What carries the messages between nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransportKind {
-    /// One connection a direction, one message a line.
-    Tcp,
-    /// One message a datagram; any may be lost.
-    Udp,
-}
-
-impl TransportKind {
-    /// Its name: `tcp` or `udp`.
-    pub fn name(self) -> &'static str {
-        match self {
-            TransportKind::Tcp => "tcp",
-            TransportKind::Udp => "udp",
-        }
-    }
-
-    /// The kind of this name, `tcp` or `udp`.
-    pub fn from_name(name: &str) -> Option<TransportKind> {
-        match name {
-            "tcp" => Some(TransportKind::Tcp),
-            "udp" => Some(TransportKind::Udp),
-            _ => None,
-        }
-    }
-}
 
 /// What `cluster.toml` says, checked and complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +27,7 @@ pub struct Config {
     /// How fast time runs.
     pub timing: Timing,
     /// What carries the messages.
-    pub transport: TransportKind,
+    pub transport: Kind,
     /// How many of a hundred outgoing messages are thrown away, 0 to 99, to try a bad network.
     pub drop_percent: u8,
     /// The address of each node, `host:port`. 1 to 9 nodes, no address twice.
@@ -73,7 +46,7 @@ impl Config {
         Config {
             cluster: "raftlet".to_string(),
             timing: Timing::WATCHABLE,
-            transport: TransportKind::Tcp,
+            transport: Kind::Tcp,
             drop_percent: 0,
             nodes: (1..=3).map(node).collect(),
         }
@@ -235,9 +208,9 @@ fn check_heartbeat(timing: Timing, table: &Table) -> Result<(), Fault> {
     )))
 }
 
-fn read_kind(value: &Value) -> Result<TransportKind, Fault> {
+fn read_kind(value: &Value) -> Result<Kind, Fault> {
     let name = read_string("kind", value)?;
-    TransportKind::from_name(name).ok_or_else(|| {
+    Kind::from_name(name).ok_or_else(|| {
         let what = format!("transport kind \"{}\"", shown(name));
         value.fault(unknown(&what, name, &["tcp", "udp"]))
     })
@@ -406,7 +379,7 @@ mod tests {
         let expected = Config {
             cluster: "Class-of_20.26".to_string(),
             timing: Timing { heartbeat_ms: 75, election_timeout_ms: (150, 3_600_000) },
-            transport: TransportKind::Udp,
+            transport: Kind::Udp,
             drop_percent: 99,
             nodes: BTreeMap::from([
                 node(1, "[::1]:65535"),
@@ -715,7 +688,7 @@ mod tests {
         let shown = path.display();
         let missing = missing.expect_err("there is no file yet");
         assert!(missing.starts_with(&format!("cannot read {shown}: ")), "{missing}");
-        assert_eq!(good.map(|config| config.transport), Ok(TransportKind::Udp));
+        assert_eq!(good.map(|config| config.transport), Ok(Kind::Udp));
         let expected = format!("{shown}:2: this is not UTF-8 text: save the file as UTF-8");
         assert_eq!(latin, Err(expected));
     }

@@ -265,8 +265,11 @@ impl fmt::Display for What {
                 write!(f, "{follower} lacks {refused}: next_index[{follower}] = {next_index}")
             }
             What::Committed { first, last, command, on } => {
-                let on = if on.is_empty() { String::new() } else { format!(" on {}", names(on)) };
-                write!(f, "committed {}{on}: {command}", range(*first, *last))
+                write!(f, "committed {}", range(*first, *last))?;
+                if !on.is_empty() {
+                    write!(f, " on {}", names(on))?;
+                }
+                if first == last { write!(f, ": {command}") } else { Ok(()) }
             }
             What::VoteIgnored { voter, term } => {
                 write!(f, "ignored a late vote of term {term} from {voter}")
@@ -395,5 +398,71 @@ impl fmt::Display for Seconds {
             ms @ 0..1000 => write!(f, "{ms} ms"),
             ms => write!(f, "{}.{:02} s", ms / 1000, ms % 1000 / 10),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(node: u64, term: Term, what: What) -> Event {
+        Event { node: NodeId(node), term, what }
+    }
+
+    fn id(index: Index, term: Term) -> EntryId {
+        EntryId { index, term }
+    }
+
+    #[test]
+    fn display_says_who_when_what_and_why() {
+        let (follower, candidate, leader) =
+            (RoleName::Follower, RoleName::Candidate, RoleName::Leader);
+        let why = Why::NoLeader { silence_ms: 2620 };
+        let what = What::Transition { from: follower, to: candidate, why };
+        let line = "n2  term 4  FOLLOWER  → CANDIDATE  no word from a leader for 2.62 s \
+                    (Followers 2, §5.2)";
+        assert_eq!(event(2, 4, what).to_string(), line);
+
+        let why = Why::Elected { votes: vec![NodeId(2), NodeId(3)], servers: 3 };
+        let what = What::Transition { from: candidate, to: leader, why };
+        let line =
+            "n2  term 4  CANDIDATE → LEADER     votes from n2 n3: 2 of 3 (Candidates 2, §5.2)";
+        assert_eq!(event(2, 4, what).to_string(), line);
+
+        let why = VoteRefusal::LogBehind { candidate_last: id(2, 1), own_last: id(3, 2) };
+        let what = What::VoteRefused { candidate: NodeId(3), why };
+        let line =
+            "n2  term 4  refused its vote to n3: log 2@1 is behind 3@2 (RequestVote 2, §5.4.1)";
+        assert_eq!(event(2, 4, what).to_string(), line);
+
+        let (on, command) = (vec![NodeId(2), NodeId(3)], Command::new("set x=42"));
+        let what = What::Committed { first: id(8, 4), last: id(8, 4), command, on };
+        let line = "n2  term 4  committed 8@4 on n2 n3: set x=42 (Leaders 4, §5.3 §5.4)";
+        assert_eq!(event(2, 4, what).to_string(), line);
+    }
+
+    #[test]
+    fn display_tells_a_split_vote_from_a_lost_majority() {
+        let failed = |answers| What::ElectionFailed { votes: 1, answers, needed: 3, servers: 5 };
+        assert_eq!(failed(1).to_string(), "1 of 5 votes, 3 needed: no majority can be reached");
+        assert_eq!(failed(3).to_string(), "1 of 5 votes, 3 needed: nobody won this term");
+    }
+
+    #[test]
+    fn display_alternate_colours_and_ends_the_colour() {
+        let what = What::SendingHeartbeat { to: vec![NodeId(2)] };
+        let line = format!("{:#}", event(1, 1, what));
+        assert!(line.starts_with(DIM) && line.ends_with(RESET), "{line:?}");
+    }
+
+    #[test]
+    fn entries_are_shown_by_name_and_number() {
+        let command = Command::in_session("c1", 7, "set x=1");
+        let one = What::Appended { first: id(2, 1), last: id(2, 1), command, leader: None };
+        assert_eq!(one.to_string(), "appended 2@1: set x=1");
+        let command = Command::no_op();
+        let leader = Some(NodeId(3));
+        let more = What::Appended { first: id(2, 1), last: id(4, 2), command, leader };
+        assert_eq!(more.to_string(), "appended 2@1..4@2 (3 entries) from n3");
     }
 }

@@ -1,7 +1,7 @@
 //! raftlet: Raft you can watch, break and read.
 //!
-//! Read in this order, with Figure 2 of the Raft paper open beside it. First the algorithm, which is
-//! pure: it touches no socket, file, clock or thread.
+//! Read in this order, with Figure 2 of the Raft paper open beside it. First the algorithm, which
+//! is pure: it touches no socket, file, clock or thread.
 //!
 //! 1. [`rules`]: the rules of the paper, by name, and what falls without each.
 //! 2. [`message`]: the RPCs, with the field names of Figure 2.
@@ -17,15 +17,17 @@
 //! 9. [`transport`]: **the mouth**. Messages out, messages in, over TCP or UDP.
 //! 10. [`storage`]: what a node must not forget, in files that `cat` can show.
 //! 11. [`kv`]: the state machine, a key-value store.
-//! 12. [`config`]: `cluster.toml`.
-//! 13. [`json`] and [`http`]: the languages of messages and of clients.
-//! 14. [`cli`]: the verbs of the command line.
+//! 12. [`inbox`]: how messages and clients reach the body.
+//! 13. [`http`] and [`json`]: the languages of clients and of messages.
+//! 14. [`config`] and [`console`]: the registry, and the lines on the terminal.
+//! 15. [`client`] and [`cli`]: a client of the cluster, and the verbs of the command line.
 //!
 //! Last, the same brain in a world of our own making, where time is a number and every accident is
 //! drawn from a seed.
 //!
-//! 15. [`lab`]: the simulated world, its checkers and its script language.
+//! 16. [`lab`]: the simulated world, its checkers and its script language.
 
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod console;
@@ -39,5 +41,7 @@ pub mod message;
 pub mod node;
 pub mod role;
 pub mod rules;
+pub mod server;
 pub mod step;
 pub mod storage;
+pub mod transport;

@@ -191,8 +191,8 @@ impl Node {
         self.send(to, rpc);
     }
 
-    /// Sends without saving first. Beyond Figure 2: a leader's own entries may be on their way while
-    /// its disk still writes them; it counts itself only when the disk has answered (dissertation
+    /// Sends without saving first. Beyond Figure 2: a leader's own entries may be on their way
+    /// while its disk still writes; it counts itself when the disk has answered (dissertation
     /// 10.2.1).
     fn send(&mut self, to: NodeId, rpc: Rpc) {
         self.outputs.push(Output::Send(Message { from: self.settings.id, to, rpc }));
@@ -238,7 +238,7 @@ impl Node {
             }
             // Leaders 1: heartbeats, "repeat during idle periods to prevent election timeouts".
             Role::Leader(_) => {
-                if self.obeys(Rule::Heartbeats) {
+                if self.obeys(Rule::Heartbeats) && self.servers() > 1 {
                     self.event(What::SendingHeartbeat { to: self.settings.peers.clone() });
                     self.send_heartbeats();
                 }
@@ -253,11 +253,10 @@ impl Node {
         if self.obeys(Rule::IncrementTerm) {
             self.current_term += 1;
         }
-        let candidate_id = self.settings.id;
+        let (term, candidate_id) = (self.current_term, self.settings.id);
         self.voted_for = Some(candidate_id);
         self.change_role(Role::Candidate(Candidate::new(candidate_id)), why);
         self.reset_election_timer();
-        let term = self.current_term;
         let EntryId { index: last_log_index, term: last_log_term } = self.log.last();
         for peer in self.settings.peers.clone() {
             let rpc = RequestVote { term, candidate_id, last_log_index, last_log_term };
@@ -494,8 +493,8 @@ impl Node {
         let known = entries.iter().take_while(|entry| keep && self.log.contains(entry.id()));
         let known = known.count();
         let first_new = prev_log_index + 1 + known as Index;
-        // 3. "If an existing entry conflicts with a new one (same index but different terms), delete
-        // the existing entry and all that follow it".
+        // 3. "If an existing entry conflicts with a new one (same index but different terms),
+        // delete the existing entry and all that follow it".
         let conflict = known < entries.len() || !keep;
         if conflict && self.obeys(Rule::DeleteConflicting) {
             self.delete_from(first_new, leader);
@@ -539,9 +538,8 @@ impl Node {
     }
 
     fn refuse(&mut self, requests: Vec<RequestId>) {
-        for request in requests {
-            self.outputs.push(Output::Refuse { request, why: Refusal::NotLeader });
-        }
+        let refuse = |request| Output::Refuse { request, why: Refusal::NotLeader };
+        self.outputs.extend(requests.into_iter().map(refuse));
     }
 
     /// Leaders 3: "If last log index ≥ nextIndex for a follower: send AppendEntries RPC with log

@@ -183,3 +183,80 @@ impl Progress {
         self.probing = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A leader of n1 whose followers n2, n3… have these match_index.
+    fn leader(match_index: &[Index]) -> Leader {
+        let peers: Vec<NodeId> = (2..).map(NodeId).take(match_index.len()).collect();
+        let mut leader = Leader::new(&peers, 0, 0);
+        for (progress, &index) in leader.followers.values_mut().zip(match_index) {
+            progress.agree(index);
+        }
+        leader
+    }
+
+    #[test]
+    fn stored_on_majority_counts_the_leader_itself() {
+        let three = leader(&[5, 2]);
+        let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        assert_eq!(three.stored_on_majority((NodeId(1), 7), 2), (5, ids(&[1, 2])));
+        assert_eq!(three.stored_on_majority((NodeId(1), 3), 2), (3, ids(&[1, 2])));
+        let five = leader(&[1, 9, 4, 4]);
+        assert_eq!(five.stored_on_majority((NodeId(1), 9), 3), (4, ids(&[1, 3, 4, 5])));
+        assert_eq!(leader(&[]).stored_on_majority((NodeId(1), 3), 1), (3, ids(&[1])));
+    }
+
+    #[test]
+    fn reads_share_a_round_and_later_ones_the_next() {
+        let mut leader = leader(&[0, 0]);
+        let read = |request, round| Read { request, read_index: 0, round };
+        leader.reads = vec![read(1, 1), read(2, 1)];
+        assert!(leader.wants_round(2), "no round is under way");
+        leader.round = 1;
+        leader.reads.push(read(3, 2));
+        assert!(!leader.wants_round(2), "the first is not over");
+        leader.followers.get_mut(&NodeId(3)).unwrap().round = 1;
+        assert_eq!(leader.confirmed_round(2), 1);
+        let ready: Vec<RequestId> =
+            leader.take_ready(1, 0).iter().map(|read| read.request).collect();
+        assert_eq!(ready, [1, 2]);
+        assert!(leader.wants_round(2));
+    }
+
+    #[test]
+    fn take_ready_waits_for_the_state_machine() {
+        let mut leader = leader(&[]);
+        leader.reads = vec![Read { request: 1, read_index: 4, round: 0 }];
+        assert!(leader.take_ready(0, 3).is_empty());
+        assert_eq!(leader.take_ready(0, 4).len(), 1);
+        assert!(leader.reads.is_empty());
+    }
+
+    #[test]
+    fn progress_pipelines_only_what_it_knows() {
+        let mut progress = leader(&[0]).followers[&NodeId(2)].clone();
+        assert!(progress.wants(1) && !progress.wants(0));
+        progress.next_index = MAX_ENTRIES_IN_FLIGHT + 1;
+        assert!(!progress.wants(MAX_ENTRIES_IN_FLIGHT * 2), "too many on their way");
+        progress.agree(1);
+        assert!(progress.wants(MAX_ENTRIES_IN_FLIGHT * 2));
+        progress.back_up(3);
+        assert!(!progress.wants(9), "it probes");
+    }
+
+    #[test]
+    fn refusals_are_news_once() {
+        let mut progress = Progress { next_index: 9, match_index: 4, probing: false, round: 0 };
+        assert!(progress.is_news(8), "the answer to the last message");
+        assert!(progress.is_news(6), "a gap on the way");
+        assert!(!progress.is_news(4), "known to be there since: an old answer");
+        progress.back_up(6);
+        assert!(!progress.is_news(8), "the same gap again");
+        assert!(progress.is_news(5));
+        progress.back_up(3);
+        assert_eq!(progress.match_index, 2, "it lost what it had");
+    }
+}

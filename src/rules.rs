@@ -252,7 +252,7 @@ static TABLE: [About; 38] = [
         "match_index counts what the message carried, not what the log has grown to since."),
     rule(IgnoreOldAnswers, "Leaders 3", "§5.1", LeaderCompleteness,
         "An answer to an earlier term's AppendEntries says nothing about this term's log."),
-    rule(CommitOwnTermOnly, "Leaders 4", "§5.4.2", LeaderCompleteness,
+    rule(CommitOwnTermOnly, "Leaders 4", "§5.3 §5.4", LeaderCompleteness,
         "A leader counts copies only of its own term's entries; older ones commit with them."),
     // Client interaction
     rule(RetryAppliedOnce, "", "§8", Linearizability,

@@ -54,8 +54,7 @@ pub struct Options {
 /// # Errors
 /// One line for people: the data cannot be used, the address is taken, or the disk failed.
 pub fn run(options: Options) -> Result<(), String> {
-    let (storage, recovered) =
-        Storage::open(&options.data, &options.config.cluster, options.id)?;
+    let (storage, recovered) = Storage::open(&options.data, &options.config.cluster, options.id)?;
     let (sender, inbox) = mpsc::channel();
     let transport = open_transport(&options, &sender)?;
     let console = Console::open();
@@ -170,7 +169,7 @@ impl Server {
         for incoming in waiting {
             match incoming {
                 Incoming::Message(message) => {
-                    self.show(&message);
+                    self.show("receives", &message);
                     outputs.extend(self.node.step(now, Input::Receive(message)));
                 }
                 Incoming::Report(what) => self.report(what),
@@ -202,9 +201,7 @@ impl Server {
     /// Does what the node wants, in order; but all that is to be saved is saved at the place of the
     /// first of it, with one fsync. To save earlier than asked does no harm.
     fn perform(&mut self, mut outputs: Vec<Output>) -> Result<(), String> {
-        let is_save =
-            |output: &Output| matches!(output, Output::SaveVote { .. } | Output::SaveEntries { .. });
-        let first_save = outputs.iter().position(is_save).unwrap_or(outputs.len());
+        let first_save = outputs.iter().position(Output::is_save).unwrap_or(outputs.len());
         let rest = outputs.split_off(first_save);
         outputs.into_iter().for_each(|output| self.perform_one(output));
         if rest.is_empty() {
@@ -237,7 +234,7 @@ impl Server {
         match output {
             Output::SaveVote { .. } | Output::SaveEntries { .. } => {} // done by `save`
             Output::Send(message) => {
-                self.show(&message);
+                self.show("sends", &message);
                 self.transport.send(message);
             }
             Output::Apply { entry, request } => {
@@ -254,10 +251,13 @@ impl Server {
             }
             Output::Refuse { request, why } => {
                 if let Some((_, sender)) = self.clients.remove(&request) {
-                    self.tell(&sender, match why {
-                        Refusal::NotLeader => Answer::NotLeader(self.leader()),
-                        Refusal::Replaced => Answer::Replaced,
-                    });
+                    self.tell(
+                        &sender,
+                        match why {
+                            Refusal::NotLeader => Answer::NotLeader(self.leader()),
+                            Refusal::Replaced => Answer::Replaced,
+                        },
+                    );
                 }
             }
             Output::Event(event) => self.console.show(&event, self.verbose),
@@ -274,9 +274,9 @@ impl Server {
         self.console.show(&event, self.verbose);
     }
 
-    fn show(&mut self, message: &Message) {
+    fn show(&mut self, what: &str, message: &Message) {
         if self.verbose {
-            self.console.line(&message.to_string());
+            self.console.line(&format!("{}  {what:8}  {message}", self.node.id()));
         }
     }
 

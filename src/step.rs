@@ -51,6 +51,13 @@ pub enum Output {
     Event(Event),
 }
 
+impl Output {
+    /// Whether it is for the disk.
+    pub fn is_save(&self) -> bool {
+        matches!(self, Output::SaveVote { .. } | Output::SaveEntries { .. })
+    }
+}
+
 /// Why a client's request was not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {

@@ -1,8 +1,8 @@
 //! The command line: reads it, and starts what it asks for.
 //!
-//! `raftlet 2` starts node 2, `raftlet` alone starts them all; the other verbs talk to a cluster that
-//! runs, or to none. Errors are one line on stderr. The exit code is 0 if it was done, 1 if it could
-//! not be, 2 if the command line or the configuration is wrong.
+//! `raftlet 2` starts node 2, `raftlet` alone starts them all; the other verbs talk to a cluster
+//! that runs, or to none. Errors are one line on stderr. The exit code is 0 if it was done, 1 if
+//! it could not be, 2 if the command line or the configuration is wrong.
 
 mod ask;
 mod options;

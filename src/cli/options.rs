@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use crate::config::{Config, TransportKind};
+use crate::config::Config;
 use crate::message::NodeId;
 use crate::step::Timing;
+use crate::transport::Kind;
 
 /// What the command line says.
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ pub struct Options {
     /// `--fast`.
     pub fast: bool,
     /// `--transport tcp|udp`.
-    pub transport: Option<TransportKind>,
+    pub transport: Option<Kind>,
     /// `--fresh`.
     pub fresh: bool,
     /// `--verbose`.
@@ -79,7 +80,7 @@ impl Options {
             "--fast" => self.fast = true,
             "--fresh" => self.fresh = true,
             "--verbose" => self.verbose = true,
-            "--transport" => match TransportKind::from_name(&value) {
+            "--transport" => match Kind::from_name(&value) {
                 Some(kind) => self.transport = Some(kind),
                 None => return usage(format!("--transport is tcp or udp, not {value}")),
             },
@@ -105,7 +106,9 @@ impl Options {
             "log" => &["--config", "--data"],
             _ => &["--config", "--data", "--fast", "--transport", "--fresh", "--verbose"],
         };
-        match given.iter().find(|name| !always.contains(&&name[..]) && !allowed.contains(&&name[..]))
+        match given
+            .iter()
+            .find(|name| !always.contains(&&name[..]) && !allowed.contains(&&name[..]))
         {
             Some(name) => usage(format!("{name} does not go with {verb}: see raftlet --help")),
             None => Ok(()),
@@ -140,7 +143,8 @@ pub fn node_id(word: &str) -> Result<NodeId, Failure> {
 }
 
 fn takes_value(name: &str) -> bool {
-    let with_value = ["--config", "--data", "--transport", "--seed", "--seeds", "--nodes", "--steps"];
+    let with_value =
+        ["--config", "--data", "--transport", "--seed", "--seeds", "--nodes", "--steps"];
     with_value.contains(&name)
 }
 
@@ -156,9 +160,9 @@ fn number(name: &str, text: &str, least: u64, greatest: u64) -> Result<u64, Fail
 
 /// `A..B`, without B.
 fn range(text: &str) -> Result<(u64, u64), Failure> {
-    let bounds = text.split_once("..").and_then(|(first, end)| {
-        Some((first.parse::<u64>().ok()?, end.parse::<u64>().ok()?))
-    });
+    let bounds = text
+        .split_once("..")
+        .and_then(|(first, end)| Some((first.parse::<u64>().ok()?, end.parse::<u64>().ok()?)));
     match bounds {
         Some((first, end)) if first < end => Ok((first, end)),
         _ => usage(format!("--seeds is a range as 0..1000, not {text}")),

@@ -165,8 +165,9 @@ fn read_command(body: &[u8]) -> Result<Ask, String> {
             Command::in_session(client, serial, text)
         }
     };
-    match kv::Request::parse(command.split().1)? {
+    match command.split().1.parse()? {
         kv::Request::Get { key } => Ok(Ask::Read(key)),
+        kv::Request::Other(text) if text.is_empty() => Err(format!("empty command; {example}")),
         _ => Ok(Ask::Propose(command)),
     }
 }

@@ -1,0 +1,282 @@
+//! Real clusters for tests: processes of the built binary, on ports and in a directory of their own.
+//!
+//! Nothing here waits by sleeping for "long enough": a test says what must come true, and waits until
+//! it does or [`PATIENCE`] is over. What a cluster has started ends with it.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use raftlet::http::client::{self, Reply};
+use raftlet::json::Json;
+
+/// After this a test has failed. Far longer than anything takes, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until a thing comes true, and returns it.
+pub fn wait_for<T>(what: &str, mut thing: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = thing() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A directory that goes when the test ends.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new() -> Scratch {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("raftlet-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("the temporary directory can be written");
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A port that no other test has, in this process or another. A node is killed and started again on
+/// its port, so it does not do to ask the system for any free one: that comes from the range out of
+/// which every outgoing connection takes its own. The lock on a file is the reservation.
+pub struct Port {
+    pub number: u16,
+    _lock: File,
+}
+
+impl Port {
+    pub fn reserve() -> Port {
+        let dir = std::env::temp_dir().join("raftlet-test-ports");
+        fs::create_dir_all(&dir).expect("the temporary directory can be written");
+        for number in 10_000..30_000 {
+            let path = dir.join(number.to_string());
+            let mut options = OpenOptions::new();
+            let file = options.create(true).append(true).open(path).expect("a lock file");
+            let free = || TcpListener::bind(("127.0.0.1", number)).is_ok();
+            let free_udp = || UdpSocket::bind(("127.0.0.1", number)).is_ok();
+            if file.try_lock().is_ok() && free() && free_udp() {
+                return Port { number, _lock: file };
+            }
+        }
+        panic!("no free port from 10000 to 29999");
+    }
+}
+
+/// A process that is killed when the test ends, and the lines that it prints.
+pub struct Process {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    pub fn start(command: &mut Command) -> Process {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the built binary can be started");
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        collect(child.stdout.take().expect("it is piped"), Arc::clone(&lines));
+        collect(child.stderr.take().expect("it is piped"), Arc::clone(&lines));
+        Process { child, lines }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it has printed.
+    pub fn text(&self) -> String {
+        self.lines.lock().expect("no reader panics").join("\n")
+    }
+
+    pub fn wait_for_line(&self, part: &str) -> String {
+        wait_for(&format!("a line with {part:?} in:\n{}", self.text()), || {
+            let lines = self.lines.lock().expect("no reader panics");
+            lines.iter().find(|line| line.contains(part)).cloned()
+        })
+    }
+
+    /// `kill -9`, and what a shell sees of it.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for it to end by itself, and gives its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        wait_for("the process ends", || self.child.try_wait().expect("it is our child")).code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn collect(from: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) {
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            lines.lock().expect("no reader panics").push(line);
+        }
+    });
+}
+
+/// The built binary, with these words.
+pub fn raftlet(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_raftlet"));
+    command.args(words).stdin(Stdio::null()).env("NO_COLOR", "1");
+    command
+}
+
+/// Runs the binary to its end.
+pub fn run(words: &[&str]) -> Output {
+    raftlet(words).output().expect("the built binary can be started")
+}
+
+/// Stdout or stderr as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A cluster of processes.
+pub struct Cluster {
+    pub scratch: Scratch,
+    ports: Vec<Port>,
+    processes: BTreeMap<u64, Process>,
+}
+
+impl Cluster {
+    /// A registry for so many nodes; none of them runs yet. `extra` is added to the file.
+    pub fn new(nodes: u64, extra: &str) -> Cluster {
+        let scratch = Scratch::new();
+        let ports: Vec<Port> = (0..nodes).map(|_| Port::reserve()).collect();
+        let mut text = format!("{extra}\n[nodes]\n");
+        for (id, port) in (1..).zip(&ports) {
+            text += &format!("{id} = \"localhost:{}\"\n", port.number);
+        }
+        fs::write(scratch.0.join("cluster.toml"), text).expect("the scratch can be written");
+        Cluster { scratch, ports, processes: BTreeMap::new() }
+    }
+
+    /// The same, and all of them run at the paper's speed.
+    pub fn started(nodes: u64, extra: &str) -> Cluster {
+        let mut cluster = Cluster::new(nodes, extra);
+        (1..=nodes).for_each(|id| cluster.start(id));
+        cluster
+    }
+
+    pub fn config(&self) -> String {
+        self.scratch.0.join("cluster.toml").display().to_string()
+    }
+
+    pub fn data(&self) -> String {
+        self.scratch.0.join("data").display().to_string()
+    }
+
+    pub fn address(&self, id: u64) -> String {
+        format!("localhost:{}", self.ports[id as usize - 1].number)
+    }
+
+    pub fn start(&mut self, id: u64) {
+        let (config, data) = (self.config(), self.data());
+        let words = [&id.to_string(), "--fast", "--config", &config, "--data", &data];
+        self.processes.insert(id, Process::start(&mut raftlet(&words)));
+    }
+
+    pub fn process(&mut self, id: u64) -> &mut Process {
+        self.processes.get_mut(&id).expect("this node was started")
+    }
+
+    pub fn kill(&mut self, id: u64) {
+        self.process(id).kill();
+        self.processes.remove(&id);
+    }
+
+    pub fn running(&self) -> Vec<u64> {
+        self.processes.keys().copied().collect()
+    }
+
+    /// A verb of the command line, for this cluster.
+    pub fn verb(&self, words: &[&str]) -> Output {
+        let config = self.config();
+        run(&[words, &["--config", &config]].concat())
+    }
+
+    /// `set`, which must succeed.
+    pub fn set(&self, key: &str, value: &str) {
+        let output = self.verb(&["set", key, value]);
+        assert!(output.status.success(), "set {key} {value}: {}", text(&output.stderr));
+    }
+
+    /// `get`, which must succeed.
+    pub fn get(&self, key: &str) -> String {
+        let output = self.verb(&["get", key]);
+        assert!(output.status.success(), "get {key}: {}", text(&output.stderr));
+        text(&output.stdout).trim_end().to_string()
+    }
+
+    /// One HTTP request to one node.
+    pub fn http(&self, id: u64, method: &str, path: &str, body: Option<&str>) -> Option<Reply> {
+        client::request(method, &self.address(id), path, body, Duration::from_secs(20)).ok()
+    }
+
+    /// `/status` of a node, if it answers.
+    pub fn status(&self, id: u64) -> Option<Json> {
+        let reply = self.http(id, "GET", "/status", None)?;
+        Json::parse(&reply.body).ok()
+    }
+
+    /// Waits until all nodes that run name the same leader, one of them, and returns it.
+    pub fn leader(&self) -> u64 {
+        wait_for("one leader that all nodes know", || {
+            let leaders = self.running().into_iter().map(|id| {
+                let status = self.status(id)?;
+                let (leader, term) = (status.get("leader")?, status.get("current_term")?);
+                Some((leader.as_u64()?, term.as_u64()?))
+            });
+            let leaders = leaders.collect::<Option<Vec<_>>>()?;
+            let &(leader, _) = leaders.first()?;
+            let agreed = leaders.iter().all(|other| *other == leaders[0]);
+            (agreed && self.running().contains(&leader)).then_some(leader)
+        })
+    }
+
+    /// Waits until all nodes that run have the same log, all applied.
+    pub fn wait_until_equal(&self) {
+        wait_for("equal logs, all applied", || {
+            let logs = self.running().into_iter().map(|id| {
+                let status = self.status(id)?;
+                let last = status.get("last_log_index")?.as_u64()?;
+                let applied = status.get("last_applied")?.as_u64()?;
+                (applied == last).then(|| status.get("log").cloned())?
+            });
+            let logs = logs.collect::<Option<Vec<_>>>()?;
+            logs.windows(2).all(|pair| pair[0] == pair[1]).then_some(())
+        });
+    }
+}
+
+/// A member of a JSON object that is a number.
+pub fn number(json: &Json, name: &str) -> u64 {
+    json.get(name).and_then(Json::as_u64).unwrap_or_else(|| panic!("no number {name} in {json}"))
+}
