@@ -3,6 +3,7 @@
 //! Read in this order, with Figure 2 of the Raft paper open beside it:
 
 pub mod event;
+pub mod json;
 pub mod log;
 pub mod message;
 pub mod node;

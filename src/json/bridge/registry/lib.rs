@@ -1,0 +1,3 @@
+//! The two crates of the registry, under one name for the bridge.
+
+pub use {serde, serde_json};

@@ -1,0 +1,126 @@
+//! Lets the crate serde_json read and write, through its traits for types of one's own.
+//!
+//! serde_json's own value would forget a repeated name and the order of the members, and it writes
+//! floats and bounds depth in its own way. Here the face decides all four, so that a reader of the
+//! wire cannot tell which build wrote.
+
+use std::{fmt, io, mem};
+
+use serde_bridge::serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_bridge::serde::ser::{Serialize, Serializer};
+use serde_bridge::serde_json;
+
+use super::{Error, Json, MAX_DEPTH, Number, repeats_a_name};
+
+/// Reads a whole text as one value.
+pub fn parse(text: &str) -> Result<Json, Error> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = Levels(MAX_DEPTH).deserialize(&mut reader);
+    value.and_then(|value| reader.end().map(|()| value)).map_err(|error| Error(error.to_string()))
+}
+
+/// Appends a value to a text.
+pub fn append(value: &Json, out: &mut String) {
+    let mut bytes = mem::take(out).into_bytes();
+    let mut writer = serde_json::Serializer::with_formatter(&mut bytes, RustFloats);
+    value.serialize(&mut writer).expect("a Vec takes every byte");
+    *out = String::from_utf8(bytes).expect("serde_json writes UTF-8");
+}
+
+/// Reads a value which may hold so many more levels of arrays and objects.
+#[derive(Clone, Copy)]
+struct Levels(usize);
+
+impl Levels {
+    fn inside<E: de::Error>(self) -> Result<Levels, E> {
+        let message = "more levels of arrays and objects than are allowed";
+        self.0.checked_sub(1).map(Levels).ok_or_else(|| E::custom(message))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Levels {
+    type Value = Json;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Json, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Levels {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
+        Ok(number.into())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Json, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Json, E> {
+        Ok(number.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Json, A::Error> {
+        let levels = self.inside()?;
+        let mut items = Vec::new();
+        while let Some(item) = values.next_element_seed(levels)? {
+            items.push(item);
+        }
+        Ok(Json::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        let levels = self.inside()?;
+        let mut members = Vec::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            members.push((name.into(), entries.next_value_seed(levels)?));
+        }
+        if repeats_a_name(&members) {
+            return Err(de::Error::custom("a name twice in the object that ends"));
+        }
+        Ok(Json::Object(members))
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, writer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Json::Null => writer.serialize_unit(),
+            Json::Bool(value) => writer.serialize_bool(*value),
+            Json::Number(Number::Unsigned(number)) => writer.serialize_u64(*number),
+            Json::Number(Number::Negative(number)) => writer.serialize_i64(*number),
+            Json::Number(Number::Float(number)) => writer.serialize_f64(*number),
+            Json::String(text) => writer.serialize_str(text),
+            Json::Array(items) => writer.collect_seq(items),
+            Json::Object(members) => {
+                writer.collect_map(members.iter().map(|(name, value)| (name, value)))
+            }
+        }
+    }
+}
+
+/// serde_json's compact format, but floats as Rust itself writes them.
+struct RustFloats;
+
+impl serde_json::ser::Formatter for RustFloats {
+    fn write_f64<W: io::Write + ?Sized>(&mut self, out: &mut W, number: f64) -> io::Result<()> {
+        write!(out, "{number:?}")
+    }
+}
