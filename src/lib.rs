@@ -10,3 +10,4 @@ pub mod node;
 pub mod role;
 pub mod rules;
 pub mod step;
+pub mod transport;
