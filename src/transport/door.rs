@@ -1,0 +1,188 @@
+//! The node's one address: who knocks, and where they are led.
+//!
+//! A connection that begins with `{` is a peer's; any other is HTTP and is passed on with nothing
+//! read. Each has a thread of its own, which also waits for that first byte, so that nobody can
+//! hold up the others. How many there may be is bounded.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::shared::Shared;
+use super::tcp;
+
+/// How long a connection may take for its first byte; a peer's, for its first line.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last words to a client may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// After an error of the system's, before the next try.
+pub const PAUSE: Duration = Duration::from_millis(50);
+
+const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: application/json\r\n\
+    Content-Length: 53\r\n\
+    Connection: close\r\n\r\n\
+    {\"error\":\"too many connections are open: try again\"}\n";
+
+/// How many connections may be open at once.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// In all. The next one is closed.
+    pub all: usize,
+    /// Beyond this, HTTP is told 503, so that peers always find room.
+    pub http: usize,
+}
+
+/// Who may come in, and where HTTP is served.
+pub struct Door {
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// Serves an HTTP connection until it ends.
+    pub http: Box<dyn Fn(TcpStream) + Send + Sync>,
+    /// How many may come in.
+    pub limits: Limits,
+    /// How many are in.
+    pub open: AtomicUsize,
+}
+
+impl Door {
+    /// Lets in everyone who knocks, for ever.
+    pub fn keep(self: Arc<Door>, listener: TcpListener) {
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => Arc::clone(&self).let_in(stream),
+                // Such as: too many files are open. Some will be closed again.
+                Err(_) => thread::sleep(PAUSE),
+            }
+        }
+    }
+
+    fn let_in(self: Arc<Door>, stream: TcpStream) {
+        let place = Place::take(self);
+        if place.number <= place.door.limits.all {
+            let thread = thread::Builder::new().name("connection".to_string());
+            // If the system has no more threads, the connection is closed.
+            let _ = thread.spawn(move || place.door.serve(stream, place.number));
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, number: usize) {
+        let mut first = [0];
+        let peeked = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.peek(&mut first));
+        if !matches!(peeked, Ok(1)) {
+            return;
+        }
+        if first == *b"{" {
+            tcp::hear(&self.shared, stream);
+        } else if number > self.limits.http {
+            farewell(stream, BUSY);
+        } else if stream.set_read_timeout(None).is_ok() {
+            (self.http)(stream);
+        }
+    }
+}
+
+/// The place of one connection among those that are open; free again when dropped.
+struct Place {
+    door: Arc<Door>,
+    number: usize,
+}
+
+impl Place {
+    fn take(door: Arc<Door>) -> Place {
+        let number = door.open.fetch_add(1, Ordering::Relaxed) + 1;
+        Place { door, number }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.door.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads from a connection until a certain time, however slowly the bytes trickle in.
+pub struct Patient {
+    /// The connection.
+    pub stream: TcpStream,
+    /// When patience ends.
+    pub until: Instant,
+}
+
+impl Read for Patient {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(bytes)
+    }
+}
+
+/// Says a last word and waits for the other side to close. Closing first, with bytes still unread,
+/// would reset the connection and destroy what was said (RFC 9293 §3.10.4).
+pub fn farewell(mut stream: TcpStream, words: &str) {
+    let _ = stream.set_write_timeout(Some(FAREWELL));
+    let said = stream.write_all(words.as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
+    if said.is_ok() {
+        let rest = Patient { stream, until: Instant::now() + FAREWELL };
+        let _ = io::copy(&mut rest.take(1 << 20), &mut io::sink());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::SocketAddr;
+
+    use super::super::{Kind, Options};
+    use super::*;
+    use crate::message::NodeId;
+
+    /// Connects and asks; tells the first word of the answer, "" if there is none.
+    fn ask(stream: &mut TcpStream) -> String {
+        let mut answer = [0; 12];
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let count = stream.write_all(b"GET").and_then(|()| stream.read(&mut answer)).unwrap_or(0);
+        String::from_utf8_lossy(&answer[..count]).to_string()
+    }
+
+    /// A door that lets in three, of which two may be HTTP and are told "served".
+    fn small_door() -> SocketAddr {
+        let (cluster, me, nodes) = ("a".to_string(), NodeId(1), BTreeMap::new());
+        let options = Options { cluster, me, nodes, kind: Kind::Tcp, drop_percent: 0 };
+        let (shared, _) = Shared::new(options, |_| {});
+        let http = Box::new(|mut stream: TcpStream| {
+            stream.write_all(b"served").unwrap();
+            let _ = io::copy(&mut stream, &mut io::sink());
+        });
+        let door = Door { shared, http, limits: Limits { all: 3, http: 2 }, open: 0.into() };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || Arc::new(door).keep(listener));
+        address
+    }
+
+    #[test]
+    fn connections_are_counted() {
+        let address = small_door();
+        let connect = || TcpStream::connect(address).unwrap();
+        let [mut first, mut second, mut third, mut fourth] = [(); 4].map(|()| connect());
+        assert_eq!([ask(&mut first), ask(&mut second)], ["served", "served"]);
+        assert_eq!(ask(&mut fourth), "", "the third is silent, but there");
+        assert_eq!(ask(&mut third), "HTTP/1.1 503");
+        drop(first);
+        while ask(&mut connect()) != "served" {}
+    }
+
+    #[test]
+    fn busy_is_http() {
+        let (head, body) = BUSY.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{BUSY}");
+        assert!(crate::json::Json::parse(body).unwrap().get("error").is_some());
+    }
+}

@@ -1,0 +1,212 @@
+//! The TCP voice: one line a message, one connection a direction.
+//!
+//! Who connects speaks, and who accepts listens. The first line is a Hello: which cluster, who
+//! speaks, to whom. The only answer that is ever given is a line that says why the speaker was not
+//! understood, before the listener hangs up. A connection that breaks is made anew, and what was to
+//! be sent meanwhile is forgotten: Raft will have something newer to say.
+
+use std::convert::Infallible;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use super::Kind;
+use super::door::{PATIENCE, Patient, farewell};
+use super::shared::{Errand, Outbox, SILENT, Shared};
+use super::{read, write};
+use crate::message::{Message, NodeId};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a write may wait for room. One that finds a little room waits again for the rest, so a
+/// peer that has stopped reading is given up after some seconds.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two attempts to connect: the first pause, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Messages that wait together go out together, up to about so many bytes.
+const MAX_WRITE_BYTES: usize = 256 * 1024;
+/// The longest line that is read.
+const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
+/// How long a line may take. A peer says Hello every second; a student with `nc` needs longer.
+const LINE_PATIENCE: Duration = Duration::from_secs(60);
+
+// ---- Speaking ----------------------------------------------------------------------------------
+
+/// Sends all messages for one peer, for ever.
+pub fn send_all(mut outbox: Outbox) {
+    let mut pause = PAUSES.0;
+    loop {
+        let connected = connect(outbox.address());
+        let Err(why) = connected.and_then(|stream| Speaker { outbox: &mut outbox, stream }.talk());
+        if outbox.shared.is_reachable(outbox.peer) {
+            pause = PAUSES.0;
+        }
+        outbox.shared.lost(outbox.peer, why);
+        outbox.discard_for(pause);
+        pause = PAUSES.1.min(pause * 2);
+    }
+}
+
+/// Connects to the first address of this name that answers.
+fn connect(address: &str) -> Result<TcpStream, String> {
+    let mut why = "the name has no address".to_string();
+    for address in address.to_socket_addrs().map_err(|error| error.to_string())? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).and_then(prepare) {
+            // A port where nobody listens may be lent to our own end, which then meets itself.
+            Ok(stream) if stream.local_addr().is_ok_and(|own| own == address) => {
+                why = "nobody listens there".to_string();
+            }
+            Ok(stream) => return Ok(stream),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Err(why)
+}
+
+fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    Ok(stream)
+}
+
+/// The speaking end of a connection.
+struct Speaker<'a> {
+    outbox: &'a mut Outbox,
+    stream: TcpStream,
+}
+
+impl Speaker<'_> {
+    /// Speaks until the connection is lost, and tells why it was.
+    fn talk(mut self) -> Result<Infallible, String> {
+        self.outbox.discard_for(Duration::ZERO);
+        self.outbox.begin_listening();
+        let hello = self.outbox.hello();
+        self.write(hello + "\n")?;
+        loop {
+            match self.outbox.next() {
+                Errand::Send(message) => self.send(message)?,
+                Errand::Look => self.look()?,
+            }
+        }
+    }
+
+    fn send(&mut self, message: Message) -> Result<(), String> {
+        let mut text = write::message(&message, None) + "\n";
+        while text.len() < MAX_WRITE_BYTES
+            && let Some(message) = self.outbox.next_message()
+        {
+            text += &write::message(&message, None);
+            text += "\n";
+        }
+        self.write(text)
+    }
+
+    fn look(&mut self) -> Result<(), String> {
+        self.read_refusal()?;
+        if self.outbox.finds_silence() {
+            return Err(SILENT.to_string());
+        }
+        self.outbox.hello_if_idle().map_or(Ok(()), |hello| self.write(hello + "\n"))
+    }
+
+    fn write(&mut self, text: String) -> Result<(), String> {
+        let Err(error) = self.stream.write_all(text.as_bytes()) else { return Ok(()) };
+        self.read_refusal()?; // which is the better reason, if there is one
+        Err(match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => "it takes no data".to_string(),
+            _ => error.to_string(),
+        })
+    }
+
+    /// Sees whether the peer has hung up, and what it said then, without waiting.
+    fn read_refusal(&mut self) -> Result<(), String> {
+        let mut bytes = [0; 1024];
+        match self.read_at_once(&mut bytes) {
+            Ok(0) => Err("it closed the connection".to_string()),
+            Ok(count) => Err(read::refusal(&bytes[..count])),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn read_at_once(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_nonblocking(true)?;
+        let result = self.stream.read(bytes);
+        self.stream.set_nonblocking(false)?;
+        result
+    }
+}
+
+// ---- Listening ---------------------------------------------------------------------------------
+
+/// Hears out a peer, until it hangs up or says what makes no sense.
+pub fn hear(shared: &Shared, stream: TcpStream) {
+    let Ok(address) = stream.peer_addr() else { return };
+    let until = Instant::now() + PATIENCE;
+    let mut reader = BufReader::with_capacity(64 * 1024, Patient { stream, until });
+    if let Err(why) = hear_lines(shared, &mut reader) {
+        let refusal = write::refused(&why) + "\n";
+        shared.dropped(address.to_string(), why);
+        farewell(reader.into_inner().stream, &refusal);
+    }
+}
+
+fn hear_lines(shared: &Shared, reader: &mut BufReader<Patient>) -> Result<(), String> {
+    let mut line = Vec::new();
+    if !read_line(reader, &mut line)? {
+        return Ok(());
+    }
+    let peer = check_hello(shared, &line)?;
+    shared.heard_first(peer);
+    loop {
+        reader.get_mut().until = Instant::now() + LINE_PATIENCE;
+        if !read_line(reader, &mut line)? {
+            return Ok(());
+        }
+        let letter = read::letter(&line)?;
+        let (from, to) = (letter.from, letter.to);
+        if (from, to) != (peer, shared.me) {
+            return Err(format!("{peer} may not send a message from {from} to {to}"));
+        }
+        shared.heard(peer);
+        letter.rpc.into_iter().for_each(|rpc| shared.deliver(Message { from, to, rpc }));
+    }
+}
+
+fn check_hello(shared: &Shared, line: &[u8]) -> Result<NodeId, String> {
+    let letter = read::letter(line)?;
+    if letter.rpc.is_some() {
+        return Err("the first line must be a Hello".to_string());
+    }
+    shared.check(&letter)?;
+    match shared.kind {
+        Kind::Tcp => Ok(letter.from),
+        Kind::Udp => Err("this node speaks UDP: start all with the same transport".to_string()),
+    }
+}
+
+/// Reads a line. False if the connection is over, however it ended.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, String> {
+    line.clear();
+    let read = reader.take(MAX_LINE_BYTES).read_until(b'\n', line);
+    if line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") {
+        return Err(format!("a line of more than {MAX_LINE_BYTES} bytes"));
+    }
+    Ok(read.is_ok() && line.ends_with(b"\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_line_bounds_its_length() {
+        let mut line = Vec::new();
+        let mut endless = BufReader::new(io::repeat(b' '));
+        assert!(read_line(&mut endless, &mut line).is_err());
+        let mut three = &b"one\n\ntwo"[..];
+        assert_eq!((read_line(&mut three, &mut line), &line[..]), (Ok(true), &b"one\n"[..]));
+        assert_eq!((read_line(&mut three, &mut line), &line[..]), (Ok(true), &b"\n"[..]));
+        assert_eq!(read_line(&mut three, &mut line), Ok(false), "the peer died in mid-line");
+        assert_eq!(read_line(&mut three, &mut line), Ok(false));
+    }
+}

@@ -1,0 +1,188 @@
+//! The UDP voice: one datagram a message.
+//!
+//! There is no connection to break, and no word of thanks: a datagram may be lost, come twice, or
+//! come late, and Raft is content with that. Each names its cluster. AppendEntries that are too
+//! long for a datagram are cut: the answer says how far they went, and the leader sends the rest.
+
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use super::door::PAUSE;
+use super::shared::{Errand, HELLO_EVERY, Outbox, SILENT, Shared};
+use super::{read, write};
+use crate::message::{Entry, Message, Rpc};
+
+/// The longest text that is sent. A datagram over IPv4 holds 65,507 bytes.
+const MAX_DATAGRAM_BYTES: usize = 60_000;
+
+// ---- Speaking ----------------------------------------------------------------------------------
+
+/// Sends all messages for one peer, for ever, from the sockets at which the answers are awaited.
+pub fn send_all(outbox: Outbox, sockets: Arc<Vec<UdpSocket>>) {
+    let (addresses, trouble) = (Vec::new(), None);
+    let mut speaker = Speaker { outbox, sockets, addresses, trouble, looked_up_at: Instant::now() };
+    speaker.look_up();
+    let hello = speaker.outbox.hello();
+    speaker.post(&hello);
+    loop {
+        match speaker.outbox.next() {
+            Errand::Send(message) => speaker.send(message),
+            Errand::Look => speaker.look(),
+        }
+    }
+}
+
+struct Speaker {
+    outbox: Outbox,
+    sockets: Arc<Vec<UdpSocket>>,
+    /// Where the peer's name led when it was last looked up.
+    addresses: Vec<SocketAddr>,
+    looked_up_at: Instant,
+    /// Why the last datagram could not be sent.
+    trouble: Option<String>,
+}
+
+impl Speaker {
+    fn send(&mut self, message: Message) {
+        let shared = &self.outbox.shared;
+        match datagram(message, &shared.cluster) {
+            Ok(text) => self.post(&text),
+            Err(why) => shared.dropped(format!("{} to {}", shared.me, self.outbox.peer), why),
+        }
+    }
+
+    fn look(&mut self) {
+        let is_silent = self.outbox.finds_silence();
+        if is_silent {
+            let why = self.trouble.clone().unwrap_or(SILENT.to_string());
+            self.outbox.shared.lost(self.outbox.peer, why);
+        }
+        // It may have another address now.
+        let is_lost = is_silent || self.addresses.is_empty();
+        if is_lost && self.looked_up_at.elapsed() >= HELLO_EVERY {
+            self.look_up();
+        }
+        if let Some(hello) = self.outbox.hello_if_idle() {
+            self.post(&hello);
+        }
+    }
+
+    fn look_up(&mut self) {
+        match self.outbox.address().to_socket_addrs() {
+            Ok(addresses) => self.addresses = addresses.collect(),
+            Err(error) => self.trouble = Some(error.to_string()),
+        }
+        self.looked_up_at = Instant::now();
+    }
+
+    /// Sends a text to the first of the peer's addresses that takes it.
+    fn post(&mut self, text: &str) {
+        for address in &self.addresses {
+            let is_same_kind = |own: SocketAddr| own.is_ipv4() == address.is_ipv4();
+            let fits = |socket: &&UdpSocket| socket.local_addr().is_ok_and(is_same_kind);
+            let Some(socket) = self.sockets.iter().find(fits) else { continue };
+            match socket.send_to(text.as_bytes(), address) {
+                Ok(_) => return self.trouble = None,
+                Err(error) => self.trouble = Some(error.to_string()),
+            }
+        }
+    }
+}
+
+/// The text of a message, with as many entries as fit.
+fn datagram(mut message: Message, cluster: &str) -> Result<String, String> {
+    let text = write::message(&message, Some(cluster));
+    let Rpc::AppendEntries(rpc) = &mut message.rpc else { return Ok(text) };
+    if text.len() <= MAX_DATAGRAM_BYTES {
+        return Ok(text);
+    }
+    let bytes_of = |entry: &Entry| write::entry(entry).to_string().len() + ",".len();
+    let mut bytes = text.len() - rpc.entries.iter().map(bytes_of).sum::<usize>();
+    let fits = |entry: &&Entry| {
+        bytes += bytes_of(entry);
+        bytes <= MAX_DATAGRAM_BYTES
+    };
+    let count = rpc.entries.iter().take_while(fits).count();
+    if count == 0 {
+        let id = rpc.entries[0].id();
+        return Err(format!("entry {id} does not fit into a datagram: use TCP"));
+    }
+    rpc.entries.truncate(count);
+    Ok(write::message(&message, Some(cluster)))
+}
+
+// ---- Listening ---------------------------------------------------------------------------------
+
+/// Takes in all datagrams that come to a socket, for ever.
+pub fn hear_all(shared: &Shared, socket: &UdpSocket) {
+    let mut bytes = vec![0; 1 << 16];
+    loop {
+        match socket.recv_from(&mut bytes) {
+            Ok((count, from)) => {
+                if let Err(why) = hear(shared, &bytes[..count]) {
+                    shared.dropped(from.to_string(), why);
+                }
+            }
+            // Some systems report here that an earlier datagram did not arrive.
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+}
+
+fn hear(shared: &Shared, text: &[u8]) -> Result<(), String> {
+    let letter = read::letter(text)?;
+    shared.check(&letter)?;
+    let (from, to) = (letter.from, letter.to);
+    shared.heard(from);
+    letter.rpc.into_iter().for_each(|rpc| shared.deliver(Message { from, to, rpc }));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+    use crate::message::{AppendEntries, Command, NodeId};
+
+    fn append_entries(commands: impl Iterator<Item = String>) -> Message {
+        let entry = |(index, text): (u64, String)| {
+            let command = Command::new(&text);
+            Entry { index, term: 1, command }
+        };
+        let rpc = AppendEntries {
+            term: 1,
+            leader_id: NodeId(1),
+            prev_log_index: 0,
+            prev_log_term: 0,
+            entries: (1..).zip(commands).map(entry).collect(),
+            leader_commit: 0,
+            round: 0,
+        };
+        Message { from: NodeId(1), to: NodeId(2), rpc: Rpc::AppendEntries(rpc) }
+    }
+
+    #[test]
+    fn datagram_takes_as_many_entries_as_fit() {
+        let mut long = append_entries((0..5000).map(|number| format!("set x=\"{number}\"")));
+        let text = datagram(long.clone(), "a").unwrap();
+        let Some(Rpc::AppendEntries(sent)) = read::letter(text.as_bytes()).unwrap().rpc else {
+            panic!("{text}")
+        };
+        let Rpc::AppendEntries(rpc) = &mut long.rpc else { unreachable!() };
+        assert!(rpc.entries.starts_with(&sent.entries) && text.len() <= MAX_DATAGRAM_BYTES);
+        rpc.entries.truncate(sent.entries.len() + 1);
+        assert!(write::message(&long, Some("a")).len() > MAX_DATAGRAM_BYTES);
+    }
+
+    #[test]
+    fn datagram_fits_to_the_byte() {
+        let head = write::message(&append_entries(["".to_string()].into_iter()), Some("a")).len();
+        let of_bytes = |bytes| append_entries([".".repeat(bytes - head)].into_iter());
+        let text = datagram(of_bytes(MAX_DATAGRAM_BYTES), "a").unwrap();
+        assert_eq!(text.len(), MAX_DATAGRAM_BYTES);
+        let why = datagram(of_bytes(MAX_DATAGRAM_BYTES + 1), "a").unwrap_err();
+        assert_eq!(why, "entry 1@1 does not fit into a datagram: use TCP");
+    }
+}

@@ -1,0 +1,184 @@
+//! Messages into text: one JSON object each, with the names and the order of Figure 2.
+//!
+//! `{"type":"RequestVote","from":1,"to":2,"term":4,"candidate_id":1,"last_log_index":8,…}` is one
+//! line of a TCP connection. A datagram names the cluster, too, which on TCP only the Hello does.
+
+use crate::json::Json;
+use crate::message::{
+    AppendEntries, AppendEntriesReply, Conflict, Entry, Message, NodeId, RequestVote,
+    RequestVoteReply, Rpc,
+};
+
+type Members = Vec<(&'static str, Json)>;
+
+/// The text of a Hello.
+pub fn hello(cluster: &str, from: NodeId, to: NodeId) -> String {
+    Json::object(head("Hello", Some(cluster), from, to)).to_string()
+}
+
+/// What is answered to a sender that is not understood, or not welcome.
+pub fn refused(why: &str) -> String {
+    Json::object([("type", "Refused".into()), ("why", why.into())]).to_string()
+}
+
+/// The text of a message.
+pub fn message(message: &Message, cluster: Option<&str>) -> String {
+    let (kind, body) = match &message.rpc {
+        Rpc::RequestVote(rpc) => ("RequestVote", request_vote(rpc)),
+        Rpc::RequestVoteReply(reply) => ("RequestVoteReply", request_vote_reply(reply)),
+        Rpc::AppendEntries(rpc) => ("AppendEntries", append_entries(rpc)),
+        Rpc::AppendEntriesReply(reply) => ("AppendEntriesReply", append_entries_reply(reply)),
+    };
+    let head = head(kind, cluster, message.from, message.to);
+    Json::object(head.into_iter().chain(body)).to_string()
+}
+
+fn head(kind: &str, cluster: Option<&str>, from: NodeId, to: NodeId) -> Members {
+    let mut members = vec![("type", kind.into())];
+    members.extend(cluster.map(|cluster| ("cluster", cluster.into())));
+    members.extend([("from", from.0.into()), ("to", to.0.into())]);
+    members
+}
+
+fn request_vote(rpc: &RequestVote) -> Members {
+    vec![
+        ("term", rpc.term.into()),
+        ("candidate_id", rpc.candidate_id.0.into()),
+        ("last_log_index", rpc.last_log_index.into()),
+        ("last_log_term", rpc.last_log_term.into()),
+    ]
+}
+
+fn request_vote_reply(reply: &RequestVoteReply) -> Members {
+    vec![("term", reply.term.into()), ("vote_granted", reply.vote_granted.into())]
+}
+
+fn append_entries(rpc: &AppendEntries) -> Members {
+    vec![
+        ("term", rpc.term.into()),
+        ("leader_id", rpc.leader_id.0.into()),
+        ("prev_log_index", rpc.prev_log_index.into()),
+        ("prev_log_term", rpc.prev_log_term.into()),
+        ("entries", Json::Array(rpc.entries.iter().map(entry).collect())),
+        ("leader_commit", rpc.leader_commit.into()),
+        ("round", rpc.round.into()),
+    ]
+}
+
+/// An entry as it stands in AppendEntries.
+pub fn entry(entry: &Entry) -> Json {
+    Json::object([
+        ("index", entry.index.into()),
+        ("term", entry.term.into()),
+        ("command", entry.command.as_str().into()),
+    ])
+}
+
+fn append_entries_reply(reply: &AppendEntriesReply) -> Members {
+    let mut members = vec![
+        ("term", reply.term.into()),
+        ("success", reply.success.into()),
+        ("match_index", reply.match_index.into()),
+    ];
+    members.extend(reply.conflict.map(|conflict| ("conflict", conflict_json(conflict))));
+    members.push(("round", reply.round.into()));
+    members
+}
+
+fn conflict_json(conflict: Conflict) -> Json {
+    Json::object([
+        ("prev_log_index", conflict.prev_log_index.into()),
+        ("term", conflict.term.into()),
+        ("index", conflict.index.into()),
+    ])
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::super::read::{self, Letter};
+    use super::*;
+    use crate::message::Command;
+
+    pub const REQUEST_VOTE: &str = concat!(
+        r#"{"type":"RequestVote","from":1,"to":2,"term":4,"candidate_id":1,"#,
+        r#""last_log_index":8,"last_log_term":3}"#
+    );
+    pub const GRANTED: &str =
+        r#"{"type":"RequestVoteReply","from":2,"to":1,"term":4,"vote_granted":true}"#;
+    pub const APPEND: &str = concat!(
+        r#"{"type":"AppendEntries","from":1,"to":2,"term":4,"leader_id":1,"#,
+        r#""prev_log_index":7,"prev_log_term":3,"entries":[{"index":8,"term":3,"#,
+        r#""command":"say \"a\nb\""},{"index":9,"term":4,"command":"no-op"}],"#,
+        r#""leader_commit":7,"round":3}"#
+    );
+    pub const SUCCESS: &str = concat!(
+        r#"{"type":"AppendEntriesReply","from":2,"to":1,"term":4,"success":true,"#,
+        r#""match_index":9,"round":3}"#
+    );
+    pub const CONFLICT: &str = concat!(
+        r#"{"type":"AppendEntriesReply","from":2,"to":1,"term":4,"success":false,"#,
+        r#""match_index":0,"conflict":{"prev_log_index":7,"term":2,"index":5},"round":3}"#
+    );
+
+    fn append() -> Rpc {
+        let entry = |index, term, text| Entry { index, term, command: Command::new(text) };
+        Rpc::AppendEntries(AppendEntries {
+            term: 4,
+            leader_id: NodeId(1),
+            prev_log_index: 7,
+            prev_log_term: 3,
+            entries: vec![entry(8, 3, "say \"a\nb\""), entry(9, 4, Command::NO_OP)],
+            leader_commit: 7,
+            round: 3,
+        })
+    }
+
+    /// Every kind of message, and its text.
+    pub fn messages() -> [(Rpc, &'static str); 5] {
+        let reply = |success, match_index, conflict| {
+            let reply = AppendEntriesReply { term: 4, success, match_index, conflict, round: 3 };
+            Rpc::AppendEntriesReply(reply)
+        };
+        let conflict = Conflict { prev_log_index: 7, term: 2, index: 5 };
+        let (term, candidate_id, last_log_index, last_log_term) = (4, NodeId(1), 8, 3);
+        let vote = RequestVote { term, candidate_id, last_log_index, last_log_term };
+        [
+            (Rpc::RequestVote(vote), REQUEST_VOTE),
+            (Rpc::RequestVoteReply(RequestVoteReply { term, vote_granted: true }), GRANTED),
+            (append(), APPEND),
+            (reply(true, 9, None), SUCCESS),
+            (reply(false, 0, Some(conflict)), CONFLICT),
+        ]
+    }
+
+    #[test]
+    fn messages_survive_the_way() {
+        for (rpc, text) in messages() {
+            let letter = read::letter(text.as_bytes()).unwrap();
+            assert_eq!(letter.rpc.as_ref(), Some(&rpc), "{text}");
+            let message = Message { from: letter.from, to: letter.to, rpc };
+            assert_eq!(super::message(&message, None), text);
+            assert_eq!(letter.cluster, None);
+            let text = super::message(&message, Some("a"));
+            assert!(text.contains(r#"","cluster":"a","from":"#), "{text}");
+            assert_eq!(
+                read::letter(text.as_bytes()),
+                Ok(Letter { cluster: Some("a".into()), ..letter })
+            );
+        }
+    }
+
+    #[test]
+    fn hello_and_refused_survive_the_way() {
+        let text = hello("a", NodeId(1), NodeId(2));
+        assert_eq!(text, r#"{"type":"Hello","cluster":"a","from":1,"to":2}"#);
+        let (cluster, from, to) = (Some("a".to_string()), NodeId(1), NodeId(2));
+        assert_eq!(read::letter(text.as_bytes()), Ok(Letter { cluster, from, to, rpc: None }));
+        assert_eq!(refused("no"), r#"{"type":"Refused","why":"no"}"#);
+        assert_eq!(
+            read::refusal(refused("no \"a\" \u{1b}[2J").as_bytes()),
+            "refused: no \"a\" ?[2J"
+        );
+        assert_eq!(read::refusal(b"HTTP/1.1 503\r\n"), "it answered \"HTTP/1.1 503??\"");
+    }
+}
