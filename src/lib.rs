@@ -36,6 +36,7 @@ pub mod http;
 pub mod inbox;
 pub mod json;
 pub mod kv;
+pub mod lab;
 pub mod log;
 pub mod message;
 pub mod node;

@@ -1,0 +1,180 @@
+//! What happens in the simulated world, for people to read, and for tests to count.
+//!
+//! A [`Happening`] is one line of a script's output. Writing lines takes more time than taking
+//! steps, so the world notes them only when somebody wants to see them; [`Counts`] are always kept.
+
+use std::fmt;
+
+use crate::event::{Event, RoleName, What};
+use crate::kv::Reply;
+use crate::lab::checker::Violation;
+use crate::lab::network::Number;
+use crate::message::{EntryId, Message, NodeId};
+use crate::rules::Rule;
+use crate::step::{Refusal, RequestId};
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// A server says what it did, and why.
+    Event(Event),
+    /// A message was sent.
+    Sent(Number, Message),
+    /// A message came to its server.
+    Arrived(Number, Message),
+    /// A message will never arrive.
+    Lost(Number, Message, &'static str),
+    /// A server answered a client.
+    Answered(Answer),
+    /// A server went down; whether its disk lost something.
+    Crashed(NodeId, bool),
+    /// A property fell, the first in this run.
+    Broke(Violation),
+}
+
+/// How a server goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// The process ends; the disk finishes what it was given.
+    Stays,
+    /// The power fails; what the disk had not finished is lost.
+    Fails,
+}
+
+/// What a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// By whom.
+    pub by: NodeId,
+    /// Which of its requests is meant.
+    pub request: RequestId,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a client's request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was applied as this entry, with this reply.
+    Applied(EntryId, Reply),
+    /// It was a read, and this is the value.
+    Read(Reply),
+    /// It was not served.
+    Refused(Refusal),
+}
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Happening::Event(event) => write!(f, "{event}"),
+            Happening::Sent(number, message) => write!(f, "[{number}] {message}"),
+            Happening::Arrived(number, Message { to, rpc, .. }) => {
+                write!(f, "[{number}] reaches {to}: {}", rpc.name())
+            }
+            Happening::Lost(number, message, why) => {
+                write!(f, "[{number}] {message}: lost, {why}")
+            }
+            Happening::Answered(answer) => write!(f, "{answer}"),
+            Happening::Crashed(id, false) => write!(f, "{id} crashes"),
+            Happening::Crashed(id, true) => {
+                write!(f, "{id} crashes, and its disk loses what it had not finished")
+            }
+            Happening::Broke(violation) => write!(f, "*** {violation} ***"),
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Answer { by, request, outcome } = self;
+        write!(f, "{by} answers request {request}: {outcome}")
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Outcome::Applied(entry, reply) => write!(f, "{reply} (applied {entry})"),
+            Outcome::Read(reply) => write!(f, "{reply}"),
+            Outcome::Refused(Refusal::NotLeader) => f.write_str("refused, it does not lead"),
+            Outcome::Refused(Refusal::Replaced) => {
+                f.write_str("refused, another entry took its place")
+            }
+        }
+    }
+}
+
+/// How often things happened: what an exploration has reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each counts what its name says")]
+pub struct Counts {
+    pub steps: u64,
+    pub elections: u64,
+    pub commits: u64,
+    /// Followers that deleted entries of theirs.
+    pub truncations: u64,
+    pub crashes: u64,
+    /// Crashes that took something from a disk's cache.
+    pub saves_lost: u64,
+    pub restarts: u64,
+    pub messages: u64,
+    pub messages_lost: u64,
+    pub answers: u64,
+    /// How often an event cited each rule, in the order of [`Rule::all`].
+    pub cited: [u64; Rule::COUNT],
+}
+
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts {
+            steps: 0,
+            elections: 0,
+            commits: 0,
+            truncations: 0,
+            crashes: 0,
+            saves_lost: 0,
+            restarts: 0,
+            messages: 0,
+            messages_lost: 0,
+            answers: 0,
+            cited: [0; Rule::COUNT],
+        }
+    }
+}
+
+impl Counts {
+    /// Counts an event of a server.
+    pub fn event(&mut self, event: &Event) {
+        match &event.what {
+            What::Transition { to: RoleName::Leader, .. } => self.elections += 1,
+            What::Committed { on, .. } if !on.is_empty() => self.commits += 1,
+            What::Deleted { .. } => self.truncations += 1,
+            _ => {}
+        }
+        if let Some(rule) = event.what.rule() {
+            self.cited[rule as usize] += 1;
+        }
+    }
+
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Counts) {
+        self.steps += other.steps;
+        self.elections += other.elections;
+        self.commits += other.commits;
+        self.truncations += other.truncations;
+        self.crashes += other.crashes;
+        self.saves_lost += other.saves_lost;
+        self.restarts += other.restarts;
+        self.messages += other.messages;
+        self.messages_lost += other.messages_lost;
+        self.answers += other.answers;
+        for (sum, more) in self.cited.iter_mut().zip(other.cited) {
+            *sum += more;
+        }
+    }
+
+    /// How often events cited a rule.
+    pub fn cited(&self, rule: Rule) -> u64 {
+        self.cited[rule as usize]
+    }
+}

@@ -1,0 +1,12 @@
+//! The lab: the same brain in a simulated world, and the judges of what it does there.
+//!
+//! Here faults are cheap and every run can be repeated from one number. The lab knows the node
+//! and the state machine, never the server.
+
+pub mod checker;
+pub mod disk;
+pub mod journal;
+pub mod linearizability;
+pub mod network;
+pub mod script;
+pub mod world;

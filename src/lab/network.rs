@@ -1,0 +1,212 @@
+//! The simulated network: messages in flight, and links that can be cut.
+//!
+//! Raft asks little of a network: a message may be late, lost, or arrive twice, and two may
+//! overtake each other. Here each of that can be had, either by hand (a script picks the message
+//! that is to arrive next, be lost, or be doubled) or by chance (the [`Weather`], drawn from a
+//! seed). A link is cut in one direction; what is sent on it then is lost, and so is what is
+//! still on its way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::message::{Message, NodeId};
+use crate::step::{Millis, Random};
+
+/// The number of a message, in the order of sending, from 1.
+pub type Number = u64;
+
+/// The place of a message in the order of arrival: when it is due, then its number.
+pub type Slot = (Millis, Number);
+
+/// What becomes of messages by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weather {
+    /// Least and greatest time on the way.
+    pub delay_ms: (Millis, Millis),
+    /// Of a hundred messages, how many are late by up to `late_ms`: later ones overtake them.
+    pub late_percent: u64,
+    /// The greatest delay of a late one.
+    pub late_ms: Millis,
+    /// Of a hundred messages, how many are lost.
+    pub lost_percent: u64,
+    /// Of a hundred messages, how many arrive twice.
+    pub doubled_percent: u64,
+}
+
+impl Weather {
+    /// Every message arrives once, after 10 ms.
+    pub const FAIR: Weather = Weather {
+        delay_ms: (10, 10),
+        late_percent: 0,
+        late_ms: 0,
+        lost_percent: 0,
+        doubled_percent: 0,
+    };
+}
+
+/// The messages in flight and the links.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// What chance does to messages that are sent from now on.
+    pub weather: Weather,
+    in_flight: BTreeMap<Slot, Message>,
+    cut: BTreeSet<(NodeId, NodeId)>,
+    last_number: Number,
+    random: Random,
+}
+
+impl Network {
+    /// A network in fair weather with all links whole.
+    pub fn new(seed: u64) -> Network {
+        Network {
+            weather: Weather::FAIR,
+            in_flight: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            last_number: 0,
+            random: Random(seed),
+        }
+    }
+
+    /// Takes a message on its way. Its number, and if it is lost at once, why.
+    pub fn send(&mut self, now: Millis, message: Message) -> (Number, Option<&'static str>) {
+        self.last_number += 1;
+        let number = self.last_number;
+        let weather = self.weather;
+        if self.is_cut(message.from, message.to) {
+            return (number, Some("the link is cut"));
+        }
+        if self.happens(weather.lost_percent) {
+            return (number, Some("dropped"));
+        }
+        let due = now + self.delay();
+        if self.happens(weather.doubled_percent) {
+            self.last_number += 1;
+            let copy_due = now + self.delay();
+            self.in_flight.insert((copy_due, self.last_number), message.clone());
+        }
+        self.in_flight.insert((due, number), message);
+        (number, None)
+    }
+
+    fn delay(&mut self) -> Millis {
+        let Weather { delay_ms: (least, greatest), late_percent, late_ms, .. } = self.weather;
+        match self.happens(late_percent) {
+            true => self.random.between(least, late_ms),
+            false => self.random.between(least, greatest),
+        }
+    }
+
+    fn happens(&mut self, percent: u64) -> bool {
+        percent > 0 && self.random.between(1, 100) <= percent
+    }
+
+    /// Takes out a message that arrives, or is lost.
+    pub fn take(&mut self, slot: Slot) -> Option<Message> {
+        self.in_flight.remove(&slot)
+    }
+
+    /// Sends a message in flight once more, behind it. The copy and its number.
+    pub fn duplicate(&mut self, slot: Slot) -> Option<(Number, Message)> {
+        let copy = self.in_flight.get(&slot)?.clone();
+        self.last_number += 1;
+        self.in_flight.insert((slot.0, self.last_number), copy.clone());
+        Some((self.last_number, copy))
+    }
+
+    /// The message that is due first.
+    pub fn first(&self) -> Option<Slot> {
+        self.in_flight.keys().next().copied()
+    }
+
+    /// The message that was sent first.
+    pub fn oldest(&self) -> Option<Slot> {
+        self.in_flight.keys().min_by_key(|&&(_, number)| number).copied()
+    }
+
+    /// All that is in flight, in the order of sending.
+    pub fn in_flight(&self) -> Vec<(Slot, &Message)> {
+        let mut all: Vec<_> =
+            self.in_flight.iter().map(|(&slot, message)| (slot, message)).collect();
+        all.sort_unstable_by_key(|&((_, number), _)| number);
+        all
+    }
+
+    /// Cuts a link in one direction.
+    pub fn cut(&mut self, from: NodeId, to: NodeId) {
+        self.cut.insert((from, to));
+    }
+
+    /// Mends all links.
+    pub fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    /// Whether what goes this way is lost.
+    pub fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.cut.contains(&(from, to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{RequestVoteReply, Rpc};
+
+    const N1: NodeId = NodeId(1);
+    const N2: NodeId = NodeId(2);
+
+    fn message(term: u64) -> Message {
+        let reply = RequestVoteReply { term, vote_granted: true };
+        Message { from: N1, to: N2, rpc: Rpc::RequestVoteReply(reply) }
+    }
+
+    #[test]
+    fn send_numbers_messages_and_takes_ten_ms_in_fair_weather() {
+        let mut network = Network::new(1);
+        assert_eq!(network.send(5, message(1)), (1, None));
+        assert_eq!(network.send(5, message(2)), (2, None));
+        assert_eq!(network.first(), Some((15, 1)));
+        assert_eq!(network.take((15, 1)), Some(message(1)));
+        assert_eq!(network.take((15, 1)), None, "it arrives once");
+        assert_eq!(network.first(), Some((15, 2)));
+    }
+
+    #[test]
+    fn send_on_a_cut_link_is_lost_one_way_only() {
+        let mut network = Network::new(1);
+        network.cut(N1, N2);
+        assert!(network.send(0, message(1)).1.is_some());
+        let back = Message { from: N2, to: N1, ..message(1) };
+        assert_eq!(network.send(0, back), (2, None));
+        network.heal();
+        assert_eq!(network.send(0, message(1)), (3, None));
+    }
+
+    #[test]
+    fn duplicate_is_a_message_of_its_own() {
+        let mut network = Network::new(1);
+        network.send(0, message(1));
+        assert_eq!(network.duplicate((10, 1)), Some((2, message(1))));
+        assert_eq!(network.duplicate((10, 9)), None);
+        assert_eq!(network.take((10, 1)), Some(message(1)));
+        assert_eq!(network.take((10, 2)), Some(message(1)));
+    }
+
+    #[test]
+    fn weather_loses_doubles_and_delays() {
+        let mut network = Network::new(1);
+        network.weather.lost_percent = 100;
+        assert!(network.send(0, message(1)).1.is_some());
+        network.weather = Weather { doubled_percent: 100, ..Weather::FAIR };
+        network.send(0, message(2));
+        assert_eq!(network.in_flight().len(), 2);
+        network.weather = Weather { late_percent: 100, late_ms: 1000, ..Weather::FAIR };
+        let slots: Vec<Slot> = (0..20)
+            .map(|_| {
+                network.send(0, message(3));
+                network.in_flight().last().expect("just sent").0
+            })
+            .collect();
+        assert!(slots.iter().all(|&(due, _)| (10..=1000).contains(&due)));
+        assert!(!slots.is_sorted_by_key(|&(due, _)| due), "later messages overtake");
+    }
+}

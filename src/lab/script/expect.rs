@@ -1,0 +1,145 @@
+//! `expect`: what a script says must be so.
+//!
+//! ```text
+//! expect leader n1           n1 leads; also candidate, follower, crashed
+//! expect term n1 3           its current_term
+//! expect vote n1 n2          its voted_for, or `none`
+//! expect log n1 = 1 1 2      the terms of its log
+//! expect committed 2@4       a running server counts this entry as committed; `… on n1`: n1 does
+//! expect applied n1 x=1      its state machine holds this; `applied n1 x`: it has no x
+//! expect answer 1            what the client that asked last was told (`refused` if so), or `none`
+//! expect pending 2           so many messages are in flight
+//! expect broken LogMatching  this property fell first
+//! expect safe                no property fell
+//! ```
+//!
+//! `expect not …` says the contrary.
+
+use super::{Lab, Words};
+use crate::lab::world::World;
+use crate::message::{EntryId, NodeId, Term};
+use crate::node::Node;
+
+/// Whether it is so, and what is so.
+type Found = Result<(bool, String), String>;
+
+impl Lab {
+    pub(super) fn expect(&self, words: &mut Words) -> Result<(), String> {
+        let contrary = words.take("not");
+        let all = words.rest();
+        let what = words.need("what to expect")?;
+        let (found, actual) = match what {
+            "leader" | "candidate" | "follower" | "crashed" => self.role(what, words)?,
+            "term" => self.term(words)?,
+            "vote" => self.vote(words)?,
+            "log" => self.log(words)?,
+            "committed" => self.committed(words)?,
+            "applied" => self.applied(words)?,
+            "answer" => self.answer(words)?,
+            "pending" => {
+                let count = self.world.network.in_flight().len();
+                (words.number("count of messages", 0, 10_000)? == count as u64, count.to_string())
+            }
+            "broken" => {
+                let property = words.property()?;
+                let broken = self.world.broken();
+                (broken.is_some_and(|violation| violation.property == property), self.verdict())
+            }
+            "safe" => (self.world.broken().is_none(), self.verdict()),
+            _ => return Err(format!("{what} is nothing that can be expected")),
+        };
+        words.end()?;
+        let not = if contrary { "not " } else { "" };
+        match found != contrary {
+            true => Ok(()),
+            false => Err(format!("expected {not}{all}, found: {actual}")),
+        }
+    }
+
+    fn verdict(&self) -> String {
+        self.world
+            .broken()
+            .map_or("no property fell".to_string(), |violation| violation.to_string())
+    }
+
+    fn node(&self, words: &mut Words) -> Result<&Node, String> {
+        let id = words.server(&self.world)?;
+        self.world.node(id).ok_or_else(|| format!("{id} is down"))
+    }
+
+    fn role(&self, wanted: &str, words: &mut Words) -> Found {
+        let id = words.server(&self.world)?;
+        let role = role(&self.world, id);
+        Ok((role == wanted, format!("{id} is {role}")))
+    }
+
+    fn term(&self, words: &mut Words) -> Found {
+        let node = self.node(words)?;
+        let term = words.number("term", 0, Term::MAX)?;
+        Ok((node.current_term == term, format!("term {}", node.current_term)))
+    }
+
+    fn vote(&self, words: &mut Words) -> Found {
+        let voted_for = self.node(words)?.voted_for;
+        let wanted = match words.take("none") {
+            true => None,
+            false => Some(words.server(&self.world)?),
+        };
+        let actual = voted_for.map_or("none".to_string(), |candidate| candidate.to_string());
+        Ok((voted_for == wanted, actual))
+    }
+
+    fn log(&self, words: &mut Words) -> Found {
+        let node = self.node(words)?;
+        words.take("=");
+        let wanted = words.terms()?;
+        let terms: Vec<Term> = node.log.entries_from(1).iter().map(|entry| entry.term).collect();
+        let text: Vec<String> = terms.iter().map(Term::to_string).collect();
+        Ok((terms == wanted, text.join(" ")))
+    }
+
+    fn committed(&self, words: &mut Words) -> Found {
+        let entry = words.entry()?;
+        if words.take("on") {
+            let node = self.node(words)?;
+            return Ok((commits(node, entry), format!("{} commits {}", node.id(), last(node))));
+        }
+        let nodes = || self.world.ids().filter_map(|id| self.world.node(id));
+        let all: Vec<String> =
+            nodes().map(|node| format!("{} {}", node.id(), last(node))).collect();
+        let found = nodes().any(|node| commits(node, entry));
+        Ok((found, format!("committed is up to {}", all.join(", "))))
+    }
+
+    fn applied(&self, words: &mut Words) -> Found {
+        let id = self.node(words)?.id();
+        let pair = words.text("key")?;
+        let (key, wanted) = match pair.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (pair, None),
+        };
+        let value = self.world.server(id).and_then(|server| server.store.get(key));
+        let actual = value.map_or(format!("no {key}"), |value| format!("{key}={value}"));
+        Ok((value == wanted, actual))
+    }
+
+    fn answer(&self, words: &mut Words) -> Found {
+        let wanted = words.text("answer")?;
+        let actual = self.clients.last_answer().unwrap_or("none");
+        Ok((actual == wanted, actual.to_string()))
+    }
+}
+
+fn role(world: &World, id: NodeId) -> &'static str {
+    world.node(id).map_or("crashed", |node| node.role.name().lower())
+}
+
+fn commits(node: &Node, entry: EntryId) -> bool {
+    entry.index <= node.commit_index && node.log.contains(entry)
+}
+
+/// The last entry that a server counts as committed.
+fn last(node: &Node) -> EntryId {
+    let index = node.commit_index;
+    EntryId { index, term: node.log.term_at(index).unwrap_or_default() }
+}

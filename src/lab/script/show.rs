@@ -1,0 +1,59 @@
+//! Draws the cluster: a line a server, its log as the paper's boxes with the terms in them.
+//!
+//! The double line stands behind what the server counts as committed.
+
+use crate::lab::world::World;
+use crate::message::{Index, NodeId, Term};
+
+/// `n1  leader     term 4  voted n1    │1│2║4│`, under a line of indexes.
+pub fn show(world: &World) -> Vec<String> {
+    let rows: Vec<Row> = world.ids().filter_map(|id| row(world, id)).collect();
+    let longest = rows.iter().map(|row| row.log.len()).max().unwrap_or(0);
+    let greatest_term = rows.iter().filter_map(|row| row.log.last()).max().copied().unwrap_or(0);
+    let width = longest.to_string().len().max(greatest_term.to_string().len());
+    let mut lines = Vec::new();
+    if longest > 0 {
+        let indexes: Vec<String> = (1..=longest).map(|index| format!("{index:>width$}")).collect();
+        lines.push(format!("{:36} {}", "", indexes.join(" ")));
+    }
+    lines.extend(rows.iter().map(|row| row.draw(width)));
+    lines
+}
+
+struct Row {
+    id: NodeId,
+    role: &'static str,
+    term: Term,
+    vote: String,
+    log: Vec<Term>,
+    commit_index: Index,
+}
+
+fn row(world: &World, id: NodeId) -> Option<Row> {
+    let server = world.server(id)?;
+    let saved = server.disk.safe();
+    let (role, term, voted_for, entries, commit_index) = match &server.node {
+        None => ("crashed", saved.current_term, saved.voted_for, saved.entries.as_slice(), 0),
+        Some(node) => {
+            let role = node.role.name().lower();
+            let entries = node.log.entries_from(1);
+            (role, node.current_term, node.voted_for, entries, node.commit_index)
+        }
+    };
+    let vote = voted_for.map_or("no vote".to_string(), |candidate| format!("voted {candidate}"));
+    let log = entries.iter().map(|entry| entry.term).collect();
+    Some(Row { id, role, term, vote, log, commit_index })
+}
+
+impl Row {
+    fn draw(&self, width: usize) -> String {
+        let Row { id, role, term, vote, log, commit_index } = self;
+        let line = |index: usize| if index as Index == *commit_index { '║' } else { '│' };
+        let mut boxes = String::from(line(0));
+        for (before, term) in log.iter().enumerate() {
+            boxes += &format!("{term:>width$}{}", line(before + 1));
+        }
+        let (id, term) = (id.to_string(), format!("term {term}"));
+        format!("{id:4}{role:11}{term:9}{vote:12}{boxes}")
+    }
+}

@@ -1,0 +1,620 @@
+//! The simulated world: servers, their disks and clocks, and the network between them.
+//!
+//! Here a [`Node`] is driven as `server.rs` drives it, but nothing is real: time is a number, disk
+//! and network are lists in memory. So a run depends on nothing but its commands and its seed, can
+//! be repeated exactly, and takes microseconds. The world itself decides nothing: a script or the
+//! random explorer says what happens next, or lets it happen in the order of time.
+//!
+//! What a server wants done is done in order. A message waits for the saves that stand before it
+//! ("updated on stable storage before responding"). Saves with no message behind them take the
+//! disk's time, and a power failure before its end loses them.
+
+use std::collections::BTreeMap;
+
+use crate::event::{Event, What};
+use crate::kv::{Request, Store};
+use crate::lab::checker::{Checker, Violation};
+use crate::lab::disk::Disk;
+use crate::lab::journal::{Answer, Counts, Happening, Outcome, Power};
+use crate::lab::network::{Network, Number, Slot};
+use crate::message::{Command, Entry, Message, NodeId};
+use crate::node::Node;
+use crate::rules::Rules;
+use crate::step::{Input, Millis, Output, Random, RequestId, Saved, Settings, Timing};
+
+/// The paper's election timeouts (§9.3), and heartbeats well under them.
+pub const PAPER_TIMING: Timing = Timing { heartbeat_ms: 50, election_timeout_ms: (150, 300) };
+
+/// What all servers have in common.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How many there are.
+    pub servers: u64,
+    /// How fast time runs for them.
+    pub timing: Timing,
+    /// The rules that they obey.
+    pub rules: Rules,
+    /// Most entries in one message.
+    pub max_entries: usize,
+    /// Where all that is random begins.
+    pub seed: u64,
+}
+
+impl Setup {
+    /// A cluster of so many servers that obey all rules, with the paper's timing.
+    pub fn of(servers: u64) -> Setup {
+        let (timing, rules) = (PAPER_TIMING, Rules::ALL);
+        Setup { servers, timing, rules, max_entries: 64, seed: 0 }
+    }
+}
+
+/// One server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its mind, or none after a crash.
+    pub node: Option<Node>,
+    /// What survives a crash.
+    pub disk: Disk,
+    /// Its state machine.
+    pub store: Store,
+    /// How far its clock is ahead of the world's.
+    pub skew_ms: Millis,
+    settings: Settings,
+    reads: BTreeMap<RequestId, Request>,
+}
+
+/// The next thing that time brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Next {
+    /// A disk finishes.
+    Disk(NodeId),
+    /// A message arrives.
+    Message(Slot),
+    /// A timer fires.
+    Timer(NodeId),
+}
+
+/// Everything.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The time now.
+    pub now: Millis,
+    /// What lies between the servers.
+    pub network: Network,
+    /// What clients were told and nobody has taken up yet.
+    pub answers: Vec<Answer>,
+    /// What happened, if somebody wants to see it.
+    pub journal: Option<Vec<Happening>>,
+    /// How often what happened.
+    pub counts: Counts,
+    /// Least and greatest time that a disk takes.
+    pub disk_ms: (Millis, Millis),
+    servers: BTreeMap<NodeId, Server>,
+    checker: Checker,
+    broken: Option<Violation>,
+    random: Random,
+}
+
+impl World {
+    /// Servers n1, n2, … that start with empty disks.
+    pub fn new(setup: &Setup) -> World {
+        let mut random = Random(setup.seed);
+        let mut world = World {
+            now: 0,
+            network: Network::new(random.bits()),
+            answers: Vec::new(),
+            journal: None,
+            counts: Counts::default(),
+            disk_ms: (0, 0),
+            servers: BTreeMap::new(),
+            checker: Checker::default(),
+            broken: None,
+            random,
+        };
+        let ids: Vec<NodeId> = (1..=setup.servers).map(NodeId).collect();
+        for &id in &ids {
+            let settings = Settings {
+                id,
+                peers: ids.iter().copied().filter(|&peer| peer != id).collect(),
+                timing: setup.timing,
+                rules: setup.rules,
+                max_entries: setup.max_entries,
+                max_bytes: 1 << 20,
+                seed: world.random.bits(),
+            };
+            world.servers.insert(id, Server::new(settings));
+            world.start(id);
+        }
+        world
+    }
+
+    /// The numbers of all servers.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (1..=self.servers.len() as u64).map(NodeId)
+    }
+
+    /// A server, if it exists.
+    pub fn server(&self, id: NodeId) -> Option<&Server> {
+        self.servers.get(&id)
+    }
+
+    /// A server's mind, if it exists and runs.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.servers.get(&id)?.node.as_ref()
+    }
+
+    /// The first property that fell, if one did.
+    pub fn broken(&self) -> Option<&Violation> {
+        self.broken.as_ref()
+    }
+
+    /// A property fell. Only the first counts: what comes after follows from it.
+    pub fn breaks(&mut self, violation: Violation) {
+        if self.broken.is_none() {
+            self.broken = Some(violation.clone());
+            self.note(|| Happening::Broke(violation));
+        }
+    }
+
+    /// Notes what happened, if somebody wants to see it.
+    fn note(&mut self, happening: impl FnOnce() -> Happening) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(happening());
+        }
+    }
+
+    // ---- What can happen -----------------------------------------------------------------------
+
+    /// The message at this place arrives, if its link is whole and its server runs.
+    pub fn deliver(&mut self, slot: Slot) {
+        let Some(message) = self.network.take(slot) else { return };
+        let (number, to) = (slot.1, message.to);
+        if self.network.is_cut(message.from, to) {
+            return self.lose(number, message, "the link is cut");
+        }
+        if self.node(to).is_none() {
+            return self.lose(number, message, "the server is down");
+        }
+        self.note(|| Happening::Arrived(number, message.clone()));
+        self.step(to, Input::Receive(message));
+    }
+
+    /// The message at this place never arrives.
+    pub fn drop_message(&mut self, slot: Slot) {
+        if let Some(message) = self.network.take(slot) {
+            self.lose(slot.1, message, "dropped");
+        }
+    }
+
+    /// The message at this place is in flight once more.
+    pub fn duplicate(&mut self, slot: Slot) {
+        if let Some((number, copy)) = self.network.duplicate(slot) {
+            self.note(|| Happening::Sent(number, copy));
+        }
+    }
+
+    fn lose(&mut self, number: Number, message: Message, why: &'static str) {
+        self.counts.messages_lost += 1;
+        self.note(|| Happening::Lost(number, message, why));
+    }
+
+    /// A server's timer fires now: its clock runs ahead to that moment.
+    pub fn fire_timer(&mut self, id: NodeId) {
+        let now = self.now;
+        let server = self.server_mut(id);
+        if let Some(due) = server.timer_due() {
+            server.skew_ms += due.saturating_sub(now);
+            self.step(id, Input::TimerFires);
+        }
+    }
+
+    /// A server goes down. Its state machine and its clients' connections are gone.
+    pub fn crash(&mut self, id: NodeId, power: Power) {
+        let server = self.server_mut(id);
+        if server.node.take().is_none() {
+            return;
+        }
+        server.reads.clear();
+        let saves_lost = server.disk.due().is_some() && power == Power::Fails;
+        match power {
+            Power::Stays => drop(server.disk.finish()),
+            Power::Fails => server.disk.lose_cache(),
+        }
+        self.counts.crashes += 1;
+        self.counts.saves_lost += u64::from(saves_lost);
+        self.note(|| Happening::Crashed(id, saves_lost));
+    }
+
+    /// A server that is down starts again, with what its disk holds.
+    pub fn restart(&mut self, id: NodeId) {
+        if self.node(id).is_some() {
+            return;
+        }
+        self.server_mut(id).settings.seed = self.random.bits();
+        self.start(id);
+        self.counts.restarts += 1;
+        let Saved { current_term: term, voted_for, ref entries } = *self.servers[&id].disk.safe();
+        let last = entries.last().map(Entry::id).unwrap_or_default();
+        let what = What::Recovered { voted_for, last, torn: None };
+        self.note(|| Happening::Event(Event { node: id, term, what }));
+    }
+
+    fn start(&mut self, id: NodeId) {
+        let now = self.now;
+        let server = self.server_mut(id);
+        let saved = server.disk.safe().clone();
+        server.store = Store::new(server.settings.rules);
+        server.node = Some(Node::new(server.settings.clone(), saved, now + server.skew_ms));
+        self.checker.restarted(id, self.servers[&id].disk.safe());
+    }
+
+    /// Clients propose commands to a server.
+    pub fn propose(&mut self, id: NodeId, batch: Vec<(RequestId, Command)>) {
+        self.step(id, Input::Propose(batch));
+    }
+
+    /// A client wants a server to answer a read without writing it to the log.
+    pub fn read(&mut self, id: NodeId, request: RequestId, what: Request) {
+        self.server_mut(id).reads.insert(request, what);
+        self.step(id, Input::Read(vec![request]));
+    }
+
+    /// A server is to have this term and vote, and this log, as if history had brought it there.
+    pub fn lay(&mut self, id: NodeId, saved: Saved) {
+        if let Err(violation) = self.checker.laid(id, &saved) {
+            self.breaks(violation);
+        }
+        self.server_mut(id).disk = Disk::holding(saved);
+        if self.node(id).is_some() {
+            self.start(id);
+        }
+    }
+
+    /// All servers are to obey these rules, and to send no more entries than that in one message.
+    /// Only before the first step: they start afresh.
+    pub fn change_settings(&mut self, rules: Rules, max_entries: usize) {
+        for id in self.ids() {
+            let settings = &mut self.server_mut(id).settings;
+            (settings.rules, settings.max_entries) = (rules, max_entries);
+            self.start(id);
+        }
+    }
+
+    // ---- Time ----------------------------------------------------------------------------------
+
+    /// What time brings next, and when. Messages count if they travel by themselves.
+    pub fn next(&self, messages: bool) -> Option<(Millis, Next)> {
+        let message = self.network.first().filter(|_| messages);
+        let mut next = message.map(|slot| (slot.0, Next::Message(slot)));
+        for (&id, server) in &self.servers {
+            let disk = server.disk.due().map(|due| (due, Next::Disk(id)));
+            let timer = server.timer_due().map(|due| (due, Next::Timer(id)));
+            next = [next, disk, timer].into_iter().flatten().min();
+        }
+        next.map(|(due, what)| (due.max(self.now), what))
+    }
+
+    /// Time goes on to this moment, and what it brings happens.
+    pub fn happen(&mut self, (due, next): (Millis, Next)) {
+        self.now = due;
+        match next {
+            Next::Disk(id) => self.finish_disk(id),
+            Next::Message(slot) => self.deliver(slot),
+            Next::Timer(id) => self.step(id, Input::Tick),
+        }
+    }
+
+    /// Time passes, and all happens that it brings.
+    pub fn pass_until(&mut self, end: Millis, messages: bool) {
+        while let Some(next) = self.next(messages).filter(|&(due, _)| due <= end) {
+            self.happen(next);
+        }
+        self.now = end;
+    }
+
+    /// Every disk that has had its time finishes.
+    pub fn finish_disks(&mut self) {
+        for id in self.ids() {
+            self.finish_disk_if_due(id);
+        }
+    }
+
+    // ---- A step of a server --------------------------------------------------------------------
+
+    fn server_mut(&mut self, id: NodeId) -> &mut Server {
+        self.servers.get_mut(&id).expect("whoever commands the world knows its servers")
+    }
+
+    /// A server takes in what happened to it. Its disk comes first, if it has had its time.
+    fn step(&mut self, id: NodeId, input: Input) {
+        self.finish_disk_if_due(id);
+        self.take_step(id, input);
+    }
+
+    fn finish_disk_if_due(&mut self, id: NodeId) {
+        if self.servers[&id].disk.due().is_some_and(|due| due <= self.now) {
+            self.finish_disk(id);
+        }
+    }
+
+    fn finish_disk(&mut self, id: NodeId) {
+        if let Some(last) = self.server_mut(id).disk.finish() {
+            self.take_step(id, Input::Saved(last));
+        }
+    }
+
+    fn take_step(&mut self, id: NodeId, input: Input) {
+        let now = self.now;
+        let server = self.server_mut(id);
+        let Some(node) = &mut server.node else { return };
+        let outputs = node.step(now + server.skew_ms, input);
+        self.counts.steps += 1;
+        self.check(id, &outputs);
+        let mut saved = None;
+        for output in outputs {
+            // A message waits for the disk.
+            if let Output::Send(_) = output {
+                saved = self.server_mut(id).disk.finish().or(saved);
+            }
+            self.perform(id, output);
+        }
+        if let Some(last) = saved {
+            self.take_step(id, Input::Saved(last));
+        }
+    }
+
+    fn check(&mut self, id: NodeId, outputs: &[Output]) {
+        let Some(node) = &self.servers[&id].node else { return };
+        if self.broken.is_none()
+            && let Err(violation) = self.checker.after_step(node, outputs)
+        {
+            self.breaks(violation);
+        }
+    }
+
+    fn perform(&mut self, id: NodeId, output: Output) {
+        match output {
+            // The vote's file is small and waited for, even where no message follows.
+            Output::SaveVote { current_term, voted_for } => {
+                let now = self.now;
+                self.server_mut(id).disk.save_vote(current_term, voted_for, now);
+            }
+            Output::SaveEntries { after, entries, .. } => {
+                let due = self.now + self.random.between(self.disk_ms.0, self.disk_ms.1);
+                self.server_mut(id).disk.save_entries(after, entries, due);
+            }
+            Output::Send(message) => self.send(message),
+            Output::Apply { entry, request } => self.apply(id, &entry, request),
+            Output::AnswerRead { request } => {
+                let server = self.server_mut(id);
+                if let Some(what) = server.reads.remove(&request) {
+                    let (_, reply) = what.effect(what.key().and_then(|key| server.store.get(key)));
+                    self.answer(Answer { by: id, request, outcome: Outcome::Read(reply) });
+                }
+            }
+            Output::Refuse { request, why } => {
+                self.server_mut(id).reads.remove(&request);
+                self.answer(Answer { by: id, request, outcome: Outcome::Refused(why) });
+            }
+            Output::Event(event) => {
+                self.counts.event(&event);
+                self.note(|| Happening::Event(event));
+            }
+        }
+    }
+
+    fn send(&mut self, message: Message) {
+        self.counts.messages += 1;
+        let copy = self.journal.is_some().then(|| message.clone());
+        let (number, lost) = self.network.send(self.now, message);
+        self.counts.messages_lost += u64::from(lost.is_some());
+        if let Some(message) = copy {
+            self.note(|| match lost {
+                None => Happening::Sent(number, message),
+                Some(why) => Happening::Lost(number, message, why),
+            });
+        }
+    }
+
+    fn apply(&mut self, id: NodeId, entry: &Entry, request: Option<RequestId>) {
+        let reply = self.server_mut(id).store.apply(&entry.command);
+        if let Some(request) = request {
+            let outcome = Outcome::Applied(entry.id(), reply);
+            self.answer(Answer { by: id, request, outcome });
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        self.counts.answers += 1;
+        self.note(|| Happening::Answered(answer.clone()));
+        self.answers.push(answer);
+    }
+}
+
+impl Server {
+    fn new(settings: Settings) -> Server {
+        Server {
+            node: None,
+            disk: Disk::default(),
+            store: Store::new(settings.rules),
+            skew_ms: 0,
+            settings,
+            reads: BTreeMap::new(),
+        }
+    }
+
+    /// When its timer fires, in the world's time.
+    fn timer_due(&self) -> Option<Millis> {
+        Some(self.node.as_ref()?.deadline().saturating_sub(self.skew_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{EntryId, Index};
+    use crate::rules::Rule;
+
+    const N1: NodeId = NodeId(1);
+    const N2: NodeId = NodeId(2);
+    const N3: NodeId = NodeId(3);
+
+    fn deliver_all(world: &mut World) {
+        while let Some(oldest) = world.network.oldest() {
+            world.deliver(oldest);
+        }
+        world.finish_disks();
+    }
+
+    /// Three servers, n1 leads term 1.
+    fn led_by_n1(rules: Rules) -> World {
+        let mut world = World::new(&Setup { rules, ..Setup::of(3) });
+        world.fire_timer(N1);
+        deliver_all(&mut world);
+        assert_eq!(world.node(N1).and_then(Node::leader), Some(N1));
+        world
+    }
+
+    fn set(world: &mut World, request: RequestId, text: &str) {
+        world.propose(N1, vec![(request, Command::new(text))]);
+    }
+
+    fn log_on_disk(world: &World, id: NodeId) -> Index {
+        world.server(id).expect("it exists").disk.safe().entries.len() as Index
+    }
+
+    #[test]
+    fn client_is_answered_when_its_entry_is_applied() {
+        let mut world = led_by_n1(Rules::ALL);
+        set(&mut world, 7, "set x=1");
+        assert!(world.answers.is_empty());
+        deliver_all(&mut world);
+        let entry = EntryId { index: 2, term: 1 };
+        let outcome = Outcome::Applied(entry, crate::kv::Reply::Ok);
+        assert_eq!(world.answers, [Answer { by: N1, request: 7, outcome }]);
+        world.answers.clear();
+        world.read(N1, 8, Request::Get { key: "x".to_string() });
+        deliver_all(&mut world);
+        let outcome = Outcome::Read(crate::kv::Reply::Value("1".to_string()));
+        assert_eq!(world.answers, [Answer { by: N1, request: 8, outcome }]);
+        world.read(N2, 9, Request::Get { key: "x".to_string() });
+        assert!(matches!(world.answers[1].outcome, Outcome::Refused(_)));
+    }
+
+    #[test]
+    fn same_seed_gives_the_same_run() {
+        let run = |seed| {
+            let mut world = World::new(&Setup { seed, ..Setup::of(5) });
+            world.network.weather.delay_ms = (1, 30);
+            world.pass_until(2000, true);
+            (world.counts, world.network.oldest())
+        };
+        assert_eq!(run(1), run(1));
+        assert_ne!(run(1), run(2));
+    }
+
+    #[test]
+    fn cut_link_loses_what_is_in_flight_and_what_is_sent_one_way() {
+        let mut world = led_by_n1(Rules::ALL);
+        set(&mut world, 1, "set x=1");
+        world.network.cut(N1, N2);
+        deliver_all(&mut world);
+        assert_eq!(log_on_disk(&world, N2), 1);
+        assert_eq!(log_on_disk(&world, N3), 2);
+        set(&mut world, 2, "set x=2");
+        assert_eq!(world.network.in_flight().len(), 1, "only to n3");
+        let from_n2 = |world: &World| world.network.in_flight().iter().any(|m| m.1.from == N2);
+        world.fire_timer(N2);
+        assert!(from_n2(&world), "the other way is whole");
+    }
+
+    #[test]
+    fn message_to_a_crashed_server_is_lost() {
+        let mut world = led_by_n1(Rules::ALL);
+        set(&mut world, 1, "set x=1");
+        world.crash(N2, Power::Stays);
+        world.journal = Some(Vec::new());
+        deliver_all(&mut world);
+        let journal = world.journal.take().unwrap();
+        let lost = |happening: &Happening| matches!(happening, Happening::Lost(..));
+        assert_eq!(journal.iter().filter(|happening| lost(happening)).count(), 1);
+        assert_eq!(world.answers.len(), 1, "two of three suffice");
+    }
+
+    #[test]
+    fn duplicate_message_arrives_twice() {
+        let mut world = World::new(&Setup::of(3));
+        world.fire_timer(N1);
+        let first = world.network.oldest().unwrap();
+        world.duplicate(first);
+        assert_eq!(world.network.in_flight().len(), 3);
+        deliver_all(&mut world);
+        assert_eq!(world.counts.cited(crate::rules::Rule::UpToDateLog), 3, "n2 answers twice");
+        assert_eq!(world.broken(), None);
+    }
+
+    #[test]
+    fn leaders_own_entry_waits_for_its_disk_and_is_lost_with_the_power() {
+        let mut world = led_by_n1(Rules::ALL);
+        let mut stays = world.clone();
+        set(&mut world, 1, "set x=1");
+        assert_eq!(log_on_disk(&world, N1), 1);
+        world.crash(N1, Power::Fails);
+        assert_eq!((log_on_disk(&world, N1), world.counts.saves_lost), (1, 1));
+        set(&mut stays, 1, "set x=1");
+        stays.crash(N1, Power::Stays);
+        assert_eq!((log_on_disk(&stays, N1), stays.counts.saves_lost), (2, 0));
+        stays.restart(N1);
+        assert_eq!(stays.node(N1).map(|node| node.log.last_index()), Some(2));
+    }
+
+    #[test]
+    fn leader_counts_itself_only_when_its_disk_has_finished() {
+        let mut world = led_by_n1(Rules::ALL);
+        world.disk_ms = (1000, 1000);
+        world.network.cut(N1, N3);
+        set(&mut world, 1, "set x=1");
+        deliver_all(&mut world);
+        assert_eq!(world.node(N1).map(|node| node.commit_index), Some(1), "only n2 has saved it");
+        world.pass_until(1000, false);
+        assert_eq!(world.node(N1).map(|node| node.commit_index), Some(2));
+    }
+
+    /// Run 1 of PAPER.md lives on this.
+    #[test]
+    fn vote_is_lost_with_the_power_only_if_it_was_not_saved_before_the_reply() {
+        for (rules, vote) in [(Rules::ALL, Some(N1)), (Rules::ALL.without(Rule::SaveVote), None)] {
+            let mut world = World::new(&Setup { rules, ..Setup::of(3) });
+            world.fire_timer(N1);
+            let to_n3 = world.network.in_flight()[1].0;
+            world.deliver(to_n3);
+            world.crash(N3, Power::Fails);
+            world.restart(N3);
+            assert_eq!(world.node(N3).and_then(|node| node.voted_for), vote);
+        }
+    }
+
+    #[test]
+    fn crash_forgets_the_state_machine_and_a_restart_applies_the_log_again() {
+        let mut world = led_by_n1(Rules::ALL);
+        set(&mut world, 1, "set x=1");
+        deliver_all(&mut world);
+        world.crash(N1, Power::Stays);
+        world.restart(N1);
+        assert_eq!(world.server(N1).and_then(|server| server.store.get("x")), None);
+        world.fire_timer(N1);
+        deliver_all(&mut world);
+        assert_eq!(world.server(N1).and_then(|server| server.store.get("x")), Some("1"));
+        assert_eq!(world.broken(), None);
+    }
+
+    #[test]
+    fn fire_timer_moves_one_clock_and_leaves_the_others() {
+        let mut world = World::new(&Setup::of(3));
+        world.fire_timer(N1);
+        assert_eq!(world.now, 0);
+        assert!(world.server(N1).expect("it exists").skew_ms >= 150);
+        assert_eq!(world.server(N2).expect("it exists").skew_ms, 0);
+        assert!(matches!(world.next(false), Some((150..=300, Next::Timer(_)))));
+    }
+}
