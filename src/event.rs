@@ -234,16 +234,11 @@ impl fmt::Display for What {
                 write!(f, "{:9} → {:9}  {why}", from.upper(), to.upper())
             }
             What::ElectionFailed { votes, answers, needed, servers } => {
-                write!(f, "{votes} of {servers} votes, {needed} needed: ")?;
-                match answers < needed {
-                    true => f.write_str("no majority can be reached"),
-                    false => f.write_str("nobody won this term"),
-                }
+                write!(f, "{votes} of {servers} votes, {needed} needed: {}", so(answers < needed))
             }
-            What::VoteGranted { candidate, candidate_last, own_last } => write!(
-                f,
-                "voted for {candidate}: its log {candidate_last} is as up to date as {own_last}"
-            ),
+            What::VoteGranted { candidate, candidate_last, own_last } => {
+                write!(f, "voted for {candidate}: log {candidate_last} is not behind {own_last}")
+            }
             What::VoteRefused { candidate, why } => {
                 write!(f, "refused its vote to {candidate}: {why}")
             }
@@ -265,10 +260,7 @@ impl fmt::Display for What {
                 write!(f, "{follower} lacks {refused}: next_index[{follower}] = {next_index}")
             }
             What::Committed { first, last, command, on } => {
-                write!(f, "committed {}", range(*first, *last))?;
-                if !on.is_empty() {
-                    write!(f, " on {}", names(on))?;
-                }
+                write!(f, "committed {}{}", range(*first, *last), On(on))?;
                 if first == last { write!(f, ": {command}") } else { Ok(()) }
             }
             What::VoteIgnored { voter, term } => {
@@ -282,14 +274,13 @@ impl fmt::Display for What {
             }
             What::Started { address, peers, transport, data } => {
                 write!(f, "started on {address} ({transport}), data in {data}, ")?;
-                match peers.is_empty() {
-                    true => f.write_str("alone in its cluster"),
-                    false => write!(f, "peers {}", names(peers)),
+                if peers.is_empty() {
+                    f.write_str("alone")
+                } else {
+                    write!(f, "peers {}", names(peers))
                 }
             }
-            What::Recovered { voted_for, last, torn } => {
-                write_recovered(f, *voted_for, *last, torn)
-            }
+            What::Recovered { voted_for, last, torn } => recovered(f, *voted_for, *last, torn),
             What::Unreachable { peer, address, why } => {
                 write!(f, "{peer} is unreachable at {address}: {why}")
             }
@@ -345,7 +336,12 @@ impl fmt::Display for AppendRefusal {
     }
 }
 
-fn write_recovered(
+/// What an election failed for: no candidate can win, or this one has not.
+fn so(too_few_answer: bool) -> &'static str {
+    if too_few_answer { "no majority can be reached" } else { "nobody won this term" }
+}
+
+fn recovered(
     f: &mut fmt::Formatter,
     voted_for: Option<NodeId>,
     last: EntryId,
@@ -373,6 +369,15 @@ impl fmt::Display for Entries<'_> {
             true => write!(f, "{first}: {command}"),
             false => write!(f, "{}", range(*first, *last)),
         }
+    }
+}
+
+/// On which servers an entry is, where that is known: ` on n1 n2`.
+struct On<'a>(&'a [NodeId]);
+
+impl fmt::Display for On<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " on {}", names(self.0)) }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The body of a node is one thread that reads one inbox. The transport puts messages there, the
 //! HTTP threads put clients' requests there through a [`Desk`] and wait, each for its own answer.
 
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use crate::event::{RoleName, What};
@@ -104,9 +104,6 @@ impl Desk {
     pub fn ask(&self, ask: Ask, patience: Duration) -> Option<Answer> {
         let (sender, answer) = mpsc::channel();
         self.0.send(Incoming::Client(ask, sender)).ok()?;
-        match answer.recv_timeout(patience) {
-            Ok(answer) => Some(answer),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        answer.recv_timeout(patience).ok()
     }
 }

@@ -37,7 +37,6 @@ pub mod inbox;
 pub mod json;
 pub mod kv;
 pub mod lab;
-pub mod lab;
 pub mod log;
 pub mod message;
 pub mod node;

@@ -1,11 +1,11 @@
 //! The mouth: messages out, messages in. One face, two voices, TCP and UDP.
 //!
-//! A node has one address. Peers' connections, clients' HTTP and peers' datagrams all come there;
-//! `door.rs` tells them apart. Messages are text (`write.rs`), so that a student can read them with
-//! `tcpdump -A` or write one with `nc`; what comes in is checked (`read.rs`), since anyone may write
-//! anything. [`Transport::send`] never waits: each peer has a thread of its own (`tcp.rs`,
-//! `udp.rs`) with a queue of messages, and what finds no room is lost, as it might be on the way.
-//! `shared.rs` is what the threads have in common.
+//! A node has one address. Peers' connections, clients' HTTP and peers' datagrams all come
+//! there; `door.rs` tells them apart. Messages are text (`write.rs`), so that a student can read
+//! them with `tcpdump -A` or write one with `nc`; what comes in is checked (`read.rs`), since
+//! anyone may write anything. [`Transport::send`] never waits: each peer has a thread of its own
+//! (`tcp.rs`, `udp.rs`) with a queue of messages, and what finds no room is lost, as it might be
+//! on the way. `shared.rs` is what the threads have in common.
 
 mod door;
 mod read;

@@ -10,7 +10,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use raftlet::client::Client;
 use raftlet::json::Json;
@@ -122,8 +121,9 @@ fn udp_with_heavy_loss_serves_its_clients() {
     cluster.wait_until_equal();
 }
 
-/// Writers write without a pause while nodes die at random. What was acknowledged is there in the
-/// end: a writer's key counts its writes, so no lower number than the last acknowledged may be read.
+/// Writers write without a pause while nodes die at random. What was acknowledged is there in
+/// the end: a writer's key counts its writes, so no lower number than the last acknowledged may
+/// be read.
 #[test]
 fn acknowledged_writes_survive_twenty_rounds_of_kill_9() {
     let mut cluster = Cluster::started(3, "");
@@ -184,7 +184,7 @@ fn all_nodes_start_in_one_terminal_and_none_outlives_it() {
 
 #[test]
 fn second_process_of_a_node_is_told() {
-    let mut cluster = Cluster::started(1, "");
+    let cluster = Cluster::started(1, "");
     cluster.leader();
     let (config, data) = (cluster.config(), cluster.data());
     let same = run(&["1", "--config", &config, "--data", &data]);
@@ -354,5 +354,4 @@ fn reader_who_has_seen_enough_is_no_error() {
     let script = format!("{binary} --help | head -1");
     let output = Command::new("sh").args(["-c", &script]).output().expect("a shell");
     assert_eq!(text(&output.stderr), "");
-    thread::sleep(Duration::ZERO);
 }

@@ -13,70 +13,37 @@ const MAX_FUNCTION_LINES: usize = 60;
 const MAX_NODE_LINES: usize = 700;
 
 /// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &str); 21] = [
     // The brain: pure.
-    ("message", &[]),
-    ("rules", &[]),
-    ("event", &["message", "rules"]),
-    ("log", &["message"]),
-    ("step", &["event", "message", "rules"]),
-    ("role", &["event", "message", "step"]),
-    ("node", &["event", "log", "message", "role", "rules", "step"]),
+    ("message", ""),
+    ("rules", ""),
+    ("event", "message rules"),
+    ("log", "message"),
+    ("step", "event message rules"),
+    ("role", "event message step"),
+    ("node", "event log message role rules step"),
     // Around it.
-    ("kv", &["message", "rules"]),
-    ("storage", &["message"]),
-    ("json", &[]),
-    ("config", &["message", "step", "transport"]),
-    ("transport", &["event", "json", "message"]),
-    ("console", &["event"]),
-    ("inbox", &["event", "kv", "message"]),
-    ("http", &["inbox", "json", "kv", "message"]),
-    ("client", &["http", "json", "message"]),
-    ("lab", &["event", "kv", "log", "message", "node", "role", "rules", "step"]),
-    (
-        "server",
-        &[
-            "config",
-            "console",
-            "event",
-            "http",
-            "inbox",
-            "kv",
-            "message",
-            "node",
-            "role",
-            "rules",
-            "step",
-            "storage",
-            "transport",
-        ],
-    ),
-    (
-        "cli",
-        &["client", "config", "http", "json", "kv", "lab", "message", "server", "step", "storage"],
-    ),
-    ("main", &[]),
-    ("lib", &[]),
+    ("kv", "message rules"),
+    ("storage", "message"),
+    ("json", ""),
+    ("transport", "event json message"),
+    ("config", "message step transport"),
+    ("console", "event"),
+    ("inbox", "event kv message"),
+    ("http", "inbox json kv message"),
+    ("client", "http json message"),
+    ("server", "config console event http inbox kv message node role rules step storage transport"),
+    ("lab", "event kv log message node role rules step"),
+    ("cli", "client config http json kv lab message server step storage transport"),
+    ("main", ""),
+    ("lib", ""),
 ];
 
 /// The rooms of the brain, and what none of them may name: the world outside, and an order that
 /// changes from run to run.
 const PURE: [&str; 7] = ["message", "rules", "event", "log", "step", "role", "node"];
-const IMPURE: [&str; 13] = [
-    "std::net",
-    "std::fs",
-    "std::io",
-    "std::thread",
-    "std::time",
-    "std::env",
-    "std::process",
-    "Instant",
-    "SystemTime",
-    "HashMap",
-    "HashSet",
-    "println!",
-    "mpsc",
-];
+const IMPURE: &str = "std::net std::fs std::io std::thread std::time std::env std::process Instant \
+                      SystemTime HashMap HashSet println! mpsc";
 
 /// The text of a source file, without its tests.
 struct Source {
@@ -140,7 +107,7 @@ fn rooms_know_only_whom_they_may() {
                     .split(|c: char| !c.is_alphanumeric() && c != '_')
                     .next()
                     .unwrap_or_default();
-                if name != room && !allowed.contains(&name) {
+                if name != room && !allowed.split(' ').any(|allowed| allowed == name) {
                     let path = source.path.display();
                     offences.push(format!("{path}:{}: {room} may not know {name}", number + 1));
                 }
@@ -156,7 +123,7 @@ fn brain_is_pure() {
     for source in sources().iter().filter(|source| PURE.contains(&source.room().as_str())) {
         for (number, line) in source.code().lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            for word in IMPURE.iter().filter(|word| code.contains(**word)) {
+            for word in IMPURE.split(' ').filter(|word| code.contains(word)) {
                 offences.push(format!("{}:{}: {word}", source.path.display(), number + 1));
             }
         }

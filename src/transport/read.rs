@@ -202,7 +202,7 @@ mod tests {
         (GRANTED, r#""term":4"#, r#""term":9007199254740993"#, r#""term" must be a whole"#),
         (GRANTED, "true", "1", r#""vote_granted" must be true"#),
         (REQUEST_VOTE, r#""term":4,"#, "", r#""term" must be"#),
-        (REQUEST_VOTE, r#"candidate_id":1"#, r#"candidate_id":3"#, r#""candidate_id" is n3, but n1"#),
+        (REQUEST_VOTE, r#"candidate_id":1"#, r#"candidate_id":3"#, r#""candidate_id" is n3"#),
         (REQUEST_VOTE, r#"index":8"#, r#"index":0"#, "no entry can be 0@3"),
         (REQUEST_VOTE, r#"log_term":3"#, r#"log_term":0"#, "no entry can be 8@0"),
         (REQUEST_VOTE, r#"log_term":3"#, r#"log_term":5"#, "8@5 is newer than the message"),

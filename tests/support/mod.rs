@@ -1,7 +1,8 @@
-//! Real clusters for tests: processes of the built binary, on ports and in a directory of their own.
+//! Real clusters for tests: processes of the built binary, on ports and in a directory of their
+//! own.
 //!
-//! Nothing here waits by sleeping for "long enough": a test says what must come true, and waits until
-//! it does or [`PATIENCE`] is over. What a cluster has started ends with it.
+//! Nothing here waits by sleeping for "long enough": a test says what must come true, and waits
+//! until it does or [`PATIENCE`] is over. What a cluster has started ends with it.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! expect leader n1           n1 leads; also candidate, follower, crashed
+//! expect leader              some server leads
+//! expect follows n2 n1       n2 takes n1 for the leader of its term
 //! expect term n1 3           its current_term
 //! expect vote n1 n2          its voted_for, or `none`
 //! expect log n1 = 1 1 2      the terms of its log
@@ -29,7 +31,9 @@ impl Lab {
         let all = words.rest();
         let what = words.need("what to expect")?;
         let (found, actual) = match what {
+            "leader" if words.end().is_ok() => self.any_leader(),
             "leader" | "candidate" | "follower" | "crashed" => self.role(what, words)?,
+            "follows" => self.follows(words)?,
             "term" => self.term(words)?,
             "vote" => self.vote(words)?,
             "log" => self.log(words)?,
@@ -71,6 +75,20 @@ impl Lab {
         let id = words.server(&self.world)?;
         let role = role(&self.world, id);
         Ok((role == wanted, format!("{id} is {role}")))
+    }
+
+    fn any_leader(&self) -> (bool, String) {
+        match self.world.ids().find(|&id| role(&self.world, id) == "leader") {
+            Some(leader) => (true, format!("{leader} leads")),
+            None => (false, "nobody leads".to_string()),
+        }
+    }
+
+    fn follows(&self, words: &mut Words) -> Found {
+        let leader = self.node(words)?.leader();
+        let wanted = words.server(&self.world)?;
+        let actual = leader.map_or("nobody".to_string(), |leader| leader.to_string());
+        Ok((leader == Some(wanted), actual))
     }
 
     fn term(&self, words: &mut Words) -> Found {
