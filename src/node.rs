@@ -698,3 +698,318 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::RoleName;
+    use crate::rules::Rules;
+    use crate::step::Timing;
+
+    const N1: NodeId = NodeId(1);
+    const N2: NodeId = NodeId(2);
+    const N3: NodeId = NodeId(3);
+
+    /// n1 of so many servers, with nothing on its disk.
+    fn node_of(servers: u64, seed: u64) -> Node {
+        let settings = Settings {
+            id: N1,
+            peers: (2..=servers).map(NodeId).collect(),
+            timing: Timing::PAPER,
+            rules: Rules::ALL,
+            max_entries: 64,
+            max_bytes: 1 << 20,
+            seed,
+        };
+        Node::new(settings, Saved::default(), 0)
+    }
+
+    fn from(from: NodeId, rpc: Rpc) -> Input {
+        Input::Receive(Message { from, to: N1, rpc })
+    }
+
+    fn vote(from_: NodeId, term: Term) -> Input {
+        from(from_, Rpc::RequestVoteReply(RequestVoteReply { term, vote_granted: true }))
+    }
+
+    fn success(from_: NodeId, term: Term, match_index: Index, round: u64) -> Input {
+        let reply = AppendEntriesReply {
+            success: true,
+            match_index,
+            ..AppendEntriesReply::refusal(term, round)
+        };
+        from(from_, Rpc::AppendEntriesReply(reply))
+    }
+
+    fn append(leader: NodeId, term: Term, prev: (Index, Term), entries: &[Term]) -> AppendEntries {
+        let entry = |(index, &term)| Entry { index, term, command: Command::new("set x=1") };
+        AppendEntries {
+            term,
+            leader_id: leader,
+            prev_log_index: prev.0,
+            prev_log_term: prev.1,
+            entries: (prev.0 + 1..).zip(entries).map(entry).collect(),
+            leader_commit: 0,
+            round: 0,
+        }
+    }
+
+    /// n1 leads term 1 of three servers at 200 ms; its no-op is 1@1, and n2 and n3 have it.
+    fn leader() -> Node {
+        let mut node = node_of(3, 1);
+        node.step(200, Input::TimerFires);
+        node.step(200, vote(N2, 1));
+        node.step(200, Input::Saved(EntryId { index: 1, term: 1 }));
+        node.step(200, success(N2, 1, 1, 0));
+        node.step(200, success(N3, 1, 1, 0));
+        assert_eq!((node.role.name(), node.commit_index), (RoleName::Leader, 1));
+        node
+    }
+
+    fn sent(outputs: &[Output]) -> Vec<(NodeId, &Rpc)> {
+        let message = |output| match output {
+            &Output::Send(Message { to, ref rpc, .. }) => Some((to, rpc)),
+            _ => None,
+        };
+        outputs.iter().filter_map(message).collect()
+    }
+
+    /// `prev` and number of entries of each AppendEntries that goes to this server.
+    fn appends_to(to: NodeId, outputs: &[Output]) -> Vec<(Index, usize)> {
+        let append = |(receiver, rpc): &(NodeId, &Rpc)| match rpc {
+            Rpc::AppendEntries(rpc) if *receiver == to => {
+                Some((rpc.prev_log_index, rpc.entries.len()))
+            }
+            _ => None,
+        };
+        sent(outputs).iter().filter_map(append).collect()
+    }
+
+    fn place(outputs: &[Output], what: fn(&Output) -> bool) -> usize {
+        outputs.iter().position(what).expect("it is among the outputs")
+    }
+
+    fn events(outputs: &[Output]) -> Vec<&What> {
+        let event = |output| match output {
+            &Output::Event(ref event) => Some(&event.what),
+            _ => None,
+        };
+        outputs.iter().filter_map(event).collect()
+    }
+
+    #[test]
+    fn tick_before_the_deadline_does_nothing() {
+        let mut node = node_of(3, 1);
+        let deadline = node.deadline();
+        assert_eq!(node.step(deadline - 1, Input::Tick), []);
+        let outputs = node.step(deadline, Input::Tick);
+        assert_eq!(node.role.name(), RoleName::Candidate);
+        let why = Why::NoLeader { silence_ms: deadline };
+        let (from, to) = (RoleName::Follower, RoleName::Candidate);
+        assert_eq!(events(&outputs), [&What::Transition { from, to, why }]);
+    }
+
+    #[test]
+    fn election_timeouts_are_drawn_from_the_whole_interval() {
+        let deadlines: Vec<Millis> = (0..500).map(|seed| node_of(3, seed).deadline()).collect();
+        assert!(deadlines.iter().all(|ms| (150..=300).contains(ms)));
+        assert!(deadlines.iter().any(|ms| *ms < 160) && deadlines.iter().any(|ms| *ms > 290));
+    }
+
+    #[test]
+    fn candidate_tries_again_and_says_why_it_failed() {
+        let mut node = node_of(5, 1);
+        node.step(200, Input::TimerFires);
+        node.step(200, vote(N2, 1));
+        let outputs = node.step(node.deadline(), Input::Tick);
+        let failed = What::ElectionFailed { votes: 2, answers: 2, needed: 3, servers: 5 };
+        assert_eq!(events(&outputs)[0], &failed);
+        assert_eq!((node.current_term, sent(&outputs).len()), (2, 4));
+    }
+
+    #[test]
+    fn single_server_elects_itself_and_needs_no_heartbeats() {
+        let mut node = node_of(1, 1);
+        node.step(200, Input::TimerFires);
+        assert_eq!(node.role.name(), RoleName::Leader);
+        assert_eq!(node.step(250, Input::Tick), []);
+        assert_eq!(node.deadline(), 300);
+    }
+
+    #[test]
+    fn leader_sends_heartbeats_when_its_timer_says_so() {
+        let mut node = leader();
+        assert_eq!(node.deadline(), 250);
+        assert_eq!(node.step(249, Input::Tick), []);
+        let outputs = node.step(250, Input::Tick);
+        assert_eq!(events(&outputs), [&What::SendingHeartbeat { to: vec![N2, N3] }]);
+        assert_eq!(
+            (appends_to(N2, &outputs), appends_to(N3, &outputs)),
+            (vec![(1, 0)], vec![(1, 0)])
+        );
+        assert_eq!(node.deadline(), 300);
+    }
+
+    #[test]
+    fn newer_term_deposes_a_leader_and_starts_its_election_timer() {
+        let mut node = leader();
+        let reply = RequestVoteReply { term: 7, vote_granted: false };
+        let outputs = node.step(1000, from(N2, Rpc::RequestVoteReply(reply)));
+        assert_eq!((node.current_term, node.voted_for, node.leader()), (7, None, None));
+        assert!((1150..=1300).contains(&node.deadline()));
+        let save = Output::SaveVote { current_term: 7, voted_for: None };
+        assert!(outputs.contains(&save));
+    }
+
+    #[test]
+    fn candidate_that_steps_down_keeps_its_timer() {
+        let mut node = node_of(3, 1);
+        node.step(200, Input::TimerFires);
+        let deadline = node.deadline();
+        let reply = RequestVoteReply { term: 7, vote_granted: false };
+        node.step(210, from(N2, Rpc::RequestVoteReply(reply)));
+        assert_eq!((node.role.name(), node.deadline()), (RoleName::Follower, deadline));
+    }
+
+    #[test]
+    fn follower_knows_its_leader_until_the_term_ends() {
+        let mut node = node_of(3, 1);
+        let outputs = node.step(10, from(N2, Rpc::AppendEntries(append(N2, 1, (0, 0), &[]))));
+        assert_eq!(events(&outputs), [&What::Follows { leader: N2 }]);
+        let outputs = node.step(60, from(N2, Rpc::AppendEntries(append(N2, 1, (0, 0), &[]))));
+        assert_eq!(events(&outputs), Vec::<&What>::new(), "a content follower is silent");
+        assert_eq!(node.leader(), Some(N2));
+        let request =
+            RequestVote { term: 2, candidate_id: N3, last_log_index: 0, last_log_term: 0 };
+        node.step(70, from(N3, Rpc::RequestVote(request)));
+        assert_eq!((node.leader(), node.voted_for), (None, Some(N3)));
+    }
+
+    #[test]
+    fn leader_refuses_another_of_its_own_term() {
+        let mut node = leader();
+        let outputs = node.step(210, from(N2, Rpc::AppendEntries(append(N2, 1, (0, 0), &[1]))));
+        let refusal = AppendEntriesReply::refusal(1, 0);
+        assert_eq!(sent(&outputs), [(N2, &Rpc::AppendEntriesReply(refusal))]);
+        assert_eq!(node.role.name(), RoleName::Leader);
+    }
+
+    #[test]
+    fn vote_and_entries_are_saved_before_the_answer() {
+        let is_send = |output: &Output| matches!(output, Output::Send(_));
+        let is_vote = |output: &Output| matches!(output, Output::SaveVote { .. });
+        let is_entries = |output: &Output| matches!(output, Output::SaveEntries { .. });
+        let mut node = node_of(3, 1);
+        let request =
+            RequestVote { term: 1, candidate_id: N2, last_log_index: 0, last_log_term: 0 };
+        let outputs = node.step(10, from(N2, Rpc::RequestVote(request)));
+        assert!(place(&outputs, is_vote) < place(&outputs, is_send));
+        let outputs = node.step(20, from(N2, Rpc::AppendEntries(append(N2, 1, (0, 0), &[1]))));
+        assert!(place(&outputs, is_entries) < place(&outputs, is_send));
+        assert_eq!(
+            outputs.iter().filter(|output| output.is_save()).count(),
+            1,
+            "the vote is saved"
+        );
+    }
+
+    #[test]
+    fn entries_leave_before_the_leaders_own_disk_has_them() {
+        let mut node = leader();
+        let outputs = node.step(210, Input::Propose(vec![(9, Command::new("set x=1"))]));
+        let is_send = |output: &Output| matches!(output, Output::Send(_));
+        assert!(place(&outputs, is_send) < place(&outputs, Output::is_save));
+        let mut outputs = node.step(211, success(N2, 1, 2, 0));
+        assert_eq!(node.commit_index, 1, "n2 has it; the leader's disk has not answered");
+        outputs.extend(node.step(212, Input::Saved(EntryId { index: 2, term: 1 })));
+        assert_eq!((node.commit_index, node.last_applied), (2, 2));
+        let entry = node.log.entry(2).cloned().unwrap();
+        assert!(outputs.contains(&Output::Apply { entry, request: Some(9) }));
+    }
+
+    #[test]
+    fn entries_commit_without_the_leaders_disk() {
+        let mut node = leader();
+        node.step(210, Input::Propose(vec![(9, Command::new("set x=1"))]));
+        node.step(211, success(N2, 1, 2, 0));
+        let outputs = node.step(212, success(N3, 1, 2, 0));
+        assert_eq!(node.commit_index, 2);
+        let on = vec![N2, N3];
+        let (first, command) = (EntryId { index: 2, term: 1 }, Command::new("set x=1"));
+        assert_eq!(events(&outputs), [&What::Committed { first, last: first, command, on }]);
+    }
+
+    #[test]
+    fn entries_are_pipelined_once_the_logs_are_known_to_agree() {
+        let mut node = leader();
+        let first =
+            node.step(210, Input::Propose(vec![(1, Command::new("a")), (2, Command::new("b"))]));
+        assert_eq!(appends_to(N2, &first), [(1, 2)], "two proposals, one message");
+        let second = node.step(211, Input::Propose(vec![(3, Command::new("c"))]));
+        assert_eq!(appends_to(N2, &second), [(3, 1)], "without waiting for the answer");
+    }
+
+    #[test]
+    fn lost_message_is_sent_again_when_the_next_is_refused() {
+        let mut node = leader();
+        node.step(210, Input::Propose(vec![(1, Command::new("a"))]));
+        node.step(211, Input::Propose(vec![(2, Command::new("b"))]));
+        let conflict = Some(Conflict { prev_log_index: 2, term: 0, index: 2 });
+        let refusal = AppendEntriesReply { conflict, ..AppendEntriesReply::refusal(1, 0) };
+        let refusal = || from(N2, Rpc::AppendEntriesReply(refusal.clone()));
+        let outputs = node.step(212, refusal());
+        assert_eq!(appends_to(N2, &outputs), [(1, 2)]);
+        let refused = EntryId { index: 2, term: 1 };
+        assert_eq!(events(&outputs), [&What::BackedUp { follower: N2, refused, next_index: 2 }]);
+        assert_eq!(node.step(213, refusal()), [], "the same gap again");
+        let more = node.step(214, Input::Propose(vec![(3, Command::new("c"))]));
+        assert_eq!(appends_to(N2, &more), [], "it probes, and waits for the answer");
+        let outputs = node.step(215, success(N2, 1, 3, 0));
+        assert_eq!(appends_to(N2, &outputs), [(3, 1)]);
+    }
+
+    #[test]
+    fn clients_are_told_what_became_of_their_entries() {
+        let mut node = leader();
+        let batch = vec![(1, Command::new("a")), (2, Command::new("b"))];
+        node.step(210, Input::Propose(batch));
+        // n2 leads term 2. It has 2@1, the first client's entry, and another in the second's place.
+        let mut rpc = append(N2, 2, (2, 1), &[2]);
+        rpc.leader_commit = 3;
+        let outputs = node.step(300, from(N2, Rpc::AppendEntries(rpc)));
+        let applied = |request, index| {
+            let entry = node.log.entry(index).cloned().unwrap();
+            outputs.contains(&Output::Apply { entry, request })
+        };
+        assert!(applied(Some(1), 2) && applied(None, 3));
+        assert!(outputs.contains(&Output::Refuse { request: 2, why: Refusal::Replaced }));
+        let outputs = node.step(301, Input::Propose(vec![(3, Command::new("c"))]));
+        assert_eq!(outputs, [Output::Refuse { request: 3, why: Refusal::NotLeader }]);
+    }
+
+    #[test]
+    fn reads_wait_for_a_round_that_began_after_them() {
+        let mut node = leader();
+        let outputs = node.step(210, Input::Read(vec![1, 2]));
+        assert_eq!(appends_to(N2, &outputs), [(1, 0)], "the round begins at once");
+        assert_eq!(node.step(211, Input::Read(vec![3])), [], "it waits for the next round");
+        assert_eq!(node.step(212, success(N2, 1, 1, 0)), [], "an answer from before");
+        let outputs = node.step(213, success(N2, 1, 1, 1));
+        let answers =
+            |outputs: &[Output], request| outputs.contains(&Output::AnswerRead { request });
+        assert!(answers(&outputs, 1) && answers(&outputs, 2) && !answers(&outputs, 3));
+        assert_eq!(appends_to(N3, &outputs), [(1, 0)], "the next round begins");
+        assert!(answers(&node.step(214, success(N3, 1, 1, 2)), 3));
+    }
+
+    #[test]
+    fn deposed_leader_refuses_the_reads_that_wait() {
+        let mut node = leader();
+        node.step(210, Input::Read(vec![1]));
+        let reply = RequestVoteReply { term: 2, vote_granted: false };
+        let outputs = node.step(211, from(N2, Rpc::RequestVoteReply(reply)));
+        let refusal = |request| Output::Refuse { request, why: Refusal::NotLeader };
+        assert!(outputs.contains(&refusal(1)));
+        assert_eq!(node.step(212, Input::Read(vec![2])), [refusal(2)]);
+    }
+}
