@@ -4,6 +4,7 @@
 
 pub mod event;
 pub mod kv;
+pub mod lab;
 pub mod log;
 pub mod message;
 pub mod node;

@@ -1,0 +1,6 @@
+//! The lab: the same brain in a simulated world, and the judges of what it does there.
+//!
+//! Here faults are cheap and every run can be repeated from one number. The lab knows the node
+//! and the state machine, never the server.
+
+pub mod linearizability;
