@@ -176,7 +176,10 @@ mod tests {
         assert_eq!(ask(&mut fourth), "", "the third is silent, but there");
         assert_eq!(ask(&mut third), "HTTP/1.1 503");
         drop(first);
-        while ask(&mut connect()) != "served" {}
+        let end = Instant::now() + Duration::from_secs(30);
+        while ask(&mut connect()) != "served" {
+            assert!(Instant::now() < end, "the place of the first is never free again");
+        }
     }
 
     #[test]

@@ -269,7 +269,85 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
+    use super::super::write::tests::messages;
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// What node 1 shares, its outbox for node 2, and what is delivered to it.
+    fn node_1() -> (Arc<Shared>, Outbox, Receiver<Received>) {
+        let nodes = [1, 2].map(|id| (NodeId(id), format!("localhost:{id}")));
+        let (cluster, me, nodes) = ("a".to_string(), NodeId(1), nodes.into());
+        let options = Options { cluster, me, nodes, kind: Kind::Tcp, drop_percent: 0 };
+        let (deliver, received) = sync_channel(100);
+        let (shared, mut outboxes) = Shared::new(options, move |what| deliver.send(what).unwrap());
+        (shared, outboxes.remove(0), received)
+    }
+
+    fn to_node_2() -> Message {
+        let [(rpc, _), ..] = messages();
+        Message { from: NodeId(1), to: NodeId(2), rpc }
+    }
+
+    #[test]
+    fn send_waits_for_nobody() {
+        let (shared, mut outbox, _received) = node_1();
+        let (done, sent) = sync_channel(1);
+        thread::spawn(move || {
+            (0..2 * MAX_QUEUE).for_each(|_| shared.send(to_node_2()));
+            done.send(()).unwrap();
+        });
+        sent.recv_timeout(PATIENCE).expect("nobody to be waited for");
+        assert_eq!(std::iter::from_fn(|| outbox.next_message()).count(), MAX_QUEUE);
+    }
+
+    #[test]
+    fn news_of_a_peer_is_told_once() {
+        let (shared, _outbox, received) = node_1();
+        let peer = NodeId(2);
+        assert!(!shared.is_reachable(peer));
+        for _ in 0..2 {
+            (0..3).for_each(|_| shared.found(peer));
+            assert!(shared.is_reachable(peer));
+            (0..3).for_each(|_| shared.lost(peer, "cut".to_string()));
+            assert!(!shared.is_reachable(peer));
+        }
+        let (address, why) = ("localhost:2".to_string(), "cut".to_string());
+        let lost = Received::Report(What::Unreachable { peer, address, why });
+        let found = Received::Report(What::Reachable { peer });
+        assert_eq!(
+            received.try_iter().collect::<Vec<_>>(),
+            [&found, &lost, &found, &lost].map(Clone::clone)
+        );
+    }
+
+    #[test]
+    fn silence_is_counted_while_awake() {
+        let (shared, mut outbox, _received) = node_1();
+        outbox.looked_at = Instant::now() - LOOK_EVERY * 2;
+        assert!(!outbox.finds_silence(), "the machine slept");
+        assert_eq!(outbox.silence, LOOK_EVERY);
+        outbox.silence = SILENCE;
+        assert!(outbox.finds_silence());
+        shared.heard(NodeId(2));
+        assert!(!outbox.finds_silence());
+        assert_eq!(outbox.silence, Duration::ZERO);
+    }
+
+    #[test]
+    fn pause_throws_messages_away_until_the_peer_calls() {
+        let (shared, mut outbox, _received) = node_1();
+        (0..3).for_each(|_| shared.send(to_node_2()));
+        outbox.discard_for(Duration::ZERO);
+        assert!(outbox.next_message().is_none());
+        shared.send(to_node_2());
+        shared.heard_first(NodeId(2));
+        shared.send(to_node_2());
+        outbox.discard_for(PATIENCE * 100);
+        assert_eq!(outbox.next_message(), Some(to_node_2()), "which came after the call");
+    }
 
     #[test]
     fn drops_are_reported_once_a_second() {

@@ -77,7 +77,6 @@ struct Speaker<'a> {
 impl Speaker<'_> {
     /// Speaks until the connection is lost, and tells why it was.
     fn talk(mut self) -> Result<Infallible, String> {
-        self.outbox.discard_for(Duration::ZERO);
         self.outbox.begin_listening();
         let hello = self.outbox.hello();
         self.write(hello + "\n")?;

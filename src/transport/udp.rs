@@ -179,10 +179,12 @@ mod tests {
     #[test]
     fn datagram_fits_to_the_byte() {
         let head = write::message(&append_entries(["".to_string()].into_iter()), Some("a")).len();
-        let of_bytes = |bytes| append_entries([".".repeat(bytes - head)].into_iter());
-        let text = datagram(of_bytes(MAX_DATAGRAM_BYTES), "a").unwrap();
-        assert_eq!(text.len(), MAX_DATAGRAM_BYTES);
-        let why = datagram(of_bytes(MAX_DATAGRAM_BYTES + 1), "a").unwrap_err();
+        let first_fills = |bytes| {
+            let commands = [".".repeat(bytes - head), "no room for me".to_string()];
+            datagram(append_entries(commands.into_iter()), "a")
+        };
+        assert_eq!(first_fills(MAX_DATAGRAM_BYTES).unwrap().len(), MAX_DATAGRAM_BYTES);
+        let why = first_fills(MAX_DATAGRAM_BYTES + 1).unwrap_err();
         assert_eq!(why, "entry 1@1 does not fit into a datagram: use TCP");
     }
 }

@@ -179,6 +179,7 @@ pub mod tests {
             read::refusal(refused("no \"a\" \u{1b}[2J").as_bytes()),
             "refused: no \"a\" ?[2J"
         );
+        assert!(read::refusal(refused(&"x".repeat(1000)).as_bytes()).len() < 250);
         assert_eq!(read::refusal(b"HTTP/1.1 503\r\n"), "it answered \"HTTP/1.1 503??\"");
     }
 }
