@@ -3,7 +3,7 @@
 //! The body of a node is one thread that reads one inbox. The transport puts messages there, the
 //! HTTP threads put clients' requests there through a [`Desk`] and wait, each for its own answer.
 
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
 use crate::event::{RoleName, What};
@@ -43,6 +43,8 @@ pub enum Answer {
     NotLeader(Option<Leader>),
     /// Another leader's entry took the command's place: it was not done, and never will be.
     Replaced,
+    /// The command does not fit into a datagram. It was not done.
+    TooLong,
     /// How this node is.
     Status(Box<Status>),
 }
@@ -94,11 +96,27 @@ pub struct Peer {
     pub progress: Option<(Index, Index)>,
 }
 
-/// Where clients' threads hand in what they ask. Clones lead to the same inbox.
+/// How much may wait in an inbox. Whoever brings more waits too, so that a flood of messages fills
+/// the network's buffers and not this process's memory.
+const MAX_WAITING: usize = 4096;
+
+/// The inbox of a server, and where to hand in what is for it.
+pub fn open() -> (Desk, Receiver<Incoming>) {
+    let (sender, inbox) = mpsc::sync_channel(MAX_WAITING);
+    (Desk(sender), inbox)
+}
+
+/// Where the threads of peers and clients hand in what they have. Clones lead to the same inbox.
 #[derive(Clone, Debug)]
-pub struct Desk(pub Sender<Incoming>);
+pub struct Desk(SyncSender<Incoming>);
 
 impl Desk {
+    /// Hands in what needs no answer.
+    pub fn hand_in(&self, incoming: Incoming) {
+        // The inbox lives as long as the process: if it has gone, so has everyone who would care.
+        let _ = self.0.send(incoming);
+    }
+
     /// Asks the server and waits; `None` if no answer came in time, or none will ever come. What
     /// was asked may still be done.
     pub fn ask(&self, ask: Ask, patience: Duration) -> Option<Answer> {

@@ -8,14 +8,14 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::console::Console;
 use crate::event::{Event, What};
 use crate::http;
-use crate::inbox::{Answer, Ask, Desk, Incoming, Leader, Peer, Status};
+use crate::inbox::{self, Answer, Ask, Desk, Incoming, Leader, Peer, Status};
 use crate::kv::Store;
 use crate::message::{Message, NodeId};
 use crate::node::Node;
@@ -23,7 +23,7 @@ use crate::role::Role;
 use crate::rules::Rules;
 use crate::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
 use crate::storage::{Recovered, Storage};
-use crate::transport::{self, Transport};
+use crate::transport::{self, Kind, Received, Transport};
 
 /// The most that one turn takes from the inbox: a flood of requests must not keep the node from
 /// its timers.
@@ -32,6 +32,7 @@ const MAX_INCOMING_PER_TURN: usize = 4096;
 /// The most that one message carries.
 const MAX_ENTRIES_PER_MESSAGE: usize = 1024;
 const MAX_BYTES_PER_MESSAGE: usize = 1024 * 1024;
+const MAX_BYTES_PER_DATAGRAM: usize = 32 * 1024;
 
 /// How many of the last entries `/status` shows.
 const ENTRIES_IN_STATUS: u64 = 100;
@@ -55,8 +56,8 @@ pub struct Options {
 /// One line for people: the data cannot be used, the address is taken, or the disk failed.
 pub fn run(options: Options) -> Result<(), String> {
     let (storage, recovered) = Storage::open(&options.data, &options.config.cluster, options.id)?;
-    let (sender, inbox) = mpsc::channel();
-    let transport = open_transport(&options, &sender)?;
+    let (desk, inbox) = inbox::open();
+    let transport = open_transport(&options, &desk)?;
     let console = Console::open();
     let mut server = Server::new(&options, storage, recovered, transport, console);
     let outcome = server.serve(&inbox);
@@ -64,25 +65,18 @@ pub fn run(options: Options) -> Result<(), String> {
     outcome
 }
 
-fn open_transport(options: &Options, sender: &Sender<Incoming>) -> Result<Transport, String> {
-    let desk = Desk(sender.clone());
-    let sender = sender.clone();
+fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
+    let (for_peers, for_clients) = (desk.clone(), desk.clone());
+    let Config { cluster, nodes, transport: kind, drop_percent, .. } = options.config.clone();
     transport::start(
-        transport::Options {
-            cluster: options.config.cluster.clone(),
-            me: options.id,
-            nodes: options.config.nodes.clone(),
-            kind: options.config.transport,
-            drop_percent: options.config.drop_percent,
-        },
-        // The inbox lives as long as the process: a send that fails has nobody left to tell.
+        transport::Options { cluster, me: options.id, nodes, kind, drop_percent },
         move |received| {
-            let _ = sender.send(match received {
-                transport::Received::Message(message) => Incoming::Message(message),
-                transport::Received::Report(what) => Incoming::Report(what),
+            for_peers.hand_in(match received {
+                Received::Message(message) => Incoming::Message(message),
+                Received::Report(what) => Incoming::Report(what),
             });
         },
-        move |stream| http::api::serve(stream, &desk),
+        move |stream| http::api::serve(stream, &for_clients),
     )
 }
 
@@ -116,7 +110,10 @@ impl Server {
             timing: options.config.timing,
             rules: Rules::ALL,
             max_entries: MAX_ENTRIES_PER_MESSAGE,
-            max_bytes: MAX_BYTES_PER_MESSAGE,
+            max_bytes: match options.config.transport {
+                Kind::Tcp => MAX_BYTES_PER_MESSAGE,
+                Kind::Udp => MAX_BYTES_PER_DATAGRAM,
+            },
             seed: RandomState::new().hash_one(options.id.0),
         };
         let started = What::Started {
@@ -175,6 +172,11 @@ impl Server {
                 Incoming::Report(what) => self.report(what),
                 Incoming::Client(Ask::Status, sender) => {
                     self.tell(&sender, Answer::Status(Box::new(self.status())));
+                }
+                Incoming::Client(Ask::Propose(command), sender)
+                    if !self.transport.carries(&command) =>
+                {
+                    self.tell(&sender, Answer::TooLong);
                 }
                 Incoming::Client(ask, sender) => {
                     self.next_request += 1;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::event::What;
-use crate::message::{Message, NodeId};
+use crate::message::{Command, Message, NodeId};
 use door::{Door, Limits};
 use shared::Shared;
 
@@ -135,6 +135,11 @@ impl Transport {
         if chance >= u64::from(self.drop_percent) {
             self.shared.send(message);
         }
+    }
+
+    /// Whether a command can be sent at all. What fits no datagram would never reach anybody.
+    pub fn carries(&self, command: &Command) -> bool {
+        self.shared.kind == Kind::Tcp || udp::carries(command)
     }
 
     /// Whether a peer can be reached now.

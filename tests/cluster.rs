@@ -118,6 +118,10 @@ fn udp_with_heavy_loss_serves_its_clients() {
         cluster.set("x", &value.to_string());
         assert_eq!(cluster.get("x"), value.to_string());
     }
+    let body = format!("{{\"command\":\"set x={}\"}}", "v".repeat(100_000));
+    let leader = cluster.leader();
+    let reply = cluster.http(leader, "POST", "/client_command", Some(&body)).expect("an answer");
+    assert_eq!(reply.status, 413, "what fits no datagram must not get into the log");
     cluster.wait_until_equal();
 }
 

@@ -126,6 +126,9 @@ fn client_command(request: &Request, desk: &Desk) -> Response {
             result(200, [("index", index.into()), ("term", Json::Null), ("result", value.into())])
         }
         Some(Answer::NotLeader(leader)) => elsewhere(leader, &request.path),
+        Some(Answer::TooLong) => {
+            Response::error(413, "this cluster speaks UDP, and the command fits no datagram")
+        }
         Some(Answer::Replaced) => result(
             503,
             [

@@ -12,10 +12,12 @@ use std::time::Instant;
 use super::door::PAUSE;
 use super::shared::{Errand, HELLO_EVERY, Outbox, SILENT, Shared};
 use super::{read, write};
-use crate::message::{Entry, Message, Rpc};
+use crate::message::{Command, Entry, Index, Message, Rpc, Term};
 
 /// The longest text that is sent. A datagram over IPv4 holds 65,507 bytes.
 const MAX_DATAGRAM_BYTES: usize = 60_000;
+/// What AppendEntries have around their entries, at most: a dozen names and numbers.
+const MAX_ENVELOPE_BYTES: usize = 1_000;
 
 // ---- Speaking ----------------------------------------------------------------------------------
 
@@ -89,6 +91,12 @@ impl Speaker {
             }
         }
     }
+}
+
+/// Whether a datagram has room for an entry with this command.
+pub fn carries(command: &Command) -> bool {
+    let entry = Entry { index: Index::MAX, term: Term::MAX, command: command.clone() };
+    write::entry(&entry).to_string().len() <= MAX_DATAGRAM_BYTES - MAX_ENVELOPE_BYTES
 }
 
 /// The text of a message, with as many entries as fit.
