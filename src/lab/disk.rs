@@ -53,6 +53,13 @@ impl Disk {
         (!self.cache.is_empty()).then_some(self.due)
     }
 
+    /// Whether its server must wait for it before it takes another step: a vote is being written,
+    /// or the time is up.
+    pub fn is_awaited(&self, now: Millis) -> bool {
+        let vote = self.cache.iter().any(|write| matches!(write, Write::Vote { .. }));
+        vote || self.due().is_some_and(|due| due <= now)
+    }
+
     /// Everything in the cache is safe now. If there were entries, the last entry of the log.
     pub fn finish(&mut self) -> Option<EntryId> {
         let mut entries_saved = false;

@@ -9,4 +9,5 @@ pub mod journal;
 pub mod linearizability;
 pub mod network;
 pub mod script;
+pub mod sim;
 pub mod world;

@@ -7,7 +7,8 @@
 //!
 //! What a server wants done is done in order. A message waits for the saves that stand before it
 //! ("updated on stable storage before responding"). Saves with no message behind them take the
-//! disk's time, and a power failure before its end loses them.
+//! disk's time, and a power failure before its end loses them; but a server takes no further step
+//! while its vote is not saved.
 
 use std::collections::BTreeMap;
 
@@ -315,7 +316,7 @@ impl World {
     /// Every disk that has had its time finishes.
     pub fn finish_disks(&mut self) {
         for id in self.ids() {
-            self.finish_disk_if_due(id);
+            self.finish_disk_if_awaited(id);
         }
     }
 
@@ -325,14 +326,14 @@ impl World {
         self.servers.get_mut(&id).expect("whoever commands the world knows its servers")
     }
 
-    /// A server takes in what happened to it. Its disk comes first, if it has had its time.
+    /// A server takes in what happened to it, once its disk has done what must come before.
     fn step(&mut self, id: NodeId, input: Input) {
-        self.finish_disk_if_due(id);
+        self.finish_disk_if_awaited(id);
         self.take_step(id, input);
     }
 
-    fn finish_disk_if_due(&mut self, id: NodeId) {
-        if self.servers[&id].disk.due().is_some_and(|due| due <= self.now) {
+    fn finish_disk_if_awaited(&mut self, id: NodeId) {
+        if self.servers[&id].disk.is_awaited(self.now) {
             self.finish_disk(id);
         }
     }
@@ -374,13 +375,12 @@ impl World {
 
     fn perform(&mut self, id: NodeId, output: Output) {
         match output {
-            // The vote's file is small and waited for, even where no message follows.
             Output::SaveVote { current_term, voted_for } => {
-                let now = self.now;
-                self.server_mut(id).disk.save_vote(current_term, voted_for, now);
+                let due = self.disk_due();
+                self.server_mut(id).disk.save_vote(current_term, voted_for, due);
             }
             Output::SaveEntries { after, entries, .. } => {
-                let due = self.now + self.random.between(self.disk_ms.0, self.disk_ms.1);
+                let due = self.disk_due();
                 self.server_mut(id).disk.save_entries(after, entries, due);
             }
             Output::Send(message) => self.send(message),
@@ -401,6 +401,10 @@ impl World {
                 self.note(|| Happening::Event(event));
             }
         }
+    }
+
+    fn disk_due(&mut self) -> Millis {
+        self.now + self.random.between(self.disk_ms.0, self.disk_ms.1)
     }
 
     fn send(&mut self, message: Message) {

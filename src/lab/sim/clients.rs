@@ -1,0 +1,191 @@
+//! The clients of a random run.
+//!
+//! Each does one thing after another. It asks the server that it takes for the leader, tries
+//! another if that one refuses or stays silent, with the same serial number, and sometimes gives
+//! up without knowing what became of its command. What all of them did and saw is the history that
+//! is judged in the end.
+
+use crate::kv::Request;
+use crate::lab::journal::{Answer, Outcome};
+use crate::lab::linearizability::Operation;
+use crate::lab::sim::faults::pick;
+use crate::lab::world::World;
+use crate::message::{Command, NodeId};
+use crate::step::{Millis, Random, RequestId};
+
+/// How long a client waits before it asks another server.
+const PATIENCE_MS: Millis = 150;
+
+/// All clients and what they did.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// What was asked and answered, in the order of calls.
+    pub history: Vec<Operation>,
+    /// The operation of each request, in the order of requests.
+    requests: Vec<usize>,
+    clients: Vec<Client>,
+    /// The longest that a client thinks between an answer and its next call.
+    think_ms: Millis,
+    /// Of a hundred clients whose patience ends, how many give up.
+    give_up_percent: u64,
+    /// No more new operations.
+    closing: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Client {
+    name: String,
+    /// Of a hundred operations, how many are reads.
+    reads_percent: u64,
+    /// The number of its last operation.
+    serial: u64,
+    /// The operation that it waits for.
+    waits_for: Option<usize>,
+    /// It has asked and heard nothing yet.
+    asked: bool,
+    /// When it acts again by itself.
+    due: Millis,
+    /// Whom it asks.
+    server: NodeId,
+    /// Whom it asks first, if not the one that answered last.
+    home: Option<NodeId>,
+}
+
+impl Clients {
+    /// Draws a handful of clients.
+    pub fn draw(random: &mut Random, world: &World) -> Clients {
+        let clients = pick(random, &[1, 3, 5]);
+        let mut client = |number: u64| Client {
+            name: format!("c{number}"),
+            reads_percent: pick(random, &[10, 50, 90]),
+            serial: 0,
+            waits_for: None,
+            asked: false,
+            due: 0,
+            server: NodeId(1),
+            home: Some(any_server(random, world)).filter(|_| number % 2 == 0),
+        };
+        Clients {
+            history: Vec::new(),
+            requests: Vec::new(),
+            clients: (1..=clients).map(&mut client).collect(),
+            think_ms: pick(random, &[5, 50, 200]),
+            give_up_percent: pick(random, &[0, 10, 50]),
+            closing: false,
+        }
+    }
+
+    /// When the next client acts.
+    pub fn due(&self) -> Option<Millis> {
+        self.clients.iter().map(|client| client.due).min()
+    }
+
+    /// The next client acts: it begins something, tries again, or gives up.
+    pub fn act(&mut self, random: &mut Random, world: &mut World) {
+        let acting = (0..self.clients.len()).min_by_key(|&number| self.clients[number].due);
+        let Some(number) = acting else { return };
+        let client = &mut self.clients[number];
+        world.now = client.due;
+        if client.asked {
+            client.server = any_server(random, world);
+            if !self.closing && random.between(1, 100) <= self.give_up_percent {
+                client.waits_for = None;
+            }
+        }
+        let operation = match client.waits_for {
+            Some(operation) => operation,
+            None if self.closing => {
+                client.due = Millis::MAX;
+                return;
+            }
+            None => self.begin(number, random, world.now),
+        };
+        let client = &mut self.clients[number];
+        (client.asked, client.due) = (true, world.now + PATIENCE_MS);
+        self.ask(number, operation, world);
+    }
+
+    fn begin(&mut self, number: usize, random: &mut Random, now: Millis) -> usize {
+        let client = &mut self.clients[number];
+        let operation = self.history.len();
+        client.serial += 1;
+        client.waits_for = Some(operation);
+        client.server = client.home.unwrap_or(client.server);
+        let request = any_request(random, client.reads_percent, operation);
+        let client = client.name.clone();
+        self.history.push(Operation { client, request, called: now, answer: None });
+        operation
+    }
+
+    fn ask(&mut self, number: usize, operation: usize, world: &mut World) {
+        let Client { ref name, serial, server, .. } = self.clients[number];
+        let id = self.requests.len() as RequestId;
+        self.requests.push(operation);
+        if world.node(server).is_none() {
+            return;
+        }
+        let request = &self.history[operation].request;
+        // Half of the reads do go through the log, as writes do.
+        match request {
+            Request::Get { .. } if serial % 2 == 0 => world.read(server, id, request.clone()),
+            _ => {
+                let command = Command::in_session(name, serial, &request.to_string());
+                world.propose(server, vec![(id, command)]);
+            }
+        }
+    }
+
+    /// Clients take up what they were told.
+    pub fn hear(&mut self, random: &mut Random, world: &mut World) {
+        while let Some(Answer { by, request, outcome }) = world.answers.pop() {
+            let operation = self.requests[request as usize];
+            let waiting = |client: &&mut Client| client.waits_for == Some(operation);
+            let Some(client) = self.clients.iter_mut().find(waiting) else { continue };
+            client.asked = false;
+            match outcome {
+                Outcome::Applied(_, reply) | Outcome::Read(reply) => {
+                    self.history[operation].answer = Some((world.now, reply));
+                    client.waits_for = None;
+                    client.due = world.now + random.between(1, self.think_ms);
+                    client.server = by;
+                }
+                Outcome::Refused(_) => {
+                    let leader = world.node(by).and_then(|node| node.leader());
+                    client.due = world.now + random.between(10, 60);
+                    client.server = leader.unwrap_or(client.server);
+                }
+            }
+        }
+    }
+
+    /// Clients begin nothing new.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// An operation that has no answer and is still waited for.
+    pub fn waiting(&self) -> Option<&Operation> {
+        let operation = self.clients.iter().find_map(|client| client.waits_for)?;
+        Some(&self.history[operation])
+    }
+}
+
+fn any_server(random: &mut Random, world: &World) -> NodeId {
+    NodeId(random.between(1, world.ids().count() as u64))
+}
+
+/// Few keys, so that clients get into each other's way. Most values are written once only, so that
+/// a read tells which write it saw.
+fn any_request(random: &mut Random, reads_percent: u64, number: usize) -> Request {
+    let key = ["x", "y"][random.between(0, 1) as usize].to_string();
+    if random.between(1, 100) <= reads_percent {
+        return Request::Get { key };
+    }
+    match random.between(0, 8) {
+        0..=3 => Request::Set { key, value: (10 + number).to_string() },
+        4 => Request::Set { key, value: "1".to_string() },
+        5 => Request::Delete { key },
+        6..=7 => Request::Increment { key, by: 1 },
+        _ => Request::CompareAndSet { key, old: "1".to_string(), new: "2".to_string() },
+    }
+}

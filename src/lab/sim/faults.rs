@@ -1,0 +1,175 @@
+//! What goes wrong in a random run, and when.
+//!
+//! Every seed draws its own climate first: in one the network loses a third of all messages and no
+//! server ever crashes, in the next it is the other way round. Runs in which everything goes wrong at
+//! once are all alike and find less.
+
+use std::collections::BTreeSet;
+
+use crate::lab::journal::Power;
+use crate::lab::network::Weather;
+use crate::lab::world::World;
+use crate::message::NodeId;
+use crate::step::{Millis, Random};
+
+/// One kind of fault, or its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    Crash,
+    /// The power of a server fails while its disk is at work.
+    PowerFailure,
+    Restart(NodeId),
+    Cut,
+    Heal,
+    /// A clock jumps: a timer fires early.
+    Timeout,
+}
+
+/// How often things go wrong, and what comes next.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    /// Mean time between two faults of each kind; 0 means never.
+    crash_ms: Millis,
+    power_failure_ms: Millis,
+    cut_ms: Millis,
+    timeout_ms: Millis,
+    /// The longest that a server stays down, and that a link stays cut.
+    outage_ms: Millis,
+    schedule: BTreeSet<(Millis, Fault)>,
+}
+
+impl Faults {
+    /// Draws a climate: the weather and the disks of this world, and the faults to come.
+    pub fn draw(random: &mut Random, world: &mut World) -> Faults {
+        world.network.weather = Weather {
+            delay_ms: (1, pick(random, &[2, 10, 30])),
+            late_percent: pick(random, &[0, 0, 5, 20]),
+            late_ms: pick(random, &[100, 300, 600]),
+            lost_percent: pick(random, &[0, 0, 3, 10, 25]),
+            doubled_percent: pick(random, &[0, 0, 5, 30]),
+        };
+        world.disk_ms = (0, pick(random, &[0, 10, 80]));
+        let mut faults = Faults {
+            crash_ms: pick(random, &[0, 300, 600]),
+            power_failure_ms: pick(random, &[0, 0, 300, 600]),
+            cut_ms: pick(random, &[0, 300, 600]),
+            timeout_ms: pick(random, &[0, 0, 200, 600]),
+            outage_ms: pick(random, &[100, 600, 1500]),
+            schedule: BTreeSet::new(),
+        };
+        for fault in [Fault::Crash, Fault::PowerFailure, Fault::Cut, Fault::Timeout] {
+            faults.plan(random, world.now, fault);
+        }
+        faults
+    }
+
+    /// When the next one comes.
+    pub fn due(&self) -> Option<Millis> {
+        self.schedule.first().map(|&(due, _)| due)
+    }
+
+    /// The next one comes.
+    pub fn strike(&mut self, random: &mut Random, world: &mut World) {
+        let Some((due, fault)) = self.schedule.pop_first() else { return };
+        world.now = due;
+        if fault == Fault::PowerFailure && !world.ids().any(|id| saves(world, id)) {
+            self.schedule.insert((due + 1, fault));
+            return;
+        }
+        self.plan(random, due, fault);
+        let end = due + random.between(1, self.outage_ms);
+        let victim = victim(random, world);
+        match fault {
+            Fault::Crash => self.crash(world, victim, Power::Stays, end),
+            Fault::PowerFailure => {
+                let at_work: Vec<NodeId> = world.ids().filter(|&id| saves(world, id)).collect();
+                let chosen = random.between(0, at_work.len() as u64 - 1) as usize;
+                self.crash(world, at_work[chosen], Power::Fails, end);
+            }
+            Fault::Restart(server) => world.restart(server),
+            Fault::Cut => {
+                cut(random, world, victim);
+                self.schedule.insert((end, Fault::Heal));
+            }
+            Fault::Heal => world.network.heal(),
+            Fault::Timeout => world.fire_timer(victim),
+        }
+    }
+
+    fn crash(&mut self, world: &mut World, victim: NodeId, power: Power, end: Millis) {
+        if world.node(victim).is_some() {
+            world.crash(victim, power);
+            self.schedule.insert((end, Fault::Restart(victim)));
+        }
+    }
+
+    /// When a fault of this kind comes again, if it does so by itself.
+    fn plan(&mut self, random: &mut Random, now: Millis, fault: Fault) {
+        let mean_ms = match fault {
+            Fault::Crash => self.crash_ms,
+            Fault::PowerFailure => self.power_failure_ms,
+            Fault::Cut => self.cut_ms,
+            Fault::Timeout => self.timeout_ms,
+            Fault::Restart(_) | Fault::Heal => 0,
+        };
+        if mean_ms > 0 {
+            self.schedule.insert((now + random.between(1, 2 * mean_ms), fault));
+        }
+    }
+
+    /// Everything is mended for good, but for some servers that stay down: fewer than half.
+    pub fn end(&mut self, random: &mut Random, world: &mut World) {
+        self.schedule.clear();
+        world.network.heal();
+        world.network.weather = Weather { delay_ms: (1, 10), ..Weather::FAIR };
+        let mut may_stay_down = random.between(0, (world.ids().count() as u64 - 1) / 2);
+        for id in world.ids() {
+            if world.node(id).is_some() || may_stay_down == 0 {
+                world.restart(id);
+            } else {
+                may_stay_down -= 1;
+            }
+        }
+    }
+}
+
+fn saves(world: &World, id: NodeId) -> bool {
+    world.server(id).is_some_and(|server| server.disk.due().is_some())
+}
+
+/// Whom a fault strikes: often a leader, whose trouble has the most to show.
+fn victim(random: &mut Random, world: &World) -> NodeId {
+    let leads = |id: &NodeId| world.node(*id).is_some_and(|node| node.leader() == Some(*id));
+    let leader = world.ids().find(leads).filter(|_| random.between(0, 1) == 0);
+    leader.unwrap_or(NodeId(random.between(1, world.ids().count() as u64)))
+}
+
+/// Cuts some links: all between two random groups, those of one server, or a single one, each of
+/// them in both directions or in one.
+fn cut(random: &mut Random, world: &mut World, victim: NodeId) {
+    let groups = match random.between(0, 2) {
+        0 => random.bits(),
+        _ => 1 << victim.0,
+    };
+    let single = random.between(0, 3) == 0;
+    let ways = random.between(1, 4);
+    let in_group = |id: NodeId| groups >> id.0 & 1 == 1;
+    for one in world.ids().filter(|&id| in_group(id)) {
+        for other in world.ids().filter(|&id| !in_group(id)) {
+            if single && random.between(0, 1) == 0 {
+                continue;
+            }
+            if ways != 1 {
+                world.network.cut(one, other);
+            }
+            if ways != 2 {
+                world.network.cut(other, one);
+            }
+        }
+    }
+}
+
+/// One of these.
+pub fn pick(random: &mut Random, choices: &[u64]) -> u64 {
+    choices[random.between(0, choices.len() as u64 - 1) as usize]
+}

@@ -1,0 +1,244 @@
+//! Random exploration: many worlds in which much goes wrong, each from one number.
+//!
+//! A run has two phases. In the first, clients work while faults strike, and after every step of a
+//! server the five properties of Figure 3 are checked. Then the faults end: now a leader must
+//! emerge, every server must apply everything, and every client must get its answer, in good time.
+//! Last, what clients saw must be linearizable. A run that fails is run again with its journal
+//! on, to tell how it came to that.
+
+mod clients;
+mod faults;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+
+use crate::lab::checker::Violation;
+use crate::lab::journal::{Counts, Happening};
+use crate::lab::linearizability;
+use crate::lab::world::{Setup, World};
+use crate::message::NodeId;
+use crate::node::Node;
+use crate::rules::{Property, Rules};
+use crate::step::{Millis, Random};
+use clients::Clients;
+use faults::{Faults, pick};
+
+/// How long it may take after the last fault until all is well.
+const PATIENCE_MS: Millis = 10_000;
+
+/// How many moments before the end an account tells.
+const ACCOUNT_LENGTH: usize = 30;
+
+/// What to explore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How many servers.
+    pub nodes: u64,
+    /// After how many steps of servers the faults end.
+    pub steps: u64,
+    /// The rules that servers obey.
+    pub rules: Rules,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { nodes: 3, steps: 800, rules: Rules::ALL }
+    }
+}
+
+/// A run in which no property fell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How often what happened.
+    pub counts: Counts,
+    /// How many operations clients began.
+    pub operations: u64,
+    /// A number made from everything that happened: the same for the same run.
+    pub digest: u64,
+}
+
+/// A run in which a property fell.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The run's number.
+    pub seed: u64,
+    /// How it was run.
+    pub options: Options,
+    /// What fell.
+    pub violation: Violation,
+    /// What happened last, line by line.
+    pub account: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Failure { seed, options, violation, account } = self;
+        writeln!(f, "seed {seed}: {violation}")?;
+        writeln!(f, "what happened last:")?;
+        account.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        write!(f, "repeat it with: cargo run -- sim --seed {seed}")?;
+        let usual = Options::default();
+        if options.nodes != usual.nodes {
+            write!(f, " --nodes {}", options.nodes)?;
+        }
+        if options.steps != usual.steps {
+            write!(f, " --steps {}", options.steps)?;
+        }
+        Ok(())
+    }
+}
+
+/// Explores one world.
+pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
+    Sim::new(seed, options, false).explore().map_err(|_| {
+        let mut again = Sim::new(seed, options, true);
+        let violation = again.explore().expect_err("the same seed gives the same run");
+        let account = again.account.into_iter().flatten().collect();
+        Box::new(Failure { seed, options: *options, violation, account })
+    })
+}
+
+/// Explores one world after the other: what to take from the iterator until it fails, or ends.
+pub fn runs(
+    seeds: Range<u64>,
+    options: &Options,
+) -> impl Iterator<Item = Result<Report, Box<Failure>>> {
+    seeds.map(|seed| run(seed, options))
+}
+
+/// A world with its faults and clients.
+struct Sim {
+    world: World,
+    faults: Faults,
+    clients: Clients,
+    random: Random,
+    steps: u64,
+    digest: u64,
+    /// The last moments, as lines, if they are to be told.
+    account: VecDeque<Vec<String>>,
+}
+
+/// Who acts next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Actor {
+    Fault,
+    World,
+    Client,
+}
+
+impl Sim {
+    fn new(seed: u64, options: &Options, recording: bool) -> Sim {
+        let mut random = Random(seed);
+        let mut setup = Setup { seed: random.bits(), ..Setup::of(options.nodes) };
+        setup.rules = options.rules;
+        setup.max_entries = pick(&mut random, &[1, 2, 64]) as usize;
+        let mut world = World::new(&setup);
+        world.journal = recording.then(Vec::new);
+        Sim {
+            faults: Faults::draw(&mut random, &mut world),
+            clients: Clients::draw(&mut random, &world),
+            world,
+            random,
+            steps: options.steps,
+            digest: seed,
+            account: VecDeque::new(),
+        }
+    }
+
+    fn explore(&mut self) -> Result<Report, Violation> {
+        while self.world.counts.steps < self.steps {
+            self.advance()?;
+        }
+        self.faults.end(&mut self.random, &mut self.world);
+        self.clients.close();
+        let end = self.world.now + PATIENCE_MS;
+        while let Some(unrest) = self.unrest() {
+            if self.world.now > end {
+                let what = format!("{PATIENCE_MS} ms after the last fault {unrest}");
+                return Err(Violation::new(Property::Liveness, what));
+            }
+            self.advance()?;
+        }
+        linearizability::check(&self.clients.history)
+            .map_err(|why| Violation::new(Property::Linearizability, why))?;
+        Ok(Report {
+            counts: self.world.counts.clone(),
+            operations: self.clients.history.len() as u64,
+            digest: self.digest,
+        })
+    }
+
+    /// The next thing happens.
+    fn advance(&mut self) -> Result<(), Violation> {
+        let next = self.world.next(true);
+        let world_due = next.map(|(due, _)| due);
+        let actors = [
+            (self.faults.due(), Actor::Fault),
+            (world_due, Actor::World),
+            (self.clients.due(), Actor::Client),
+        ];
+        let due = actors.into_iter().filter_map(|(due, actor)| Some((due?, actor)));
+        match due.min() {
+            Some((_, Actor::Fault)) => self.faults.strike(&mut self.random, &mut self.world),
+            Some((_, Actor::Client)) => self.clients.act(&mut self.random, &mut self.world),
+            _ => next.into_iter().for_each(|next| self.world.happen(next)),
+        }
+        self.clients.hear(&mut self.random, &mut self.world);
+        self.remember();
+        match self.world.broken() {
+            None => Ok(()),
+            Some(violation) => Err(violation.clone()),
+        }
+    }
+
+    /// Mixes this moment into the digest, and tells it if somebody wants to hear.
+    fn remember(&mut self) {
+        let moment = self.world.now ^ self.world.counts.messages << 32 ^ self.world.counts.steps;
+        self.digest = Random(self.digest ^ moment).bits();
+        let Some(journal) = &mut self.world.journal else { return };
+        if journal.is_empty() {
+            return;
+        }
+        let line = |happening: &Happening| format!("{:>6} ms  {happening}", self.world.now);
+        self.account.push_back(journal.iter().map(line).collect());
+        journal.clear();
+        if self.account.len() > ACCOUNT_LENGTH {
+            self.account.pop_front();
+        }
+    }
+
+    // ---- Liveness ------------------------------------------------------------------------------
+
+    /// What is not yet as it must be when all faults have ended.
+    fn unrest(&self) -> Option<Unrest<'_>> {
+        if let Some(operation) = self.clients.waiting() {
+            return Some(Unrest::Waits(&operation.client));
+        }
+        let nodes = || self.world.ids().filter_map(|id| self.world.node(id));
+        let Some(leader) = nodes().find(|node| node.leader() == Some(node.id())) else {
+            return Some(Unrest::NoLeader);
+        };
+        let behind = |node: &&Node| {
+            node.last_applied < leader.log.last_index() || node.current_term != leader.current_term
+        };
+        nodes().find(behind).map(|node| Unrest::Behind(node.id()))
+    }
+}
+
+/// What keeps a world from being at rest.
+enum Unrest<'a> {
+    NoLeader,
+    Behind(NodeId),
+    Waits(&'a str),
+}
+
+impl fmt::Display for Unrest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Unrest::NoLeader => f.write_str("no server leads"),
+            Unrest::Behind(id) => write!(f, "{id} has not applied the leader's log"),
+            Unrest::Waits(client) => write!(f, "client {client} still waits for an answer"),
+        }
+    }
+}
