@@ -191,9 +191,8 @@ impl Node {
         self.send(to, rpc);
     }
 
-    /// Sends without saving first. Beyond Figure 2: a leader's own entries may be on their way
-    /// while its disk still writes; it counts itself when the disk has answered (dissertation
-    /// 10.2.1).
+    /// Beyond Figure 2: a leader's own entries may be on their way while its disk still writes; it
+    /// counts itself when the disk has answered (dissertation 10.2.1).
     fn send(&mut self, to: NodeId, rpc: Rpc) {
         self.outputs.push(Output::Send(Message { from: self.settings.id, to, rpc }));
     }
@@ -565,8 +564,8 @@ impl Node {
         let max_bytes = self.settings.max_bytes;
         let entries = self.log.batch_from(progress.next_index, max_entries, max_bytes);
         if !progress.probing {
-            // Beyond Figure 2: the next message does not wait for the answer to this one. If
-            // this one is lost, the follower refuses the next, and the leader goes back.
+            // Beyond Figure 2: the next message does not wait for this one's answer. If this one is
+            // lost, the follower refuses the next, and the leader goes back.
             progress.next_index += entries.len() as Index;
         }
         let rpc = AppendEntries {

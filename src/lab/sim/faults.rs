@@ -1,8 +1,8 @@
 //! What goes wrong in a random run, and when.
 //!
-//! Every seed draws its own climate first: in one the network loses a third of all messages and no
-//! server ever crashes, in the next it is the other way round. Runs in which everything goes wrong at
-//! once are all alike and find less.
+//! Every seed draws its own climate first: in one the network loses a third of all messages and
+//! no server ever crashes, in the next it is the other way round. Runs in which everything goes
+//! wrong at once are all alike and find less.
 
 use std::collections::BTreeSet;
 
