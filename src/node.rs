@@ -987,6 +987,20 @@ mod tests {
     }
 
     #[test]
+    fn client_of_a_later_entry_goes_on_waiting() {
+        let mut node = leader();
+        node.step(210, Input::Propose(vec![(1, Command::new("a")), (2, Command::new("b"))]));
+        node.step(211, success(N2, 1, 2, 0));
+        let outputs = node.step(212, success(N3, 1, 2, 0));
+        let entry = |index| node.log.entry(index).cloned().unwrap();
+        let (first, second) = (entry(2), entry(3));
+        assert!(outputs.contains(&Output::Apply { entry: first, request: Some(1) }));
+        node.step(213, success(N2, 1, 3, 0));
+        let outputs = node.step(214, success(N3, 1, 3, 0));
+        assert!(outputs.contains(&Output::Apply { entry: second, request: Some(2) }));
+    }
+
+    #[test]
     fn reads_wait_for_a_round_that_began_after_them() {
         let mut node = leader();
         let outputs = node.step(210, Input::Read(vec![1, 2]));
