@@ -944,6 +944,10 @@ mod tests {
         let first =
             node.step(210, Input::Propose(vec![(1, Command::new("a")), (2, Command::new("b"))]));
         assert_eq!(appends_to(N2, &first), [(1, 2)], "two proposals, one message");
+        let id = |index| EntryId { index, term: 1 };
+        let command = Command::new("a");
+        let appended = What::Appended { first: id(2), last: id(3), command, leader: None };
+        assert_eq!(events(&first), [&appended]);
         let second = node.step(211, Input::Propose(vec![(3, Command::new("c"))]));
         assert_eq!(appends_to(N2, &second), [(3, 1)], "without waiting for the answer");
     }
@@ -984,6 +988,40 @@ mod tests {
         assert!(outputs.contains(&Output::Refuse { request: 2, why: Refusal::Replaced }));
         let outputs = node.step(301, Input::Propose(vec![(3, Command::new("c"))]));
         assert_eq!(outputs, [Output::Refuse { request: 3, why: Refusal::NotLeader }]);
+    }
+
+    #[test]
+    fn follower_keeps_what_it_knows_and_replaces_what_conflicts() {
+        let mut node = node_of(3, 1);
+        let outputs =
+            node.step(10, from(N2, Rpc::AppendEntries(append(N2, 1, (0, 0), &[1, 1, 1]))));
+        let id = |index, term| EntryId { index, term };
+        let command = Command::new("set x=1");
+        let appended = |first, last, leader| What::Appended {
+            first,
+            last,
+            command: command.clone(),
+            leader: Some(leader),
+        };
+        assert_eq!(events(&outputs)[1..], [&appended(id(1, 1), id(3, 1), N2)]);
+        let outputs = node.step(20, from(N3, Rpc::AppendEntries(append(N3, 2, (1, 1), &[1, 2]))));
+        let deleted = What::Deleted { first: id(3, 1), last: id(3, 1), leader: N3 };
+        let told = [&What::Follows { leader: N3 }, &deleted, &appended(id(3, 2), id(3, 2), N3)];
+        assert_eq!(events(&outputs), told);
+        let terms = node.log.entries_from(1).iter().map(|entry| entry.term);
+        assert_eq!(terms.collect::<Vec<_>>(), [1, 1, 2]);
+    }
+
+    #[test]
+    fn commitment_is_told_once() {
+        let mut node = node_of(3, 1);
+        let mut rpc = append(N2, 1, (0, 0), &[1, 1]);
+        rpc.leader_commit = 1;
+        let outputs = node.step(10, from(N2, Rpc::AppendEntries(rpc.clone())));
+        let (first, command) = (EntryId { index: 1, term: 1 }, Command::new("set x=1"));
+        let committed = What::Committed { first, last: first, command, on: Vec::new() };
+        assert_eq!(events(&outputs).last(), Some(&&committed));
+        assert_eq!(events(&node.step(20, from(N2, Rpc::AppendEntries(rpc)))), Vec::<&What>::new());
     }
 
     #[test]
