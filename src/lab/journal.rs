@@ -8,6 +8,7 @@ use std::fmt;
 use crate::event::{Event, RoleName, What};
 use crate::kv::Reply;
 use crate::lab::checker::Violation;
+use crate::lab::linearizability::Operation;
 use crate::lab::network::Number;
 use crate::message::{EntryId, Message, NodeId};
 use crate::rules::Rule;
@@ -79,8 +80,16 @@ impl fmt::Display for Happening {
             Happening::Crashed(id, true) => {
                 write!(f, "{id} crashes, and its disk loses what it had not finished")
             }
-            Happening::Broke(violation) => write!(f, "*** {violation} ***"),
+            Happening::Broke(violation) => write!(f, "*** {violation}"),
         }
+    }
+}
+
+impl Answer {
+    /// How it reads when one knows what was asked.
+    pub fn to(&self, operation: &Operation) -> String {
+        let Operation { client, request, .. } = operation;
+        format!("{} answers {client}, {request}: {}", self.by, self.outcome)
     }
 }
 

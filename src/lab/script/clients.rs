@@ -75,18 +75,14 @@ impl Clients {
             self.moment += 1;
             operation.answer = Some((self.moment, reply));
         }
+        // These times are no milliseconds.
         linearizability::check(&self.operations)
-            .map_err(|why| Violation::new(Property::Linearizability, why))
+            .map_err(|why| Violation::new(Property::Linearizability, why.replace(" ms  ", "  ")))
     }
 
     /// How an answer reads in the script's output.
     pub fn line(&self, answer: &Answer) -> String {
-        let Operation { client, request, .. } = self.operation(answer);
-        format!("{} answers {client}, {request}: {}", answer.by, answer.outcome)
-    }
-
-    fn operation(&self, answer: &Answer) -> &Operation {
-        &self.operations[self.requests[answer.request as usize]]
+        answer.to(&self.operations[self.requests[answer.request as usize]])
     }
 
     /// What the last client that asked was told, or any client since then.

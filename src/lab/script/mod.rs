@@ -33,6 +33,7 @@
 //!
 //! propose n1 set x=1         a client asks n1 to write; `@alice:1 set x=1`: in a session
 //! read n1 x                  a client asks n1 for x, which is not to go through the log
+//! quietly run                any command, without its output, but for a property that falls
 //! show                       role, term, vote and log of all; ║ stands behind what is committed
 //! expect …                   see `expect.rs`
 //! ```
@@ -123,15 +124,15 @@ impl Lab {
     /// Does what a line says and returns the lines that tell what happened.
     pub fn command(&mut self, line: &str) -> Result<Vec<String>, String> {
         let mut words = Words::of(line);
+        let quietly = words.take("quietly");
         let Some(verb) = words.next() else { return Ok(Vec::new()) };
         if !(verb == "crash" && line.ends_with("unsaved")) {
             self.world.finish_disks();
         }
         let shown = self.perform(verb, &mut words).map_err(|why| format!("{verb}: {why}"))?;
         words.end().map_err(|why| format!("{verb}: {why}"))?;
-        let mut lines = self.take_lines();
-        lines.extend(shown);
-        Ok(lines)
+        let lines = self.take_lines(quietly);
+        Ok(lines.into_iter().chain(shown).collect())
     }
 
     fn perform(&mut self, verb: &str, words: &mut Words) -> Result<Vec<String>, String> {
@@ -162,19 +163,20 @@ impl Lab {
         Ok(Vec::new())
     }
 
-    /// What happened since the last time, as lines.
-    fn take_lines(&mut self) -> Vec<String> {
+    /// What happened since the last time, as lines; or only that a property fell.
+    fn take_lines(&mut self, quietly: bool) -> Vec<String> {
         for answer in std::mem::take(&mut self.world.answers) {
             if let Err(violation) = self.clients.answered(answer) {
                 self.world.breaks(violation);
             }
         }
-        let happenings = self.world.journal.replace(Vec::new()).unwrap_or_default();
-        let text = |happening| match happening {
-            Happening::Answered(answer) => self.clients.line(&answer),
+        let mut happenings = self.world.journal.replace(Vec::new()).unwrap_or_default();
+        happenings.retain(|happening| !quietly || matches!(happening, Happening::Broke(_)));
+        let text = |happening: &Happening| match happening {
+            Happening::Answered(answer) => self.clients.line(answer),
             other => other.to_string(),
         };
-        let blocks: Vec<String> = happenings.into_iter().map(text).collect();
+        let blocks: Vec<String> = happenings.iter().map(text).collect();
         blocks.iter().flat_map(|block| block.lines()).map(String::from).collect()
     }
 
@@ -499,12 +501,26 @@ mod tests {
         restart n3\ndeliver n2->n3\ndeliver n3->n1\nrun\n";
 
     #[test]
+    fn quietly_shows_nothing_but_a_property_that_falls() {
+        let output = run("test", "quietly timeout n1\nquietly run\nexpect leader n1").unwrap();
+        assert_eq!(output, "quietly timeout n1\nquietly run\nexpect leader n1\n");
+        let text = "quietly log n1 = 1 3\nquietly log n2 = 2 3";
+        let output = run("test", text).unwrap();
+        assert_eq!(output.lines().count(), 3);
+        assert!(
+            output.ends_with(
+                "\n    *** Log Matching is broken: 2@3 follows 1@1 on n1 and 1@2 on n2\n"
+            )
+        );
+    }
+
+    #[test]
     fn forgotten_vote_breaks_election_safety_and_a_saved_one_does_not() {
         assert_eq!(broken(VOTE_FORGOTTEN), None);
         let without = format!("without SaveVote\n{VOTE_FORGOTTEN}expect broken ElectionSafety");
         assert_eq!(broken(&without), Some(Property::ElectionSafety));
         assert!(run("test", &without).unwrap().contains(
-            "    *** Election Safety is broken: n1 and n2 were both elected in term 1 ***\n"
+            "    *** Election Safety is broken: n1 and n2 were both elected in term 1\n"
         ));
     }
 

@@ -63,7 +63,7 @@ impl Clients {
             asked: false,
             due: 0,
             server: NodeId(1),
-            home: Some(any_server(random, world)).filter(|_| number % 2 == 0),
+            home: Some(any_server(random, world)).filter(|_| number > 2),
         };
         Clients {
             history: Vec::new(),
@@ -156,6 +156,11 @@ impl Clients {
                 }
             }
         }
+    }
+
+    /// How an answer reads in an account.
+    pub fn line(&self, answer: &Answer) -> String {
+        answer.to(&self.history[self.requests[answer.request as usize]])
     }
 
     /// Clients begin nothing new.

@@ -14,7 +14,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::lab::checker::Violation;
-use crate::lab::journal::{Counts, Happening};
+use crate::lab::journal::{Answer, Counts, Happening, Outcome};
 use crate::lab::linearizability;
 use crate::lab::world::{Setup, World};
 use crate::message::NodeId;
@@ -196,16 +196,26 @@ impl Sim {
     fn remember(&mut self) {
         let moment = self.world.now ^ self.world.counts.messages << 32 ^ self.world.counts.steps;
         self.digest = Random(self.digest ^ moment).bits();
-        let Some(journal) = &mut self.world.journal else { return };
-        if journal.is_empty() {
+        let Some(journal) = self.world.journal.take() else { return };
+        self.world.journal = Some(Vec::new());
+        let lines: Vec<String> = journal.iter().filter_map(|what| self.line(what)).collect();
+        if lines.is_empty() {
             return;
         }
-        let line = |happening: &Happening| format!("{:>6} ms  {happening}", self.world.now);
-        self.account.push_back(journal.iter().map(line).collect());
-        journal.clear();
+        self.account.push_back(lines);
         if self.account.len() > ACCOUNT_LENGTH {
             self.account.pop_front();
         }
+    }
+
+    /// A line of the account, but for what only repeats itself.
+    fn line(&self, happening: &Happening) -> Option<String> {
+        let text = match happening {
+            Happening::Answered(Answer { outcome: Outcome::Refused(_), .. }) => return None,
+            Happening::Answered(answer) => self.clients.line(answer),
+            other => other.to_string(),
+        };
+        Some(format!("{:>6} ms  {text}", self.world.now))
     }
 
     // ---- Liveness ------------------------------------------------------------------------------
