@@ -345,7 +345,7 @@ mod tests {
         shared.send(to_node_2());
         shared.heard_first(NodeId(2));
         shared.send(to_node_2());
-        outbox.discard_for(PATIENCE * 100);
+        outbox.discard_for(PATIENCE);
         assert_eq!(outbox.next_message(), Some(to_node_2()), "which came after the call");
     }
 

@@ -280,6 +280,7 @@ fn http_is_passed_on_unread_from_every_address_of_the_name() {
         let mut client = TcpStream::connect(address).unwrap();
         client.write_all(b"GET /{").unwrap();
         let mut served = node.http.recv_timeout(PATIENCE).unwrap();
+        served.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut request = [0; 6];
         served.read_exact(&mut request).unwrap();
         assert_eq!(&request, b"GET /{");
