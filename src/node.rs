@@ -766,11 +766,13 @@ mod tests {
     }
 
     fn sent(outputs: &[Output]) -> Vec<(NodeId, &Rpc)> {
-        let message = |output| match output {
-            &Output::Send(Message { to, ref rpc, .. }) => Some((to, rpc)),
-            _ => None,
-        };
-        outputs.iter().filter_map(message).collect()
+        let mut sent = Vec::new();
+        for output in outputs {
+            if let Output::Send(message) = output {
+                sent.push((message.to, &message.rpc));
+            }
+        }
+        sent
     }
 
     /// `prev` and number of entries of each AppendEntries that goes to this server.
@@ -789,11 +791,13 @@ mod tests {
     }
 
     fn events(outputs: &[Output]) -> Vec<&What> {
-        let event = |output| match output {
-            &Output::Event(ref event) => Some(&event.what),
-            _ => None,
-        };
-        outputs.iter().filter_map(event).collect()
+        let mut events = Vec::new();
+        for output in outputs {
+            if let Output::Event(event) = output {
+                events.push(&event.what);
+            }
+        }
+        events
     }
 
     #[test]
