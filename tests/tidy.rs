@@ -188,6 +188,26 @@ fn every_file_opens_with_a_paragraph() {
     assert_none("files that do not say what they are", offences.collect());
 }
 
+/// What README quotes of the code, of a trace and of the registry is what stands there.
+#[test]
+fn readme_quotes_what_is_there() {
+    let read = |path: &str| fs::read_to_string(path).expect(path);
+    let readme = read("README.md");
+    let block = |fence: &str| {
+        let blocks = readme.split(fence).skip(1);
+        blocks.map(|rest| rest.split("```").next().expect("a part")).collect::<Vec<_>>()
+    };
+    let unindented = |text: String| -> String {
+        text.lines().map(|line| format!("{}\n", line.trim_start())).collect()
+    };
+    let code = unindented(read("src/node.rs"));
+    let quoted = block("```rust\n");
+    assert!(!quoted.is_empty() && code.contains(&unindented(quoted[0].to_string())), "{quoted:?}");
+    let trace = read("tests/traces/13-vote-forgotten.txt");
+    assert!(block("```text\n").iter().any(|quoted| trace.ends_with(quoted)), "the trace");
+    assert!(read("cluster.toml").ends_with(block("```toml\n")[0]), "cluster.toml");
+}
+
 /// Each guard stands under the rule that it enforces, once.
 #[test]
 fn every_rule_is_obeyed_in_one_place() {
