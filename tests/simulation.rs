@@ -74,11 +74,11 @@ fn clusters_of_other_sizes_stand() {
     }
 }
 
-/// The first failure among these seeds when the servers leave out a rule.
-fn first_failure(rule: Rule, seeds: Range<u64>) -> Option<Property> {
+/// Whether this property falls in one of these seeds when the servers leave out a rule.
+fn falls(property: Property, rule: Rule, seeds: Range<u64>) -> bool {
     let options = Options { rules: Rules::ALL.without(rule), ..Options::default() };
-    let failure = sim::runs(seeds, &options).find_map(Result::err)?;
-    Some(failure.violation.property)
+    let mut failures = sim::runs(seeds, &options).filter_map(Result::err);
+    failures.any(|failure| failure.violation.property == property)
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn exploration_notices_when_a_rule_is_left_out() {
         (Rule::AdoptNewerTerm, Property::Liveness),
         (Rule::BackUpNextIndex, Property::Liveness),
     ] {
-        assert_eq!(first_failure(rule, 0..300), Some(property), "without {rule:?}");
+        assert!(falls(property, rule, 0..500), "{property:?} without {rule:?}");
     }
 }
 

@@ -277,7 +277,9 @@ impl World {
         for id in self.ids() {
             let settings = &mut self.server_mut(id).settings;
             (settings.rules, settings.max_entries) = (rules, max_entries);
-            self.start(id);
+            if self.node(id).is_some() {
+                self.start(id);
+            }
         }
     }
 

@@ -8,8 +8,9 @@
 //!
 //! ```text
 //! cluster 5                  servers n1 to n5, all fresh (without this line there are three)
-//! without UpToDateLog        all servers leave out this rule; before anything happens
-//! batch 1                    most entries in one message; before anything happens
+//! without UpToDateLog        all servers leave out this rule, also after another `cluster`
+//! batch 1                    most entries in one message; this and `without` must stand before
+//!                            anything happens
 //! log n1 = 1 1 4             n1 has a log with these terms, as if history had made it so
 //! term n1 = 8                n1 has seen this term, and has not voted in it
 //!

@@ -50,9 +50,9 @@ impl Faults {
         };
         world.disk_ms = (0, pick(random, &[0, 10, 80]));
         let mut faults = Faults {
-            crash_ms: pick(random, &[0, 300, 600]),
+            crash_ms: pick(random, &[0, 0, 300, 600]),
             power_failure_ms: pick(random, &[0, 0, 300, 600]),
-            cut_ms: pick(random, &[0, 300, 600]),
+            cut_ms: pick(random, &[0, 250, 500]),
             timeout_ms: pick(random, &[0, 0, 200, 600]),
             outage_ms: pick(random, &[100, 600, 1500]),
             schedule: BTreeSet::new(),
@@ -72,7 +72,8 @@ impl Faults {
     pub fn strike(&mut self, random: &mut Random, world: &mut World) {
         let Some((due, fault)) = self.schedule.pop_first() else { return };
         world.now = due;
-        if fault == Fault::PowerFailure && !world.ids().any(|id| saves(world, id)) {
+        let at_work: Vec<NodeId> = world.ids().filter(|&id| saves(world, id)).collect();
+        if fault == Fault::PowerFailure && at_work.is_empty() {
             self.schedule.insert((due + 1, fault));
             return;
         }
@@ -82,9 +83,8 @@ impl Faults {
         match fault {
             Fault::Crash => self.crash(world, victim, Power::Stays, end),
             Fault::PowerFailure => {
-                let at_work: Vec<NodeId> = world.ids().filter(|&id| saves(world, id)).collect();
-                let chosen = random.between(0, at_work.len() as u64 - 1) as usize;
-                self.crash(world, at_work[chosen], Power::Fails, end);
+                let victim = at_work[random.between(0, at_work.len() as u64 - 1) as usize];
+                self.crash(world, victim, Power::Fails, end);
             }
             Fault::Restart(server) => world.restart(server),
             Fault::Cut => {
@@ -144,25 +144,26 @@ fn victim(random: &mut Random, world: &World) -> NodeId {
     leader.unwrap_or(NodeId(random.between(1, world.ids().count() as u64)))
 }
 
-/// Cuts some links: all between two random groups, those of one server, or a single one, each of
-/// them in both directions or in one.
+/// Cuts the links between two random groups, or between one server and the rest: all of them or
+/// about half, in both directions or in one.
 fn cut(random: &mut Random, world: &mut World, victim: NodeId) {
-    let groups = match random.between(0, 2) {
+    let group = match random.between(0, 2) {
         0 => random.bits(),
         _ => 1 << victim.0,
     };
-    let single = random.between(0, 3) == 0;
-    let ways = random.between(1, 4);
-    let in_group = |id: NodeId| groups >> id.0 & 1 == 1;
-    for one in world.ids().filter(|&id| in_group(id)) {
-        for other in world.ids().filter(|&id| !in_group(id)) {
-            if single && random.between(0, 1) == 0 {
+    let all = random.between(0, 3) > 0;
+    let (out, back) =
+        [(true, false), (false, true), (true, true), (true, true)][random.between(0, 3) as usize];
+    let within = |id: &NodeId| group >> id.0 & 1 == 1;
+    for one in world.ids().filter(within) {
+        for other in world.ids().filter(|id| !within(id)) {
+            if !all && random.between(0, 1) == 0 {
                 continue;
             }
-            if ways != 1 {
+            if out {
                 world.network.cut(one, other);
             }
-            if ways != 2 {
+            if back {
                 world.network.cut(other, one);
             }
         }
