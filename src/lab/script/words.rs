@@ -136,7 +136,7 @@ impl<'a> Words<'a> {
         };
         let mut slots = if word == "all" {
             return Ok(chosen(&|_, _| true));
-        } else if let Ok(number) = word.parse() {
+        } else if let Ok(number) = word.parse::<u64>() {
             chosen(&|(_, own), _| own == number)
         } else if word.contains("->") {
             let (from, to) = link(word, world)?;
