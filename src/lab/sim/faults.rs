@@ -16,7 +16,7 @@ use crate::step::{Millis, Random};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
     Crash,
-    /// The power of a server fails while its disk is at work.
+    /// The power of a server will fail the next time that its disk is at work, or soon after.
     PowerFailure,
     Restart(NodeId),
     Cut,
@@ -35,6 +35,8 @@ pub struct Faults {
     timeout_ms: Millis,
     /// The longest that a server stays down, and that a link stays cut.
     outage_ms: Millis,
+    /// A power failure waits for a disk at work.
+    lurking: bool,
     schedule: BTreeSet<(Millis, Fault)>,
 }
 
@@ -55,6 +57,7 @@ impl Faults {
             cut_ms: pick(random, &[0, 250, 500]),
             timeout_ms: pick(random, &[0, 0, 200, 600]),
             outage_ms: pick(random, &[100, 600, 1500]),
+            lurking: false,
             schedule: BTreeSet::new(),
         };
         for fault in [Fault::Crash, Fault::PowerFailure, Fault::Cut, Fault::Timeout] {
@@ -72,33 +75,39 @@ impl Faults {
     pub fn strike(&mut self, random: &mut Random, world: &mut World) {
         let Some((due, fault)) = self.schedule.pop_first() else { return };
         world.now = due;
-        let at_work: Vec<NodeId> = world.ids().filter(|&id| saves(world, id)).collect();
-        if fault == Fault::PowerFailure && at_work.is_empty() {
-            self.schedule.insert((due + 1, fault));
-            return;
-        }
         self.plan(random, due, fault);
-        let end = due + random.between(1, self.outage_ms);
         let victim = victim(random, world);
         match fault {
-            Fault::Crash => self.crash(world, victim, Power::Stays, end),
-            Fault::PowerFailure => {
-                let victim = at_work[random.between(0, at_work.len() as u64 - 1) as usize];
-                self.crash(world, victim, Power::Fails, end);
-            }
+            Fault::Crash => self.crash(random, world, victim, Power::Stays),
+            Fault::PowerFailure => self.lurking = true,
             Fault::Restart(server) => world.restart(server),
             Fault::Cut => {
                 cut(random, world, victim);
-                self.schedule.insert((end, Fault::Heal));
+                self.schedule.insert((due + random.between(1, self.outage_ms), Fault::Heal));
             }
             Fault::Heal => world.network.heal(),
             Fault::Timeout => world.fire_timer(victim),
         }
     }
 
-    fn crash(&mut self, world: &mut World, victim: NodeId, power: Power, end: Millis) {
+    /// A power failure that lurks strikes, if it finds a disk at work.
+    pub fn lurk(&mut self, random: &mut Random, world: &mut World) {
+        if !self.lurking {
+            return;
+        }
+        let saves =
+            |id: &NodeId| world.server(*id).is_some_and(|server| server.disk.due().is_some());
+        let found = world.ids().find(saves).filter(|_| random.between(0, 3) == 0);
+        if let Some(victim) = found {
+            self.lurking = false;
+            self.crash(random, world, victim, Power::Fails);
+        }
+    }
+
+    fn crash(&mut self, random: &mut Random, world: &mut World, victim: NodeId, power: Power) {
         if world.node(victim).is_some() {
             world.crash(victim, power);
+            let end = world.now + random.between(1, self.outage_ms);
             self.schedule.insert((end, Fault::Restart(victim)));
         }
     }
@@ -120,6 +129,7 @@ impl Faults {
     /// Everything is mended for good, but for some servers that stay down: fewer than half.
     pub fn end(&mut self, random: &mut Random, world: &mut World) {
         self.schedule.clear();
+        self.lurking = false;
         world.network.heal();
         world.network.weather = Weather { delay_ms: (1, 10), ..Weather::FAIR };
         let mut may_stay_down = random.between(0, (world.ids().count() as u64 - 1) / 2);
@@ -131,10 +141,6 @@ impl Faults {
             }
         }
     }
-}
-
-fn saves(world: &World, id: NodeId) -> bool {
-    world.server(id).is_some_and(|server| server.disk.due().is_some())
 }
 
 /// Whom a fault strikes: often a leader, whose trouble has the most to show.

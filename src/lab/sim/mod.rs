@@ -184,6 +184,7 @@ impl Sim {
             Some((_, Actor::Client)) => self.clients.act(&mut self.random, &mut self.world),
             _ => next.into_iter().for_each(|next| self.world.happen(next)),
         }
+        self.faults.lurk(&mut self.random, &mut self.world);
         self.clients.hear(&mut self.random, &mut self.world);
         self.remember();
         match self.world.broken() {
