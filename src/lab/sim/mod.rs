@@ -43,7 +43,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { nodes: 3, steps: 800, rules: Rules::ALL }
+        Options { nodes: 3, steps: 600, rules: Rules::ALL }
     }
 }
 
