@@ -39,7 +39,7 @@ Options of sim
   --seed N              one run, told step by step if it fails
   --seeds A..B          all runs from A to B - 1 (default: 0..1000)
   --nodes N             servers (default: 3)
-  --steps N             steps of each run before the faults end (default: 400)
+  --steps N             steps of each run before the faults end (default: 600)
 
   --help, --version
 

@@ -292,7 +292,11 @@ impl World {
         for (&id, server) in &self.servers {
             let disk = server.disk.due().map(|due| (due, Next::Disk(id)));
             let timer = server.timer_due().map(|due| (due, Next::Timer(id)));
-            next = [next, disk, timer].into_iter().flatten().min();
+            for other in [disk, timer] {
+                if other.is_some() && (next.is_none() || other < next) {
+                    next = other;
+                }
+            }
         }
         next.map(|(due, what)| (due.max(self.now), what))
     }

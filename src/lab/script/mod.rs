@@ -99,8 +99,7 @@ pub fn play(name: &str, text: &str) -> Result<Outcome, String> {
             output += &format!("    {line}\n");
         }
     }
-    let broken = lab.world.broken().cloned();
-    Ok(Outcome { text: output, broken, world: lab.world })
+    Ok(Outcome { text: output, broken: lab.fell(), world: lab.world })
 }
 
 /// A world that takes commands, line by line.
@@ -110,12 +109,15 @@ pub struct Lab {
     pub world: World,
     setup: Setup,
     clients: Clients,
+    /// What fell first in the clusters before this one.
+    fell_before: Option<Violation>,
 }
 
 impl Default for Lab {
     fn default() -> Lab {
         let setup = Setup::of(3);
-        let mut lab = Lab { world: World::new(&setup), setup, clients: Clients::default() };
+        let (world, clients) = (World::new(&setup), Clients::default());
+        let mut lab = Lab { world, setup, clients, fell_before: None };
         lab.begin();
         lab
     }
@@ -134,6 +136,11 @@ impl Lab {
         words.end().map_err(|why| format!("{verb}: {why}"))?;
         let lines = self.take_lines(quietly);
         Ok(lines.into_iter().chain(shown).collect())
+    }
+
+    /// The first property that fell, in this cluster or an earlier one.
+    fn fell(&self) -> Option<Violation> {
+        self.fell_before.as_ref().or(self.world.broken()).cloned()
     }
 
     fn perform(&mut self, verb: &str, words: &mut Words) -> Result<Vec<String>, String> {
@@ -184,6 +191,7 @@ impl Lab {
     // ---- How it begins -------------------------------------------------------------------------
 
     fn begin(&mut self) {
+        self.fell_before = self.fell();
         self.world = World::new(&self.setup);
         self.world.journal = Some(Vec::new());
         self.clients = Clients::default();
@@ -316,7 +324,7 @@ impl Lab {
         while let Some(word) = words.next() {
             match word {
                 "|" => groups.push(Vec::new()),
-                _ => groups.last_mut().expect("one").push(server(word, &self.world)?),
+                _ => groups.last_mut().expect("it is never empty").push(server(word, &self.world)?),
             }
         }
         self.world.network.heal();
@@ -486,6 +494,12 @@ mod tests {
             expect term n1 7\ncrash n1\nrestart n1\nexpect log n1 = 1 1 4\nexpect safe";
         assert_eq!(broken(text), None);
         let text = "log n1 = 1 3\nlog n2 = 2 3\nexpect broken LogMatching";
+        assert_eq!(broken(text), Some(Property::LogMatching));
+    }
+
+    #[test]
+    fn what_fell_in_one_cluster_is_not_forgotten_in_the_next() {
+        let text = "log n1 = 1 3\nlog n2 = 2 3\ncluster 5\nexpect safe";
         assert_eq!(broken(text), Some(Property::LogMatching));
     }
 

@@ -57,3 +57,23 @@ impl Row {
         format!("{id:4}{role:11}{term:9}{vote:12}{boxes}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::lab::script::run;
+
+    #[test]
+    fn show_draws_logs_as_boxes_and_marks_what_is_committed() {
+        let script = "log n1 = 1 1 12\nlog n2 = 1\nquietly timeout n1\nquietly run\n\
+            crash n3\nshow\n";
+        let output = run("test", script).unwrap();
+        let drawn: Vec<&str> = output.lines().skip_while(|line| *line != "show").skip(1).collect();
+        let expected = [
+            "                                          1  2  3  4",
+            "    n1  leader     term 13  voted n1    │ 1│ 1│12│13║",
+            "    n2  follower   term 13  voted n1    ║ 1│ 1│12│13│",
+            "    n3  crashed    term 13  voted n1    ║ 1│ 1│12│13│",
+        ];
+        assert_eq!(drawn, expected);
+    }
+}

@@ -194,3 +194,74 @@ fn any_request(random: &mut Random, reads_percent: u64, number: usize) -> Reques
         _ => Request::CompareAndSet { key, old: "1".to_string(), new: "2".to_string() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::world::Setup;
+
+    /// One client, which asks n1 first, in a cluster without a leader.
+    fn draw() -> (Random, World, Clients) {
+        let (mut random, world) = (Random(1), World::new(&Setup::of(3)));
+        let mut clients = Clients::draw(&mut random, &world);
+        clients.clients.truncate(1);
+        (clients.clients[0].home, clients.give_up_percent) = (None, 0);
+        (random, world, clients)
+    }
+
+    #[test]
+    fn client_tries_again_with_the_same_operation_until_it_is_served() {
+        let (mut random, mut world, mut clients) = draw();
+        for _ in 0..5 {
+            clients.act(&mut random, &mut world);
+            clients.hear(&mut random, &mut world);
+        }
+        assert_eq!((clients.history.len(), clients.requests.len()), (1, 5));
+        assert_eq!(clients.waiting().map(|operation| &*operation.client), Some("c1"));
+        world.pass_until(world.now + 2000, true);
+        while clients.waiting().is_some() {
+            clients.act(&mut random, &mut world);
+            world.pass_until(world.now + 100, true);
+            clients.hear(&mut random, &mut world);
+        }
+        assert_eq!(clients.history.len(), 1);
+        assert!(clients.history[0].answer.is_some());
+        assert_eq!(clients.clients[0].serial, 1, "it was one operation all the time");
+    }
+
+    #[test]
+    fn client_that_gives_up_leaves_an_operation_without_answer() {
+        let (mut random, mut world, mut clients) = draw();
+        clients.give_up_percent = 100;
+        for id in world.ids() {
+            world.crash(id, crate::lab::journal::Power::Stays);
+        }
+        clients.act(&mut random, &mut world);
+        clients.act(&mut random, &mut world);
+        assert_eq!((clients.history.len(), clients.clients[0].serial), (2, 2));
+        assert_eq!(clients.history[0].answer, None);
+        assert!(world.now >= PATIENCE_MS);
+    }
+
+    #[test]
+    fn client_that_is_refused_asks_the_leader_next() {
+        let (mut random, mut world, mut clients) = draw();
+        world.fire_timer(NodeId(3));
+        while let Some(oldest) = world.network.oldest() {
+            world.deliver(oldest);
+        }
+        clients.act(&mut random, &mut world);
+        clients.hear(&mut random, &mut world);
+        assert_eq!(clients.clients[0].server, NodeId(3));
+        assert!(clients.clients[0].due < PATIENCE_MS);
+    }
+
+    #[test]
+    fn closing_client_begins_nothing_new() {
+        let (mut random, mut world, mut clients) = draw();
+        clients.close();
+        clients.act(&mut random, &mut world);
+        assert!(clients.history.is_empty());
+        assert_eq!(clients.due(), Some(Millis::MAX));
+    }
+}

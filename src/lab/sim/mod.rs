@@ -43,7 +43,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { nodes: 3, steps: 800, rules: Rules::ALL }
+        Options { nodes: 3, steps: 600, rules: Rules::ALL }
     }
 }
 
@@ -184,6 +184,7 @@ impl Sim {
             Some((_, Actor::Client)) => self.clients.act(&mut self.random, &mut self.world),
             _ => next.into_iter().for_each(|next| self.world.happen(next)),
         }
+        self.faults.lurk(&mut self.random, &mut self.world);
         self.clients.hear(&mut self.random, &mut self.world);
         self.remember();
         match self.world.broken() {
