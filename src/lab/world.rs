@@ -356,7 +356,7 @@ impl World {
         let Some(node) = &mut server.node else { return };
         let outputs = node.step(now + server.skew_ms, input);
         self.counts.steps += 1;
-        self.check(id, &outputs);
+        let fallen = self.check(id, &outputs);
         let mut saved = None;
         for output in outputs {
             // A message waits for the disk.
@@ -365,18 +365,18 @@ impl World {
             }
             self.perform(id, output);
         }
+        if let Some(violation) = fallen {
+            self.breaks(violation);
+        }
         if let Some(last) = saved {
             self.take_step(id, Input::Saved(last));
         }
     }
 
-    fn check(&mut self, id: NodeId, outputs: &[Output]) {
-        let Some(node) = &self.servers[&id].node else { return };
-        if self.broken.is_none()
-            && let Err(violation) = self.checker.after_step(node, outputs)
-        {
-            self.breaks(violation);
-        }
+    /// The property that fell in this step, if it is the first.
+    fn check(&mut self, id: NodeId, outputs: &[Output]) -> Option<Violation> {
+        let node = self.servers[&id].node.as_ref().filter(|_| self.broken.is_none())?;
+        self.checker.after_step(node, outputs).err()
     }
 
     fn perform(&mut self, id: NodeId, output: Output) {
