@@ -74,10 +74,7 @@ struct Shadow {
 
 impl Shadow {
     fn term_at(&self, index: Index) -> Option<Term> {
-        match index {
-            0 => Some(0),
-            _ => self.log.get(index as usize - 1).copied(),
-        }
+        self.log.get(index.checked_sub(1)? as usize).copied()
     }
 
     fn last(&self) -> EntryId {
@@ -309,9 +306,8 @@ impl History {
     fn note(&mut self, by: NodeId, prev: EntryId, entry: &Entry) -> Result<(), Violation> {
         let id = entry.id();
         let Some(first) = self.find(id) else {
-            if self.entries.len() < id.index as usize {
-                self.entries.resize(id.index as usize, Vec::new());
-            }
+            let length = self.entries.len().max(id.index as usize);
+            self.entries.resize(length, Vec::new());
             let command = entry.command.clone();
             let written = Written { term: id.term, prev_term: prev.term, command, by };
             self.entries[id.index as usize - 1].push(written);

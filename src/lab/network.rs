@@ -96,7 +96,7 @@ impl Network {
     }
 
     fn happens(&mut self, percent: u64) -> bool {
-        percent > 0 && self.random.between(1, 100) <= percent
+        self.random.between(1, 100) <= percent
     }
 
     /// Takes out a message that arrives, or is lost.
@@ -197,8 +197,9 @@ mod tests {
         network.weather.lost_percent = 100;
         assert!(network.send(0, message(1)).1.is_some());
         network.weather = Weather { doubled_percent: 100, ..Weather::FAIR };
-        network.send(0, message(2));
-        assert_eq!(network.in_flight().len(), 2);
+        network.send(5, message(2));
+        let slots: Vec<Slot> = network.in_flight().into_iter().map(|(slot, _)| slot).collect();
+        assert_eq!(slots, [(15, 2), (15, 3)]);
         network.weather = Weather { late_percent: 100, late_ms: 1000, ..Weather::FAIR };
         let slots: Vec<Slot> = (0..20)
             .map(|_| {

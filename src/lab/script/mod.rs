@@ -493,6 +493,9 @@ mod tests {
         let text = "log n1 = 1 1 4\nterm n1 = 7\nwithout NoOp\nexpect log n1 = 1 1 4\n\
             expect term n1 7\ncrash n1\nrestart n1\nexpect log n1 = 1 1 4\nexpect safe";
         assert_eq!(broken(text), None);
+        let text = "timeout n1\nlog n1 = 1 1\nexpect vote n1 n1\nexpect term n1 1\n\
+            log n1 = 1 2\nexpect vote n1 none\nexpect term n1 2";
+        assert_eq!(broken(text), None, "a vote is one of its term");
         let text = "log n1 = 1 3\nlog n2 = 2 3\nexpect broken LogMatching";
         assert_eq!(broken(text), Some(Property::LogMatching));
     }
@@ -537,6 +540,15 @@ mod tests {
         assert!(run("test", &without).unwrap().contains(
             "    *** Election Safety is broken: n1 and n2 were both elected in term 1\n"
         ));
+    }
+
+    #[test]
+    fn disk_has_finished_when_the_next_command_comes_or_the_crash_is_a_plain_one() {
+        let vote = "without SaveVote\ntimeout n1\ndeliver n1->n3\n";
+        let after = "restart n3\nexpect vote n3";
+        assert_eq!(broken(&format!("{vote}crash n3 unsaved\n{after} none")), None);
+        assert_eq!(broken(&format!("{vote}crash n3\n{after} n1")), None);
+        assert_eq!(broken(&format!("{vote}show\ncrash n3 unsaved\n{after} n1")), None);
     }
 
     const ACKNOWLEDGED_AND_LOST: &str = "timeout n1\nrun\ncut n1->n3\npropose n1 set x=1\n\

@@ -54,7 +54,7 @@ pub struct Report {
     pub counts: Counts,
     /// How many operations clients began.
     pub operations: u64,
-    /// A number made from everything that happened: the same for the same run.
+    /// A number made from the run's course, moment by moment: the same for the same run.
     pub digest: u64,
 }
 
@@ -195,8 +195,10 @@ impl Sim {
 
     /// Mixes this moment into the digest, and tells it if somebody wants to hear.
     fn remember(&mut self) {
-        let moment = self.world.now ^ self.world.counts.messages << 32 ^ self.world.counts.steps;
-        self.digest = Random(self.digest ^ moment).bits();
+        let Counts { steps, messages, messages_lost, answers, .. } = self.world.counts;
+        for number in [self.world.now, steps, messages, messages_lost, answers] {
+            self.digest = Random(self.digest ^ number).bits();
+        }
         let Some(journal) = self.world.journal.take() else { return };
         self.world.journal = Some(Vec::new());
         let lines: Vec<String> = journal.iter().filter_map(|what| self.line(what)).collect();
