@@ -619,6 +619,35 @@ mod tests {
     }
 
     #[test]
+    fn restart_begins_a_new_timeout_by_the_servers_own_clock() {
+        let mut world = led_by_n1(Rules::ALL);
+        world.pass_until(1000, true);
+        world.crash(N1, Power::Stays);
+        world.restart(N1);
+        let due = world.server(N1).and_then(Server::timer_due).unwrap();
+        assert!((1150..=1300).contains(&due), "{due}");
+    }
+
+    #[test]
+    fn counts_tell_what_happened() {
+        let mut world = led_by_n1(Rules::ALL);
+        world.network.cut(N1, N3);
+        for request in 0..2 {
+            set(&mut world, request, "set x=1");
+            deliver_all(&mut world);
+        }
+        world.crash(N3, Power::Fails);
+        world.restart(N3);
+        let Counts { elections, commits, messages, messages_lost, answers, .. } = world.counts;
+        assert_eq!((elections, commits, answers), (1, 3, 2));
+        // Two questions for votes and two no-ops, with their answers; two entries to n2, with
+        // theirs; and the same two to n3, lost.
+        assert_eq!((messages, messages_lost), (8 + 4 + 2, 2));
+        let Counts { crashes, saves_lost, restarts, .. } = world.counts;
+        assert_eq!((crashes, saves_lost, restarts), (1, 0, 1));
+    }
+
+    #[test]
     fn fire_timer_moves_one_clock_and_leaves_the_others() {
         let mut world = World::new(&Setup::of(3));
         world.fire_timer(N1);

@@ -22,8 +22,9 @@ pub struct Clients {
     /// The operation of each request, in the order of requests.
     requests: Vec<usize>,
     sessions: BTreeMap<(String, u64), usize>,
-    /// In a script no time need pass between a call and its answer: what counts is the order.
-    moment: Millis,
+    /// How many calls there were. This is the clients' clock, because in a script no time need pass
+    /// between a call and its answer: an answer is before the calls that come after it.
+    calls: Millis,
     last_answer: Option<String>,
 }
 
@@ -50,9 +51,9 @@ impl Clients {
     }
 
     fn call(&mut self, request: Request) -> RequestId {
-        self.moment += 1;
-        let client = format!("client {}", self.operations.len() + 1);
-        self.operations.push(Operation { client, request, called: self.moment, answer: None });
+        self.calls += 1;
+        let client = format!("client {}", self.calls);
+        self.operations.push(Operation { client, request, called: self.calls, answer: None });
         self.request_for(self.operations.len() - 1)
     }
 
@@ -72,8 +73,7 @@ impl Clients {
         };
         self.last_answer = Some(reply.to_string());
         if operation.answer.is_none() {
-            self.moment += 1;
-            operation.answer = Some((self.moment, reply));
+            operation.answer = Some((self.calls, reply));
         }
         // These times are no milliseconds.
         linearizability::check(&self.operations)

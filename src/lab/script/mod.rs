@@ -449,6 +449,10 @@ mod tests {
                 "expected committed 1@1, found: committed is up to n1 0@0, n2 0@0, n3 0@0",
             ),
             ("expect committed 1@1 on n2", "expected committed 1@1 on n2, found: n2 commits 0@0"),
+            (
+                "timeout n1\nrun\nexpect committed 2@1",
+                "expected committed 2@1, found: committed is up to n1 1@1, n2 0@0, n3 0@0",
+            ),
             ("expect applied n1 x=1", "expected applied n1 x=1, found: no x"),
             ("expect answer ok", "expected answer ok, found: none"),
             ("expect pending 1", "expected pending 1, found: 0"),
