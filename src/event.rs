@@ -63,7 +63,7 @@ pub enum What {
     VoteGranted { candidate: NodeId, candidate_last: EntryId, own_last: EntryId },
     /// A voter said no.
     VoteRefused { candidate: NodeId, why: VoteRefusal },
-    /// A candidate or leader heard a voter's answer.
+    /// A candidate heard a voter's answer.
     VoteReceived { voter: NodeId, granted: bool, votes: usize, needed: usize },
     /// A server heard from its term's leader for the first time.
     Follows { leader: NodeId },
@@ -79,10 +79,8 @@ pub enum What {
     BackedUp { follower: NodeId, refused: EntryId, next_index: Index },
     /// commit_index moved.
     Committed { first: EntryId, last: EntryId, command: Command, on: Vec<NodeId> },
-    /// A vote came too late to count.
-    VoteIgnored { voter: NodeId, term: Term },
-    /// An answer to an earlier term's AppendEntries came.
-    AnswerIgnored { follower: NodeId, term: Term },
+    /// An answer to a question of an earlier term came too late to count.
+    LateAnswer(NodeId, Term, Rule),
     /// Reads were answered: a majority confirmed that this server leads.
     ReadConfirmed { reads: usize, read_index: Index },
     /// The node's first line.
@@ -150,8 +148,7 @@ impl What {
                 VoteRefusal::LogBehind { .. } => Rule::UpToDateLog,
             },
             What::VoteReceived { .. } => Rule::Majority,
-            What::Follows { .. } => Rule::HeartbeatAtOnce,
-            What::SendingHeartbeat { .. } => Rule::Heartbeats,
+            What::Follows { .. } | What::SendingHeartbeat { .. } => Rule::Heartbeats,
             What::Deleted { .. } => Rule::DeleteConflicting,
             What::AppendRefused { why: AppendRefusal::OldTerm { .. }, .. } => Rule::RefuseOldLeader,
             What::AppendRefused { .. } => Rule::MatchPrevLog,
@@ -159,10 +156,10 @@ impl What {
                 Rule::NoOp
             }
             What::BackedUp { .. } => Rule::BackUpNextIndex,
+            What::Appended { leader: Some(_), .. } => Rule::KeepMatching,
             What::Committed { on, .. } if on.is_empty() => Rule::CommitUpToLastNew,
             What::Committed { .. } => Rule::CommitOwnTermOnly,
-            What::VoteIgnored { .. } => Rule::CountVotesOfThisTerm,
-            What::AnswerIgnored { .. } => Rule::IgnoreOldAnswers,
+            What::LateAnswer(.., rule) => *rule,
             What::ReadConfirmed { .. } => Rule::ConfirmLeadership,
             What::Appended { .. }
             | What::Started { .. }
@@ -263,14 +260,11 @@ impl fmt::Display for What {
                 write!(f, "committed {}{}", range(*first, *last), On(on))?;
                 if first == last { write!(f, ": {command}") } else { Ok(()) }
             }
-            What::VoteIgnored { voter, term } => {
-                write!(f, "ignored a late vote of term {term} from {voter}")
-            }
-            What::AnswerIgnored { follower, term } => {
-                write!(f, "ignored a late answer of term {term} from {follower}")
+            What::LateAnswer(from, term, _) => {
+                write!(f, "ignored a late answer of term {term} from {from}")
             }
             What::ReadConfirmed { reads, read_index } => {
-                write!(f, "still leads, answered reads at index {read_index}: {reads}")
+                write!(f, "still leads: answered {reads} reads at index {read_index}")
             }
             What::Started { address, peers, transport, data } => {
                 write!(f, "started on {address} ({transport}), data in {data}, ")?;

@@ -5,8 +5,11 @@
 //! may be lost, arrive twice, or arrive late. Fields that Figure 2 does not have say `Beyond
 //! Figure 2`, and why.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
+
+/// How much of a command is shown to people.
+const MAX_SHOWN_CHARS: usize = 80;
 
 /// A position in the log. The first entry has index 1; 0 stands for "before the first".
 pub type Index = u64;
@@ -62,7 +65,7 @@ impl Entry {
 /// What a client asks of the state machine, as text. Raft never looks inside.
 ///
 /// A client that wants its command applied exactly once puts a session in front, `@client:serial
-/// ` (§8); the state machine reads it, people are shown the rest. Cloning shares the text.
+/// ` (§8); the state machine reads it. Cloning shares the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Command(Arc<str>);
 
@@ -105,9 +108,15 @@ impl Command {
     }
 }
 
+/// What is asked, for people: its beginning, on one line. Clients may send anything, and none may
+/// write lines of its own on a student's terminal.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.split().1)
+        let mut text = self.split().1.chars();
+        for character in text.by_ref().take(MAX_SHOWN_CHARS) {
+            f.write_char(if character.is_control() { '·' } else { character })?;
+        }
+        if text.next().is_some() { f.write_str("…") } else { Ok(()) }
     }
 }
 
@@ -155,7 +164,7 @@ pub struct AppendEntries {
     pub entries: Vec<Entry>,
     /// Leader's `commit_index`.
     pub leader_commit: Index,
-    /// Beyond Figure 2: the leader's round of heartbeats, sent back in the answer. An answer to a
+    /// Beyond Figure 2: the leader's round of heartbeats, sent back in its term. An answer to a
     /// round that began after a read arrived proves that the leader still led then (§8).
     pub round: u64,
 }
@@ -180,14 +189,15 @@ pub struct AppendEntriesReply {
     pub match_index: Index,
     /// Beyond Figure 2: on refusal, where the logs may part. See [`Conflict`].
     pub conflict: Option<Conflict>,
-    /// The `round` of the message that this answers.
+    /// The `round` of the message that this answers, if that was of this term.
     pub round: u64,
 }
 
 impl AppendEntriesReply {
-    /// "Reply false", without a hint.
-    pub fn refusal(term: Term, round: u64) -> AppendEntriesReply {
-        AppendEntriesReply { term, success: false, match_index: 0, conflict: None, round }
+    /// "Reply false" to a leader of an older term: it gets no hint, and no round, which would be
+    /// one of that term. If it leads again by now, it must not take it for one of this term's.
+    pub fn refusal(term: Term) -> AppendEntriesReply {
+        AppendEntriesReply { term, success: false, match_index: 0, conflict: None, round: 0 }
     }
 }
 
@@ -258,13 +268,14 @@ impl fmt::Display for Rpc {
                     [entry] => write!(f, "entry {} {}, ", entry.id(), entry.command)?,
                     [first, .., last] => write!(f, "entries {}..{}, ", first.id(), last.id())?,
                 }
-                write!(f, "commit {}", rpc.leader_commit)
+                write!(f, "commit {}{}", rpc.leader_commit, Round(rpc.round))
             }
-            Rpc::AppendEntriesReply(AppendEntriesReply { success: true, match_index, .. }) => {
-                write!(f, "{name}: yes, match {match_index}, term {term}")
+            Rpc::AppendEntriesReply(reply) if reply.success => {
+                write!(f, "{name}: yes, match {}, term {term}", reply.match_index)?;
+                write!(f, "{}", Round(reply.round))
             }
-            Rpc::AppendEntriesReply(AppendEntriesReply { conflict, .. }) => {
-                write!(f, "{name}: no, term {term}")?;
+            Rpc::AppendEntriesReply(AppendEntriesReply { conflict, round, .. }) => {
+                write!(f, "{name}: no, term {term}{}", Round(*round))?;
                 match conflict {
                     Some(Conflict { index, term: 0, .. }) => {
                         write!(f, ", my log ends before {index}")
@@ -276,6 +287,15 @@ impl fmt::Display for Rpc {
                 }
             }
         }
+    }
+}
+
+/// The number of a round, once there has been one: it matters only to reads.
+struct Round(u64);
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if self.0 == 0 { Ok(()) } else { write!(f, ", round {}", self.0) }
     }
 }
 

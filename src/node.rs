@@ -30,7 +30,7 @@ pub struct Node {
     pub current_term: Term,
     /// "CandidateId that received vote in current term."
     pub voted_for: Option<NodeId>,
-    /// "Log entries; each entry contains command for state machine, and term."
+    /// "Log entries […] (first index is 1)."
     pub log: Log,
 
     // Volatile state on all servers
@@ -266,7 +266,7 @@ impl Node {
 
     fn on_request_vote_reply(&mut self, voter: NodeId, reply: RequestVoteReply) {
         if reply.term < self.current_term && self.obeys(Rule::CountVotesOfThisTerm) {
-            return self.event(What::VoteIgnored { voter, term: reply.term });
+            return self.event(What::LateAnswer(voter, reply.term, Rule::CountVotesOfThisTerm));
         }
         let (needed, granted) = (self.majority(), reply.vote_granted);
         let once = self.obeys(Rule::CountVotersOnce);
@@ -313,9 +313,8 @@ impl Node {
     }
 
     fn reset_heartbeat_timer(&mut self) {
-        let deadline = self.now + self.settings.timing.heartbeat_ms;
         if let Role::Leader(leader) = &mut self.role {
-            leader.heartbeat_deadline = deadline;
+            leader.heartbeat_deadline = self.now + self.settings.timing.heartbeat_ms;
         }
     }
 
@@ -415,8 +414,8 @@ impl Node {
 
     fn on_append_entries(&mut self, rpc: AppendEntries) {
         let leader = rpc.leader_id;
-        let mut reply = AppendEntriesReply::refusal(self.current_term, rpc.round);
-        // 1. "Reply false if term < currentTerm". A leader, too, hears no other of its own term.
+        let mut reply = AppendEntriesReply::refusal(self.current_term);
+        // 1. "Reply false if term < currentTerm". (A second leader of a term is a forgery.)
         let old = rpc.term < self.current_term && self.obeys(Rule::RefuseOldLeader);
         if old || matches!(self.role, Role::Leader(_)) {
             if !self.obeys(Rule::IgnoreOldLeadersTimer) {
@@ -427,6 +426,7 @@ impl Node {
             return self.respond(leader, Rpc::AppendEntriesReply(reply));
         }
         self.follow(leader);
+        reply.round = rpc.round;
 
         // 2. "Reply false if log doesn't contain an entry at prevLogIndex whose term matches
         // prevLogTerm".
@@ -582,7 +582,7 @@ impl Node {
 
     fn on_append_entries_reply(&mut self, follower: NodeId, reply: AppendEntriesReply) {
         if reply.term < self.current_term && self.obeys(Rule::IgnoreOldAnswers) {
-            return self.event(What::AnswerIgnored { follower, term: reply.term });
+            return self.event(What::LateAnswer(follower, reply.term, Rule::IgnoreOldAnswers));
         }
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(progress) = leader.followers.get_mut(&follower) else { return };
@@ -624,8 +624,8 @@ impl Node {
         self.send_append_entries(follower, self.settings.max_entries);
     }
 
-    /// §5.3, end: skip the whole term in which the logs conflict. If this log has entries of that
-    /// term, the two may agree up to its last one; if not, they part before the follower's first.
+    /// §5.3, end: skip the whole term in which the logs conflict. Beyond the paper: if this log has
+    /// entries of that term, the two may agree up to its last one.
     fn next_index_before(&self, conflict: Conflict) -> Index {
         let next_index = match self.log.last_index_of(conflict.term) {
             _ if !self.obeys(Rule::FastBackup) => conflict.prev_log_index,
@@ -735,7 +735,8 @@ mod tests {
         let reply = AppendEntriesReply {
             success: true,
             match_index,
-            ..AppendEntriesReply::refusal(term, round)
+            round,
+            ..AppendEntriesReply::refusal(term)
         };
         from(from_, Rpc::AppendEntriesReply(reply))
     }
@@ -892,7 +893,7 @@ mod tests {
     fn leader_refuses_another_of_its_own_term() {
         let mut node = leader();
         let outputs = node.step(210, from(N2, Rpc::AppendEntries(append(N2, 1, (0, 0), &[1]))));
-        let refusal = AppendEntriesReply::refusal(1, 0);
+        let refusal = AppendEntriesReply::refusal(1);
         assert_eq!(sent(&outputs), [(N2, &Rpc::AppendEntriesReply(refusal))]);
         assert_eq!(node.role.name(), RoleName::Leader);
     }
@@ -962,7 +963,7 @@ mod tests {
         node.step(210, Input::Propose(vec![(1, Command::new("a"))]));
         node.step(211, Input::Propose(vec![(2, Command::new("b"))]));
         let conflict = Some(Conflict { prev_log_index: 2, term: 0, index: 2 });
-        let refusal = AppendEntriesReply { conflict, ..AppendEntriesReply::refusal(1, 0) };
+        let refusal = AppendEntriesReply { conflict, ..AppendEntriesReply::refusal(1) };
         let refusal = || from(N2, Rpc::AppendEntriesReply(refusal.clone()));
         let outputs = node.step(212, refusal());
         assert_eq!(appends_to(N2, &outputs), [(1, 2)]);

@@ -48,7 +48,8 @@ impl Role {
 /// The state of a candidate.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Who voted for it, itself first.
+    /// Who voted for it, itself first. (A set but for the lab, which may leave out
+    /// `CountVotersOnce`.)
     pub votes: Vec<NodeId>,
     /// Who answered at all, itself included: can a majority be reached?
     pub answers: BTreeSet<NodeId>,

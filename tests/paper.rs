@@ -578,9 +578,9 @@ expect committed 1@1";
     stalls(Rule::NoOp, run);
 }
 
-/// §8, Leaders 2: n1's client waits for 2@1 and must not be told "done" when 2@2 is applied.
+/// §5.3, Leaders 2: n1's client waits for 2@1 and must not be told "done" when 2@2 is applied.
 #[test]
-fn answer_by_index_and_term_8() {
+fn answer_by_index_and_term_5_3() {
     let run = "
 cluster 3
 timeout n1
@@ -633,9 +633,10 @@ deliver n3->n2";
     falls(Rule::MatchIndexFromAnswer, LeaderCompleteness, run);
 }
 
-/// §5.1, Leaders 3: in term 3, n2's answer from term 1 counts for an entry that n2 never saw.
+/// Dissertation B (DropStaleResponse): in term 3, n2's answer from term 1 counts for an entry
+/// that n2 never saw.
 #[test]
-fn ignore_old_answers_5_1() {
+fn ignore_old_answers_dissertation_b() {
     let run = "
 cluster 5
 timeout n1
@@ -742,6 +743,53 @@ propose n2 set x=2
 run
 read n1 x";
     falls(Rule::ConfirmLeadership, Linearizability, run);
+}
+
+/// §8: an answer to a round of heartbeats confirms only the leader of the term in which it
+/// began. n1 led term 1, and its round 1 reaches n3 in term 3, which n1 leads again. n3 refuses
+/// it, and that refusal comes late, when n1 waits for round 1 of term 3 and n3 leads term 4.
+#[test]
+fn rounds_of_an_earlier_term_confirm_nothing_8() {
+    let run = "
+cluster 3
+timeout n1
+run
+propose n1 set x=1
+run
+tick 60
+run
+read n1 x
+deliver n1->n2
+deliver n2->n1
+timeout n2
+deliver n2->n1
+drop n2->n3
+drop n1->n2
+timeout n1
+# The request for a vote in term 3 overtakes the heartbeat of term 1.
+deliver 24
+deliver n3->n1
+deliver n1->n3 2
+deliver 29
+expect committed 3@3
+drop n1->n2 all
+timeout n3
+deliver n3->n2
+deliver n2->n3
+expect leader n3
+deliver n3->n2
+deliver n2->n3
+propose n3 set x=2
+deliver n3->n2
+deliver n2->n3
+deliver n3->n2
+deliver n2->n3
+expect committed 5@4
+read n1 x
+deliver 28
+expect safe
+expect answer none";
+    script::run("rounds", run).unwrap();
 }
 
 /// §8: n2 leads and has x=2, but does not know yet that it is committed.
@@ -938,7 +986,6 @@ fn p99_of_downtime_ms(rules: Rules) -> Millis {
 fn reset_timer_sparingly_5_2() {
     let sparingly = p99_of_downtime_ms(Rules::ALL);
     let always = p99_of_downtime_ms(Rules::ALL.without(Rule::ResetTimerSparingly));
-    println!("p99 {sparingly} {always}");
     assert!(
         always > 2 * sparingly,
         "p99 of the downtime: {sparingly} ms, without the rule {always}"
