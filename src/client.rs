@@ -25,6 +25,8 @@ pub struct Client {
     addresses: Vec<String>,
     /// Where the next request goes.
     current: String,
+    /// Which address comes after that, if it has no answer for us.
+    next: usize,
     name: String,
     serial: u64,
     timeout: Duration,
@@ -43,12 +45,12 @@ pub struct Done {
 }
 
 impl Client {
-    /// A client of the cluster with these addresses (`host:port`), which asks for at most
+    /// A client of the cluster with these addresses (`host:port`, at least one), which asks for at most
     /// `timeout`, and tells `on_trouble` why it has to ask again. Its name is drawn at random.
     pub fn new(addresses: Vec<String>, timeout: Duration, on_trouble: fn(&str)) -> Client {
         let current = addresses.first().cloned().unwrap_or_default();
-        let name = format!("c{:08x}", RandomState::new().hash_one(0) as u32);
-        Client { addresses, current, name, serial: 0, timeout, on_trouble }
+        let name = format!("c{:016x}", RandomState::new().hash_one(0));
+        Client { addresses, current, next: 1, name, serial: 0, timeout, on_trouble }
     }
 
     /// Has a command done, exactly once, or a key read: `set x=42`, `get x`, `delete x`, ….
@@ -70,6 +72,9 @@ impl Client {
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
             match ask(&self.current, &body, left.min(ATTEMPT)) {
                 Outcome::Done(done) => return Ok(done),
+                Outcome::Refused(why) if may_be_done => {
+                    return Err(format!("{why}; an earlier attempt may still be done"));
+                }
                 Outcome::Refused(why) => return Err(why),
                 Outcome::Leader(address) => self.current = address,
                 Outcome::Trouble { why, unknown } => {
@@ -78,7 +83,8 @@ impl Client {
                         (self.on_trouble)(&why);
                     }
                     trouble = Some(why);
-                    self.current = self.next_address();
+                    self.current = self.addresses[self.next % self.addresses.len()].clone();
+                    self.next += 1;
                     thread::sleep(PAUSE);
                 }
             }
@@ -86,13 +92,6 @@ impl Client {
         let fate = if may_be_done { "it may still be done" } else { "it was not done" };
         let trouble = trouble.unwrap_or_else(|| "the nodes send us in circles".to_string());
         Err(format!("gave up after {} s, {fate}: {trouble}", self.timeout.as_secs()))
-    }
-
-    /// The node after the one that was asked last.
-    fn next_address(&self) -> String {
-        let last = self.addresses.iter().position(|address| *address == self.current);
-        let next = last.map_or(0, |last| (last + 1) % self.addresses.len());
-        self.addresses[next].clone()
     }
 }
 
@@ -127,7 +126,7 @@ fn ask(address: &str, body: &str, timeout: Duration) -> Outcome {
             Outcome::Done(Done { index, term: number("term"), result: text("result") })
         }
         (307, _, Some(leader)) => Outcome::Leader(leader),
-        (400..500, ..) => Outcome::Refused(error),
+        (400 | 413, ..) => Outcome::Refused(error),
         (status, ..) => Outcome::Trouble { why: error, unknown: status != 503 },
     }
 }

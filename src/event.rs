@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::message::{Command, EntryId, Index, NodeId, Term};
+use crate::message::{Command, EntryId, Index, Message, NodeId, Term};
 use crate::rules::Rule;
 
 /// One thing that happened on one server.
@@ -91,6 +91,10 @@ pub enum What {
     Unreachable { peer: NodeId, address: String, why: String },
     /// The peer can be reached again, or for the first time.
     Reachable { peer: NodeId },
+    /// A message came. Shown to those who ask for every message.
+    Receives(Message),
+    /// A message goes.
+    Sends(Message),
     /// A message or connection was not understood, or not for us, and dropped.
     Dropped { from: String, why: String },
 }
@@ -166,6 +170,8 @@ impl What {
             | What::Recovered { .. }
             | What::Unreachable { .. }
             | What::Reachable { .. }
+            | What::Receives(_)
+            | What::Sends(_)
             | What::Dropped { .. } => return None,
         })
     }
@@ -173,7 +179,7 @@ impl What {
     /// Whether the line is worth showing only to those who asked for every message: it repeats
     /// itself with the traffic.
     pub fn is_detail(&self) -> bool {
-        matches!(self, What::ReadConfirmed { .. })
+        matches!(self, What::ReadConfirmed { .. } | What::Receives(_) | What::Sends(_))
     }
 }
 
@@ -279,6 +285,8 @@ impl fmt::Display for What {
                 write!(f, "{peer} is unreachable at {address}: {why}")
             }
             What::Reachable { peer } => write!(f, "{peer} is reachable"),
+            What::Receives(message) => write!(f, "receives  {message}"),
+            What::Sends(message) => write!(f, "sends     {message}"),
             What::Dropped { from, why } => write!(f, "dropped a message from {from}: {why}"),
         }
     }

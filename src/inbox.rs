@@ -45,6 +45,8 @@ pub enum Answer {
     Replaced,
     /// The command does not fit into a datagram. It was not done.
     TooLong,
+    /// Too many requests wait already. This one was not done.
+    Busy,
     /// How this node is.
     Status(Box<Status>),
 }

@@ -17,7 +17,7 @@ use crate::event::{Event, What};
 use crate::http;
 use crate::inbox::{self, Answer, Ask, Desk, Incoming, Leader, Peer, Status};
 use crate::kv::Store;
-use crate::message::{Message, NodeId};
+use crate::message::{Index, NodeId};
 use crate::node::Node;
 use crate::role::Role;
 use crate::rules::Rules;
@@ -29,10 +29,14 @@ use crate::transport::{self, Kind, Received, Transport};
 /// its timers.
 const MAX_INCOMING_PER_TURN: usize = 4096;
 
-/// The most that one message carries.
-const MAX_ENTRIES_PER_MESSAGE: usize = 1024;
-const MAX_BYTES_PER_MESSAGE: usize = 1024 * 1024;
-const MAX_BYTES_PER_DATAGRAM: usize = 32 * 1024;
+/// The most that one message carries: entries, and bytes of commands.
+const MAX_PER_MESSAGE: (usize, usize) = (1024, 1024 * 1024);
+/// The same over UDP: with the names around them, entries must fit into a datagram.
+const MAX_PER_DATAGRAM: (usize, usize) = (256, 32 * 1024);
+
+/// The most clients' requests that wait. More come together only where no majority answers: their
+/// clients have long gone.
+const MAX_CLIENTS: usize = 10_000;
 
 /// How many of the last entries `/status` shows.
 const ENTRIES_IN_STATUS: u64 = 100;
@@ -46,6 +50,8 @@ pub struct Options {
     pub config: Config,
     /// The directory of this node's files.
     pub data: PathBuf,
+    /// Forget what it has saved before.
+    pub fresh: bool,
     /// Show every message.
     pub verbose: bool,
 }
@@ -55,9 +61,13 @@ pub struct Options {
 /// # Errors
 /// One line for people: the data cannot be used, the address is taken, or the disk failed.
 pub fn run(options: Options) -> Result<(), String> {
-    let (storage, recovered) = Storage::open(&options.data, &options.config.cluster, options.id)?;
     let (desk, inbox) = inbox::open();
+    // The address comes first: a node that cannot have it should forget nothing.
     let transport = open_transport(&options, &desk)?;
+    if options.fresh {
+        Storage::forget(&options.data, options.id)?;
+    }
+    let (storage, recovered) = Storage::open(&options.data, &options.config.cluster, options.id)?;
     let console = Console::open();
     let mut server = Server::new(&options, storage, recovered, transport, console);
     let outcome = server.serve(&inbox);
@@ -84,6 +94,9 @@ struct Server {
     node: Node,
     storage: Storage,
     store: Store,
+    /// The last entry applied to it. The node's own last_applied may stand for entries that it has
+    /// already given out and that wait their turn.
+    applied: Index,
     transport: Transport,
     console: Console,
     addresses: BTreeMap<NodeId, String>,
@@ -104,16 +117,17 @@ impl Server {
     ) -> Server {
         let Recovered { current_term, voted_for, entries, torn } = recovered;
         let nodes = &options.config.nodes;
+        let (max_entries, max_bytes) = match options.config.transport {
+            Kind::Tcp => MAX_PER_MESSAGE,
+            Kind::Udp => MAX_PER_DATAGRAM,
+        };
         let settings = Settings {
             id: options.id,
             peers: nodes.keys().copied().filter(|&id| id != options.id).collect(),
             timing: options.config.timing,
             rules: Rules::ALL,
-            max_entries: MAX_ENTRIES_PER_MESSAGE,
-            max_bytes: match options.config.transport {
-                Kind::Tcp => MAX_BYTES_PER_MESSAGE,
-                Kind::Udp => MAX_BYTES_PER_DATAGRAM,
-            },
+            max_entries,
+            max_bytes,
             seed: RandomState::new().hash_one(options.id.0),
         };
         let started = What::Started {
@@ -127,6 +141,7 @@ impl Server {
             node,
             storage,
             store: Store::new(Rules::ALL),
+            applied: 0,
             transport,
             console,
             addresses: nodes.clone(),
@@ -161,24 +176,21 @@ impl Server {
     /// Tells the node all that is waiting, and does what it says.
     fn turn(&mut self, waiting: impl Iterator<Item = Incoming>) -> Result<(), String> {
         let now = self.now();
-        let (mut proposals, mut reads) = (Vec::new(), Vec::new());
-        let mut outputs = Vec::new();
+        let (mut outputs, mut proposals, mut reads) = (Vec::new(), Vec::new(), Vec::new());
         for incoming in waiting {
             match incoming {
                 Incoming::Message(message) => {
-                    self.show("receives", &message);
+                    if self.verbose {
+                        outputs.push(self.event(What::Receives(message.clone())));
+                    }
                     outputs.extend(self.node.step(now, Input::Receive(message)));
                 }
-                Incoming::Report(what) => self.report(what),
-                Incoming::Client(Ask::Status, sender) => {
-                    self.tell(&sender, Answer::Status(Box::new(self.status())));
-                }
-                Incoming::Client(Ask::Propose(command), sender)
-                    if !self.transport.carries(&command) =>
-                {
-                    self.tell(&sender, Answer::TooLong);
-                }
+                Incoming::Report(what) => outputs.push(self.event(what)),
                 Incoming::Client(ask, sender) => {
+                    if let Some(answer) = self.answer_at_once(&ask) {
+                        self.tell(&sender, answer);
+                        continue;
+                    }
                     self.next_request += 1;
                     match &ask {
                         Ask::Propose(command) => {
@@ -198,6 +210,20 @@ impl Server {
         }
         outputs.extend(self.node.step(now, Input::Tick));
         self.perform(outputs)
+    }
+
+    /// What can be answered without the node: how it is, and what it cannot take on.
+    fn answer_at_once(&self, ask: &Ask) -> Option<Answer> {
+        match ask {
+            Ask::Status => Some(Answer::Status(Box::new(self.status()))),
+            Ask::Propose(command) if !self.transport.carries(command) => Some(Answer::TooLong),
+            _ if self.clients.len() >= MAX_CLIENTS => Some(Answer::Busy),
+            _ => None,
+        }
+    }
+
+    fn event(&self, what: What) -> Output {
+        Output::Event(Event { node: self.node.id(), term: self.node.current_term, what })
     }
 
     /// Does what the node wants, in order; but all that is to be saved is saved at the place of the
@@ -236,11 +262,14 @@ impl Server {
         match output {
             Output::SaveVote { .. } | Output::SaveEntries { .. } => {} // done by `save`
             Output::Send(message) => {
-                self.show("sends", &message);
+                if self.verbose {
+                    self.report(What::Sends(message.clone()));
+                }
                 self.transport.send(message);
             }
             Output::Apply { entry, request } => {
                 let reply = self.store.apply(&entry.command);
+                self.applied = entry.index;
                 if let Some((_, sender)) = request.and_then(|id| self.clients.remove(&id)) {
                     self.tell(&sender, Answer::Applied(entry.id(), reply));
                 }
@@ -248,7 +277,7 @@ impl Server {
             Output::AnswerRead { request } => {
                 if let Some((Ask::Read(key), sender)) = self.clients.remove(&request) {
                     let value = self.store.get(&key).map(str::to_string);
-                    self.tell(&sender, Answer::Value(self.node.last_applied, value));
+                    self.tell(&sender, Answer::Value(self.applied, value));
                 }
             }
             Output::Refuse { request, why } => {
@@ -274,12 +303,6 @@ impl Server {
     fn report(&mut self, what: What) {
         let event = Event { node: self.node.id(), term: self.node.current_term, what };
         self.console.show(&event, self.verbose);
-    }
-
-    fn show(&mut self, what: &str, message: &Message) {
-        if self.verbose {
-            self.console.line(&format!("{}  {what:8}  {message}", self.node.id()));
-        }
     }
 
     fn leader(&self) -> Option<Leader> {

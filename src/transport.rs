@@ -131,8 +131,8 @@ impl Transport {
     /// Sends a message to the peer that it names, if it can be: it may be lost. Never waits.
     pub fn send(&self, message: Message) {
         // The standard library's one source of chance.
-        let chance = RandomState::new().hash_one(()) % 100;
-        if chance >= u64::from(self.drop_percent) {
+        let is_lost = || RandomState::new().hash_one(()) % 100 < u64::from(self.drop_percent);
+        if self.drop_percent == 0 || !is_lost() {
             self.shared.send(message);
         }
     }

@@ -33,7 +33,8 @@ Options
 Options of a start
   --fast                the paper's times: heartbeat 50 ms, election timeout 150-300 ms
   --transport tcp|udp   instead of what the registry says
-  --fresh               first forget what the node has saved
+  --fresh               first forget what the node has saved. It may have promised something:
+                        one node at a time, the others up
   --verbose             show every message
 Options of sim
   --seed N              one run, told step by step if it fails
@@ -83,14 +84,20 @@ fn dispatch(options: &Options) -> Result<(), Failure> {
         ["log"] => show::logs(options),
         ["log", id] => show::log(options, options::node_id(id)?),
         ["sim"] => simulate::run(options),
-        [id] if id.starts_with(|first: char| first.is_ascii_digit()) => {
-            start::one(options, options::node_id(id)?)
+        [id] if is_number(id) => start::one(options, options::node_id(id)?),
+        [id, more, ..] if is_number(id) => {
+            let why = format!("one node a terminal: raftlet {id} takes no {more}");
+            Err(Failure::Usage(why))
         }
         ["set" | "get" | "delete" | "log" | "status" | "sim", ..] => {
             Err(Failure::Usage(format!("{} takes other words: see raftlet --help", words[0])))
         }
         [verb, ..] => Err(Failure::Usage(format!("no such verb: {verb}; see raftlet --help"))),
     }
+}
+
+fn is_number(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_digit())
 }
 
 /// Writes to stdout. A reader who has seen enough (`| head`) is no error.

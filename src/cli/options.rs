@@ -110,6 +110,9 @@ impl Options {
             .iter()
             .find(|name| !always.contains(&&name[..]) && !allowed.contains(&&name[..]))
         {
+            Some(name) if verb.is_empty() => {
+                usage(format!("{name} needs a verb: see raftlet --help"))
+            }
             Some(name) => usage(format!("{name} does not go with {verb}: see raftlet --help")),
             None => Ok(()),
         }

@@ -10,7 +10,6 @@ use super::{Failure, print};
 use crate::config::Config;
 use crate::message::NodeId;
 use crate::server;
-use crate::storage::Storage;
 
 /// Set for a node that `raftlet` alone has started: it ends when its stdin does, which is when the
 /// process that started it has ended, however it ended.
@@ -24,11 +23,8 @@ pub fn one(options: &Options, id: NodeId) -> Result<(), Failure> {
         thread::spawn(end_with_parent);
     }
     let data = options.data_of(id);
-    if options.fresh {
-        Storage::forget(&data, id).map_err(Failure::Running)?;
-    }
-    let verbose = options.verbose;
-    server::run(server::Options { id, config, data, verbose }).map_err(Failure::Running)
+    let (fresh, verbose) = (options.fresh, options.verbose);
+    server::run(server::Options { id, config, data, fresh, verbose }).map_err(Failure::Running)
 }
 
 fn check_member(config: &Config, id: NodeId) -> Result<(), Failure> {

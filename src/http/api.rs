@@ -21,6 +21,9 @@ use crate::message::{Command, Entry};
 /// How long a client waits for the cluster before it is told that nobody knows.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How much of each command a status shows.
+const MAX_STATUS_CHARS: usize = 200;
+
 /// Serves one connection until it ends.
 pub fn serve(stream: TcpStream, desk: &Desk) {
     // A connection that breaks is the client's affair.
@@ -90,8 +93,16 @@ fn entry_to_json(entry: &Entry) -> Json {
     Json::object([
         ("index", entry.index.into()),
         ("term", entry.term.into()),
-        ("command", entry.command.to_string().into()),
+        ("command", beginning(entry.command.split().1).into()),
     ])
+}
+
+/// What a status shows of a command: all of it, unless it is very long.
+fn beginning(command: &str) -> String {
+    match command.char_indices().nth(MAX_STATUS_CHARS) {
+        None => command.to_string(),
+        Some((end, _)) => format!("{}…", &command[..end]),
+    }
 }
 
 fn peer_to_json(peer: &Peer) -> Json {
@@ -126,6 +137,9 @@ fn client_command(request: &Request, desk: &Desk) -> Response {
             result(200, [("index", index.into()), ("term", Json::Null), ("result", value.into())])
         }
         Some(Answer::NotLeader(leader)) => elsewhere(leader, &request.path),
+        Some(Answer::Busy) => {
+            Response::error(503, "too many requests wait for a majority: try again later")
+        }
         Some(Answer::TooLong) => {
             Response::error(413, "this cluster speaks UDP, and the command fits no datagram")
         }
@@ -158,7 +172,10 @@ fn read_command(body: &[u8]) -> Result<Ask, String> {
     let text = json.get("command").and_then(Json::as_str);
     let text = text.ok_or_else(|| format!("there is no \"command\"; {example}"))?;
     let command = match (json.get("client"), json.get("serial")) {
-        (None, None) => Command::new(text),
+        (None, None) => match Command::new(text) {
+            command if command.split().0.is_none() => command,
+            _ => return Err("a session is given as \"client\" and \"serial\"".to_string()),
+        },
         (client, serial) => {
             let client = client.and_then(Json::as_str).filter(|name| is_client_name(name));
             let (Some(client), Some(serial)) = (client, serial.and_then(Json::as_u64)) else {
