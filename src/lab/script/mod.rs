@@ -552,6 +552,7 @@ mod tests {
         let after = "restart n3\nexpect vote n3";
         assert_eq!(broken(&format!("{vote}crash n3 unsaved\n{after} none")), None);
         assert_eq!(broken(&format!("{vote}crash n3\n{after} n1")), None);
+        assert_eq!(broken(&format!("{vote}crash n1\ncrash n3 unsaved\n{after} n1")), None);
         assert_eq!(broken(&format!("{vote}show\ncrash n3 unsaved\n{after} n1")), None);
     }
 

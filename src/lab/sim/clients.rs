@@ -219,7 +219,10 @@ mod tests {
         assert_eq!((clients.history.len(), clients.requests.len()), (1, 5));
         assert_eq!(clients.waiting().map(|operation| &*operation.client), Some("c1"));
         world.pass_until(world.now + 2000, true);
-        while clients.waiting().is_some() {
+        for _ in 0..20 {
+            if clients.waiting().is_none() {
+                break;
+            }
             clients.act(&mut random, &mut world);
             world.pass_until(world.now + 100, true);
             clients.hear(&mut random, &mut world);
@@ -247,13 +250,11 @@ mod tests {
     fn client_that_is_refused_asks_the_leader_next() {
         let (mut random, mut world, mut clients) = draw();
         world.fire_timer(NodeId(3));
-        while let Some(oldest) = world.network.oldest() {
-            world.deliver(oldest);
-        }
+        world.pass_until(100, true);
         clients.act(&mut random, &mut world);
         clients.hear(&mut random, &mut world);
         assert_eq!(clients.clients[0].server, NodeId(3));
-        assert!(clients.clients[0].due < PATIENCE_MS);
+        assert!(clients.clients[0].due < world.now + PATIENCE_MS);
     }
 
     #[test]

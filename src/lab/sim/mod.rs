@@ -33,7 +33,7 @@ const ACCOUNT_LENGTH: usize = 30;
 /// What to explore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How many servers.
+    /// How many servers: 1 to 9.
     pub nodes: u64,
     /// After how many steps of servers the faults end.
     pub steps: u64,
