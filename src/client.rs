@@ -45,8 +45,9 @@ pub struct Done {
 }
 
 impl Client {
-    /// A client of the cluster with these addresses (`host:port`, at least one), which asks for at most
-    /// `timeout`, and tells `on_trouble` why it has to ask again. Its name is drawn at random.
+    /// A client of the cluster with these addresses (`host:port`, at least one), which asks for
+    /// at most `timeout`, and tells `on_trouble` why it has to ask again. Its name is drawn at
+    /// random.
     pub fn new(addresses: Vec<String>, timeout: Duration, on_trouble: fn(&str)) -> Client {
         let current = addresses.first().cloned().unwrap_or_default();
         let name = format!("c{:016x}", RandomState::new().hash_one(0));

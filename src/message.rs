@@ -316,3 +316,26 @@ impl fmt::Display for Message {
         write!(f, "{} → {}  {}", self.from, self.to, self.rpc)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_split_finds_the_session() {
+        let command = Command::in_session("c1", 7, "set x=@b:1 y");
+        assert_eq!(command.split(), (Some(("c1", 7)), "set x=@b:1 y"));
+        for plain in ["set x=1", "@c1 set x", "@c1:x set x", "@", ""] {
+            assert_eq!(Command::new(plain).split(), (None, plain));
+        }
+    }
+
+    #[test]
+    fn command_display_is_one_short_line() {
+        let hostile = Command::in_session("c1", 1, "set x=1\n12:00  n1\u{1b}[2J");
+        assert_eq!(hostile.to_string(), "set x=1·12:00  n1·[2J");
+        let long = Command::new(&"é".repeat(81));
+        assert_eq!(long.to_string(), format!("{}…", "é".repeat(80)));
+        assert_eq!(Command::new(&"é".repeat(80)).to_string(), "é".repeat(80));
+    }
+}

@@ -87,12 +87,11 @@ pub struct Transport {
 
 /// Opens the node's address and starts to connect to its peers.
 ///
-/// `deliver` is called for whatever is received, from any thread, and should not wait. `http` is
-/// called with each HTTP connection, nothing of it read, on a thread of its own; it returns when
-/// the connection is over.
+/// `deliver` is called for whatever is received, from any thread. While it waits, peers wait.
+/// `http` is called with each HTTP connection, nothing of it read, on a thread of its own; it
+/// returns when the connection is over.
 ///
-/// # Errors
-/// If the address cannot be opened: one line that says why.
+/// # Errors If the address cannot be opened: one line that says why.
 pub fn start(
     options: Options,
     deliver: impl Fn(Received) + Send + Sync + 'static,

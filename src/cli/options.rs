@@ -134,6 +134,17 @@ impl Options {
         Ok(config)
     }
 
+    /// The registry, which must have this node.
+    pub fn registry_with(&self, id: NodeId) -> Result<Config, Failure> {
+        let config = self.registry()?;
+        if config.nodes.contains_key(&id) {
+            return Ok(config);
+        }
+        let known: Vec<String> = config.nodes.keys().map(|id| id.0.to_string()).collect();
+        let known = known.join(", ");
+        usage(format!("node {} is not in the registry, which has {known}", id.0))
+    }
+
     /// The directory of a node's files.
     pub fn data_of(&self, id: NodeId) -> PathBuf {
         self.data.as_deref().unwrap_or(Path::new("data")).join(id.0.to_string())

@@ -100,6 +100,7 @@ pub fn logs(options: &Options) -> Result<(), Failure> {
 
 /// `log N`: the log file of one node, as it is on the disk.
 pub fn log(options: &Options, id: NodeId) -> Result<(), Failure> {
+    options.registry_with(id)?;
     let path = storage::log_path(&options.data_of(id));
     match fs::read(&path) {
         Ok(text) => print(&String::from_utf8_lossy(&text)),

@@ -7,7 +7,6 @@ use std::thread;
 
 use super::options::Options;
 use super::{Failure, print};
-use crate::config::Config;
 use crate::message::NodeId;
 use crate::server;
 
@@ -17,23 +16,13 @@ const CHILD: &str = "RAFTLET_CHILD";
 
 /// Runs one node in this process, until Ctrl+C.
 pub fn one(options: &Options, id: NodeId) -> Result<(), Failure> {
-    let config = options.registry()?;
-    check_member(&config, id)?;
+    let config = options.registry_with(id)?;
     if env::var_os(CHILD).is_some() {
         thread::spawn(end_with_parent);
     }
     let data = options.data_of(id);
     let (fresh, verbose) = (options.fresh, options.verbose);
     server::run(server::Options { id, config, data, fresh, verbose }).map_err(Failure::Running)
-}
-
-fn check_member(config: &Config, id: NodeId) -> Result<(), Failure> {
-    if config.nodes.contains_key(&id) {
-        return Ok(());
-    }
-    let known: Vec<String> = config.nodes.keys().map(|id| id.0.to_string()).collect();
-    let known = known.join(", ");
-    Err(Failure::Usage(format!("node {} is not in the registry, which has {known}", id.0)))
 }
 
 fn end_with_parent() {

@@ -23,9 +23,6 @@ use crate::node::Node;
 use crate::rules::Rules;
 use crate::step::{Input, Millis, Output, Random, RequestId, Saved, Settings, Timing};
 
-/// The paper's election timeouts (§9.3), and heartbeats well under them.
-pub const PAPER_TIMING: Timing = Timing { heartbeat_ms: 50, election_timeout_ms: (150, 300) };
-
 /// What all servers have in common.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -44,7 +41,7 @@ pub struct Setup {
 impl Setup {
     /// A cluster of so many servers that obey all rules, with the paper's timing.
     pub fn of(servers: u64) -> Setup {
-        let (timing, rules) = (PAPER_TIMING, Rules::ALL);
+        let (timing, rules) = (Timing::PAPER, Rules::ALL);
         Setup { servers, timing, rules, max_entries: 64, seed: 0 }
     }
 }
@@ -645,7 +642,8 @@ mod tests {
         let Counts { elections, commits, messages, messages_lost, answers, .. } = world.counts;
         assert_eq!((elections, commits, answers), (1, 3, 2));
         // Two questions for votes and two no-ops, with their answers; two entries to n2, with
-        // theirs; the same two to n3, lost; and two heartbeats, one lost on the cut link, one dropped.
+        // theirs; the same two to n3, lost; and two heartbeats, one lost on the cut link, one
+        // dropped.
         assert_eq!((messages, messages_lost), (8 + 4 + 2 + 2, 2 + 2));
         let Counts { crashes, saves_lost, restarts, .. } = world.counts;
         assert_eq!((crashes, saves_lost, restarts), (1, 0, 1));

@@ -13,10 +13,11 @@ use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use raftlet::client::Client;
 use raftlet::http::client::{self, Reply};
 use raftlet::json::Json;
 
@@ -24,13 +25,17 @@ use raftlet::json::Json;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until a thing comes true, and returns it.
-pub fn wait_for<T>(what: &str, mut thing: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, thing: impl FnMut() -> Option<T>) -> T {
+    wait_until(|| what.to_string(), thing)
+}
+
+fn wait_until<T>(what: impl Fn() -> String, mut thing: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = thing() {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {}", what());
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -65,7 +70,9 @@ pub struct Port {
 
 impl Port {
     pub fn reserve() -> Port {
-        let dir = std::env::temp_dir().join("raftlet-test-ports");
+        // A directory for each user: one cannot write into another's.
+        let user = std::env::var("HOME").unwrap_or_default().replace(['/', '\\', ':'], "-");
+        let dir = std::env::temp_dir().join(format!("raftlet-test-ports{user}"));
         fs::create_dir_all(&dir).expect("the temporary directory can be written");
         for number in 10_000..30_000 {
             let path = dir.join(number.to_string());
@@ -110,7 +117,8 @@ impl Process {
     }
 
     pub fn wait_for_line(&self, part: &str) -> String {
-        wait_for(&format!("a line with {part:?} in:\n{}", self.text()), || {
+        let what = || format!("a line with {part:?} in:\n{}", self.text());
+        wait_until(what, || {
             let lines = self.lines.lock().expect("no reader panics");
             lines.iter().find(|line| line.contains(part)).cloned()
         })
@@ -149,9 +157,20 @@ pub fn raftlet(words: &[&str]) -> Command {
     command
 }
 
-/// Runs the binary to its end.
+/// Runs the binary to its end; a node that goes on running instead is a failure, and is killed.
 pub fn run(words: &[&str]) -> Output {
-    raftlet(words).output().expect("the built binary can be started")
+    let mut command = raftlet(words);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the built binary can be started");
+    let (id, (sender, output)) = (child.id(), mpsc::channel());
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    match output.recv_timeout(PATIENCE) {
+        Ok(output) => output.expect("its output can be read"),
+        Err(_) => {
+            let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
+            panic!("raftlet {words:?} does not end");
+        }
+    }
 }
 
 /// Stdout or stderr as text.
@@ -223,17 +242,20 @@ impl Cluster {
         run(&[words, &["--config", &config]].concat())
     }
 
-    /// `set`, which must succeed.
+    /// Writes, which must succeed in the end.
     pub fn set(&self, key: &str, value: &str) {
-        let output = self.verb(&["set", key, value]);
-        assert!(output.status.success(), "set {key} {value}: {}", text(&output.stderr));
+        self.command(&format!("set {key}={value}"));
     }
 
-    /// `get`, which must succeed.
+    /// Reads a key, which must be there.
     pub fn get(&self, key: &str) -> String {
-        let output = self.verb(&["get", key]);
-        assert!(output.status.success(), "get {key}: {}", text(&output.stderr));
-        text(&output.stdout).trim_end().to_string()
+        self.command(&format!("get {key}")).expect("the key is set")
+    }
+
+    fn command(&self, command: &str) -> Option<String> {
+        let addresses = (1..=self.ports.len() as u64).map(|id| self.address(id)).collect();
+        let done = Client::new(addresses, PATIENCE, |_| {}).command(command);
+        done.unwrap_or_else(|why| panic!("{command}: {why}")).result
     }
 
     /// One HTTP request to one node.
