@@ -23,7 +23,7 @@ raftlet: Raft you can watch, break and read
   raftlet status        all nodes: role, term, leader, log
   raftlet set K V       write; finds the leader by itself
   raftlet get K         read the latest value
-  raftlet delete K      forget a key
+  raftlet delete K      delete a key
   raftlet log [N]       print data/N/RaftLog.txt, or every node's
   raftlet sim           try thousands of accidents in a simulated cluster
 
@@ -44,8 +44,8 @@ Options of sim
 
   --help, --version
 
-Code and data: a word that begins with -- is an option unless it comes after a lone --.
 With cargo, put -- first: cargo run -- set x 42
+A word that begins with -- is an option, unless it stands behind a lone --.
 ";
 
 /// Why a verb was not done, in one line for people.
