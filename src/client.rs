@@ -69,7 +69,7 @@ impl Client {
         let body = body.to_string();
         let deadline = Instant::now() + self.timeout;
         let mut may_be_done = false;
-        let mut trouble = None;
+        let mut troubles = Troubles::default();
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
             match ask(&self.current, &body, left.min(ATTEMPT)) {
                 Outcome::Done(done) => return Ok(done),
@@ -78,21 +78,24 @@ impl Client {
                 }
                 Outcome::Refused(why) => return Err(why),
                 Outcome::Leader(address) => self.current = address,
-                Outcome::Trouble { why, unknown } => {
+                Outcome::Trouble { why, unknown, said_by_node } => {
                     may_be_done |= unknown;
-                    if trouble.is_none() {
+                    if troubles.add(why.clone(), said_by_node) {
                         (self.on_trouble)(&why);
                     }
-                    trouble = Some(why);
                     self.current = self.addresses[self.next % self.addresses.len()].clone();
                     self.next += 1;
                     thread::sleep(PAUSE);
                 }
             }
         }
-        let fate = if may_be_done { "it may still be done" } else { "it was not done" };
-        let trouble = trouble.unwrap_or_else(|| "the nodes send us in circles".to_string());
-        Err(format!("gave up after {} s, {fate}: {trouble}", self.timeout.as_secs()))
+        let fate = match may_be_done {
+            _ if command.starts_with("get ") => "",
+            true => ", it may still be done",
+            false => ", it was not done",
+        };
+        let (seconds, trouble) = (self.timeout.as_secs(), troubles.worst());
+        Err(format!("gave up after {seconds} s{fate}: {trouble}"))
     }
 }
 
@@ -107,7 +110,29 @@ enum Outcome {
     Trouble {
         why: String,
         unknown: bool,
+        said_by_node: bool,
     },
+}
+
+/// Why there was no answer so far. What a node says of the cluster tells more than that another
+/// does not answer.
+#[derive(Default)]
+struct Troubles {
+    said_by_node: Option<String>,
+    other: Option<String>,
+}
+
+impl Troubles {
+    /// Notes one more; true for the first of its kind.
+    fn add(&mut self, why: String, said_by_node: bool) -> bool {
+        let place = if said_by_node { &mut self.said_by_node } else { &mut self.other };
+        place.replace(why).is_none()
+    }
+
+    fn worst(self) -> String {
+        let circles = || "the nodes send us in circles".to_string();
+        self.said_by_node.or(self.other).unwrap_or_else(circles)
+    }
 }
 
 fn ask(address: &str, body: &str, timeout: Duration) -> Outcome {
@@ -115,7 +140,7 @@ fn ask(address: &str, body: &str, timeout: Duration) -> Outcome {
         Ok(reply) => reply,
         Err(error) => {
             let unknown = matches!(error, client::Error::NoAnswer(_));
-            return Outcome::Trouble { why: error.to_string(), unknown };
+            return Outcome::Trouble { why: error.to_string(), unknown, said_by_node: false };
         }
     };
     let json = Json::parse(&reply.body).unwrap_or(Json::Null);
@@ -128,6 +153,9 @@ fn ask(address: &str, body: &str, timeout: Duration) -> Outcome {
         }
         (307, _, Some(leader)) => Outcome::Leader(leader),
         (400 | 413, ..) => Outcome::Refused(error),
-        (status, ..) => Outcome::Trouble { why: error, unknown: status != 503 },
+        (status, ..) => {
+            let why = format!("{address}: {error}");
+            Outcome::Trouble { why, unknown: status != 503, said_by_node: true }
+        }
     }
 }

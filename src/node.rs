@@ -162,8 +162,7 @@ impl Node {
         }
     }
 
-    /// The client who waits for this entry. One who waits for another of the same index lost its
-    /// place.
+    /// The client who waits for this entry. One who waits for another of its index is told no.
     fn client_of(&mut self, committed: EntryId) -> Option<RequestId> {
         let mut client = None;
         while let Some(first) = self.waiting.first_entry() {
@@ -612,6 +611,7 @@ impl Node {
     /// retry".
     fn on_conflict(&mut self, follower: NodeId, conflict: Conflict) {
         let index = conflict.prev_log_index;
+        let Some(term) = self.log.term_at(index) else { return }; // this leader never sent that
         let next_index = self.next_index_before(conflict);
         let backs_up = self.obeys(Rule::BackUpNextIndex);
         let Some(progress) = self.role.progress(follower) else { return };
@@ -619,7 +619,7 @@ impl Node {
             return;
         }
         progress.back_up(next_index);
-        let refused = EntryId { index, term: self.log.term_at(index).unwrap_or_default() };
+        let refused = EntryId { index, term };
         self.event(What::BackedUp { follower, refused, next_index });
         self.send_append_entries(follower, self.settings.max_entries);
     }
@@ -974,6 +974,16 @@ mod tests {
         assert_eq!(appends_to(N2, &more), [], "it probes, and waits for the answer");
         let outputs = node.step(215, success(N2, 1, 3, 0));
         assert_eq!(appends_to(N2, &outputs), [(3, 1)]);
+    }
+
+    #[test]
+    fn refusal_of_what_was_never_sent_is_not_believed() {
+        let mut node = leader();
+        let conflict = Some(Conflict { prev_log_index: 1 << 53, term: 0, index: 1 << 53 });
+        let refusal = AppendEntriesReply { conflict, ..AppendEntriesReply::refusal(1) };
+        assert_eq!(node.step(210, from(N2, Rpc::AppendEntriesReply(refusal))), []);
+        let outputs = node.step(250, Input::Tick);
+        assert_eq!(appends_to(N2, &outputs), [(1, 0)]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::event::{Event, What};
 use crate::http;
 use crate::inbox::{self, Answer, Ask, Desk, Incoming, Leader, Peer, Status};
 use crate::kv::Store;
-use crate::message::{Index, NodeId};
+use crate::message::{Index, Message, NodeId, Term};
 use crate::node::Node;
 use crate::role::Role;
 use crate::rules::Rules;
@@ -33,6 +33,9 @@ const MAX_INCOMING_PER_TURN: usize = 4096;
 const MAX_PER_MESSAGE: (usize, usize) = (1024, 1024 * 1024);
 /// The same over UDP: with the names around them, entries must fit into a datagram.
 const MAX_PER_DATAGRAM: (usize, usize) = (256, 32 * 1024);
+
+/// How many terms a node may have missed: more than all elections of many months.
+const MAX_TERMS_MISSED: Term = 10_000_000;
 
 /// The most clients' requests that wait. More come together only where no majority answers: their
 /// clients have long gone.
@@ -64,10 +67,12 @@ pub fn run(options: Options) -> Result<(), String> {
     let (desk, inbox) = inbox::open();
     // The address comes first: a node that cannot have it should forget nothing.
     let transport = open_transport(&options, &desk)?;
-    if options.fresh {
-        Storage::forget(&options.data, options.id)?;
+    let forgot = options.fresh && Storage::forget(&options.data, options.id)?;
+    let (storage, mut recovered) =
+        Storage::open(&options.data, &options.config.cluster, options.id)?;
+    if forgot {
+        recovered.torn = Some("all that it had saved before is forgotten (--fresh)".to_string());
     }
-    let (storage, recovered) = Storage::open(&options.data, &options.config.cluster, options.id)?;
     let console = Console::open();
     let mut server = Server::new(&options, storage, recovered, transport, console);
     let outcome = server.serve(&inbox);
@@ -179,6 +184,10 @@ impl Server {
         let (mut outputs, mut proposals, mut reads) = (Vec::new(), Vec::new(), Vec::new());
         for incoming in waiting {
             match incoming {
+                Incoming::Message(message) if self.leaps(&message) => {
+                    let why = format!("term {} is too far ahead to be true", message.rpc.term());
+                    outputs.push(self.event(What::Dropped { from: message.from.to_string(), why }));
+                }
                 Incoming::Message(message) => {
                     if self.verbose {
                         outputs.push(self.event(What::Receives(message.clone())));
@@ -210,6 +219,12 @@ impl Server {
         }
         outputs.extend(self.node.step(now, Input::Tick));
         self.perform(outputs)
+    }
+
+    /// Whether a message is of a term that no cluster comes to while one of its servers is away.
+    /// Terms only go up: to believe one forged line would use them all up, for good.
+    fn leaps(&self, message: &Message) -> bool {
+        message.rpc.term() > self.node.current_term + MAX_TERMS_MISSED
     }
 
     /// What can be answered without the node: how it is, and what it cannot take on.

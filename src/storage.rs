@@ -87,18 +87,20 @@ impl Storage {
         Ok((Storage { dir, cluster, id, log, written, buffer, ends, _lock: lock }, recovered))
     }
 
-    /// Forgets all that the node in this directory has saved: `--fresh`.
+    /// Forgets all that the node in this directory has saved: `--fresh`. True if there was
+    /// anything.
     ///
-    /// # Errors
-    /// Another process has the directory, or it cannot be written.
-    pub fn forget(dir: &Path, id: NodeId) -> Result<(), String> {
+    /// # Errors Another process has the directory, or it cannot be written.
+    pub fn forget(dir: &Path, id: NodeId) -> Result<bool, String> {
         let _lock = lock(dir, id)?;
+        let mut forgot = false;
         for path in [dir.join(VOTE), dir.join(LOG)] {
             if path.exists() {
                 fs::remove_file(&path).map_err(failed("remove", &path))?;
+                forgot = true;
             }
         }
-        sync_dir(dir)
+        sync_dir(dir).map(|()| forgot)
     }
 
     /// Saves `current_term` and `voted_for`; they are durable when this returns.
@@ -214,15 +216,19 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, String> {
     }
 }
 
-/// Gives a log of `len` bytes its headers if it lacks them, and cuts off what is torn after `end`.
+/// Gives a log of `len` bytes its headers, or its last line feed, if it lacks them, and cuts off
+/// what is torn after `end`.
 ///
 /// Whole or not, it is synced: if the last process was killed between its write and its fsync, we
 /// read entries that are only in the system's memory, and must not acknowledge them as they are.
 /// The caller syncs the directory for the same reason, for the rename of the vote.
 fn mend(log: &mut File, len: u64, end: u64, headers: &str) -> io::Result<()> {
-    if len < end {
+    if len < headers.len() as u64 {
         log.rewind()?;
         log.write_all(headers.as_bytes())?;
+    } else if len < end {
+        log.seek(SeekFrom::End(0))?;
+        log.write_all(b"\n")?;
     }
     cut(log, end)
 }
@@ -271,7 +277,8 @@ mod tests {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let name = format!("raftlet-storage-{}-{number}", std::process::id());
             let dir = std::env::temp_dir().join(name);
-            fs::create_dir(&dir).expect("a directory of this name is new");
+            let _ = fs::remove_dir_all(&dir); // left behind by a killed process of the same number
+            fs::create_dir(&dir).expect("the temporary directory can be written");
             Scratch(dir)
         }
 
@@ -329,13 +336,26 @@ mod tests {
         let whole = encode_log(&entries[..2]);
         let torn = encode_log(&entries[..3]);
         scratch.write(VOTE, &encode_vote("demo", N2, 9, None));
-        scratch.write(LOG, torn.trim_end());
+        scratch.write(LOG, &torn[..torn.len() - 2]);
         let (mut storage, recovered) = scratch.open();
         assert_eq!(recovered.entries, entries[..2]);
         let place = scratch.0.join(LOG).display().to_string() + ":5: ";
         assert!(recovered.torn.unwrap().starts_with(&place));
         assert_eq!(scratch.read(LOG), whole);
         storage.save_entries(2, &entries[2..], LEADER).unwrap();
+        storage.sync().unwrap();
+        assert_eq!(scratch.read(LOG), encode_log(&entries));
+    }
+
+    #[test]
+    fn open_ends_the_last_line_that_is_whole() {
+        let scratch = Scratch::new();
+        let entries = hostile_entries();
+        scratch.write(VOTE, &encode_vote("demo", N2, 9, None));
+        scratch.write(LOG, encode_log(&entries[..3]).trim_end());
+        let (mut storage, recovered) = scratch.open();
+        assert_eq!((&recovered.entries[..], recovered.torn), (&entries[..3], None));
+        storage.save_entries(3, &entries[3..], LEADER).unwrap();
         storage.sync().unwrap();
         assert_eq!(scratch.read(LOG), encode_log(&entries));
     }

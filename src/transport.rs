@@ -23,12 +23,12 @@ use std::thread;
 
 use crate::event::What;
 use crate::message::{Command, Message, NodeId};
-use door::{Door, Limits};
+use door::{Door, HURRY, Limits, PATIENCE};
 use shared::Shared;
 
 /// With these limits a node keeps within the 1,024 open files that most systems allow a process,
 /// and always has some left for its storage.
-const LIMITS: Limits = Limits { all: 960, http: 896 };
+const LIMITS: Limits = Limits { all: 960, http: 896, patience: (PATIENCE, HURRY) };
 
 /// What carries the messages between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -201,6 +201,12 @@ fn all_nodes_start_in_one_terminal_and_none_outlives_it() {
     parent.wait_for_line("CANDIDATE → LEADER");
     let members = || (1..=3).filter(|&id| cluster.status(id).is_some()).count();
     wait_for("three nodes that answer", || (members() == 3).then_some(()));
+    let line = parent.wait_for_line("Starting n1 (process ");
+    let n3 = line.rsplit("(process ").next().and_then(|rest| rest.split(')').next());
+    let killed = Command::new("kill").args(["-9", n3.expect("its number")]).status();
+    assert!(killed.expect("kill").success());
+    let line = parent.wait_for_line("n3 has ended");
+    assert!(line.contains("raftlet 3 in another terminal"), "{line}");
     parent.kill(); // as a terminal that is closed, or worse: nothing tells the children
     wait_for("no node that answers", || (members() == 0).then_some(()));
 }
@@ -258,7 +264,8 @@ fn torn_log_is_cut_and_damage_stops_the_node() {
     let (config, data) = (cluster.config(), cluster.data());
     let mut fresh = raftlet(&["1", "--fast", "--fresh", "--config", &config, "--data", &data]);
     let fresh = Process::start(&mut fresh);
-    fresh.wait_for_line("recovered an empty log");
+    let line = fresh.wait_for_line("recovered an empty log");
+    assert!(line.contains("forgotten (--fresh)"), "{line}");
 }
 
 #[test]
@@ -353,7 +360,8 @@ fn bad_command_lines_get_one_line_and_exit_code_2() {
         (vec!["4", "--config", &config], "node 4"),
         (vec!["0", "--config", &config], "0"),
         (vec!["1", "--config", "/no/such/file"], "/no/such/file"),
-        (vec!["set", "x"], "set"),
+        (vec!["set", "x"], "raftlet set K V"),
+        (vec!["get", ""], "the key is empty"),
         (vec!["1", "--transport", "pigeon"], "pigeon"),
         (vec!["status", "--fresh"], "--fresh"),
         (vec!["sim", "--seeds", "5"], "--seeds"),

@@ -30,6 +30,9 @@ pub fn get(options: &Options, key: &str) -> Result<(), Failure> {
 }
 
 fn ask(options: &Options, request: &Request) -> Result<Done, Failure> {
+    if request.key().is_some_and(str::is_empty) {
+        return Err(Failure::Usage("the key is empty: give it a name".to_string()));
+    }
     let addresses = options.registry()?.nodes.into_values().collect();
     let trouble = |why: &str| {
         eprintln!("raftlet: {why}; trying for up to {} s", TIMEOUT.as_secs());

@@ -75,6 +75,7 @@ fn dispatch(options: &Options) -> Result<(), Failure> {
     let words: Vec<&str> = options.words.iter().map(String::as_str).collect();
     match words[..] {
         _ if options.help => print(HELP),
+        ["help"] => print(HELP),
         _ if options.version => print(concat!("raftlet ", env!("CARGO_PKG_VERSION"), "\n")),
         [] => start::all(options),
         ["status"] => show::status(options),
@@ -89,11 +90,18 @@ fn dispatch(options: &Options) -> Result<(), Failure> {
             let why = format!("one node a terminal: raftlet {id} takes no {more}");
             Err(Failure::Usage(why))
         }
-        ["set" | "get" | "delete" | "log" | "status" | "sim", ..] => {
-            Err(Failure::Usage(format!("{} takes other words: see raftlet --help", words[0])))
-        }
-        [verb, ..] => Err(Failure::Usage(format!("no such verb: {verb}; see raftlet --help"))),
+        ["set", ..] => takes("set", "a key and a value: raftlet set K V"),
+        ["get", ..] => takes("get", "a key: raftlet get K"),
+        ["delete", ..] => takes("delete", "a key: raftlet delete K"),
+        ["log", ..] => takes("log", "the number of a node, or nothing: raftlet log 1"),
+        ["status", ..] => takes("status", "no more words: raftlet status"),
+        ["sim", ..] => takes("sim", "no more words, only options: raftlet sim --seed 7"),
+        [verb, ..] => Err(Failure::Usage(format!("no such verb: {verb:?}; see raftlet --help"))),
     }
+}
+
+fn takes(verb: &str, what: &str) -> Result<(), Failure> {
+    Err(Failure::Usage(format!("{verb} takes {what}")))
 }
 
 fn is_number(word: &str) -> bool {

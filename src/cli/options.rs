@@ -46,7 +46,7 @@ impl Options {
         while let Some(word) = words.next() {
             if word == "--" {
                 options.words.extend(words.by_ref());
-            } else if word.starts_with("--") {
+            } else if word.starts_with("--") || word == "-h" {
                 let (name, mut value) = match word.split_once('=') {
                     Some((name, value)) => (name.to_string(), Some(value.to_string())),
                     None => (word, None),
@@ -73,7 +73,7 @@ impl Options {
         }
         let value = value.unwrap_or_default();
         match name {
-            "--help" => self.help = true,
+            "--help" | "-h" => self.help = true,
             "--version" => self.version = true,
             "--config" => self.config = Some(value.into()),
             "--data" => self.data = Some(value.into()),
@@ -98,7 +98,7 @@ impl Options {
 
     /// An option that the verb does not know would be passed over in silence.
     fn check(&self, given: &[String]) -> Result<(), Failure> {
-        let always = ["--help", "--version"];
+        let always = ["--help", "-h", "--version"];
         let verb = self.words.first().map_or("", String::as_str);
         let allowed: &[&str] = match verb {
             "sim" => &["--seed", "--seeds", "--nodes", "--steps"],
@@ -141,8 +141,8 @@ impl Options {
             return Ok(config);
         }
         let known: Vec<String> = config.nodes.keys().map(|id| id.0.to_string()).collect();
-        let known = known.join(", ");
-        usage(format!("node {} is not in the registry, which has {known}", id.0))
+        let (id, known) = (id.0, known.join(", "));
+        usage(format!("node {id} is not in the registry, which has {known}: add it to [nodes]"))
     }
 
     /// The directory of a node's files.

@@ -49,8 +49,9 @@ fn summary(
     let Counts { steps, messages, messages_lost, crashes, saves_lost, .. } = counts;
     let Counts { elections, commits, truncations, .. } = counts;
     let speed = *steps as f64 / seconds.max(0.001);
+    let runs = if seeds == 1 { "1 run".to_string() } else { format!("{seeds} runs") };
     format!(
-        "{seeds} runs of {} servers, {steps} steps, in {seconds:.1} s ({speed:.0} steps a second)\n\
+        "{runs} of {} servers, {steps} steps, in {seconds:.1} s ({speed:.0} steps a second)\n\
          faults     {messages_lost} of {messages} messages lost, {crashes} crashes, of which \
          {saves_lost} lost what the disk had not saved\n\
          servers    {elections} leaders elected, {commits} commits, {truncations} logs repaired\n\

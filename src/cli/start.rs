@@ -47,14 +47,30 @@ pub fn all(options: &Options) -> Result<(), Failure> {
         children.push((id, child));
     }
     print(&welcome(&children))?;
-    let ended = children.iter_mut().map(|(_, child)| child.wait());
-    let failed = ended.filter(|ended| !ended.as_ref().is_ok_and(|status| status.success()));
+    let watchers = children.into_iter().map(|(id, child)| thread::spawn(move || watch(id, child)));
+    let watchers: Vec<_> = watchers.collect();
+    let all = watchers.len();
+    let failed = watchers.into_iter().filter_map(|watcher| watcher.join().ok()).filter(|ok| !ok);
     let failed = failed.count();
     drop(held_open);
     match failed {
         0 => Ok(()),
-        count => Err(Failure::Running(format!("{count} of {} nodes failed", children.len()))),
+        _ => Err(Failure::Running(format!("{failed} of {all} nodes failed"))),
     }
+}
+
+/// Waits for a node to end, and says so; false if it failed.
+fn watch(id: NodeId, mut child: Child) -> bool {
+    let how = match child.wait() {
+        Ok(status) if status.success() => return true,
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    eprintln!(
+        "raftlet: {id} has ended ({how}); raftlet {} in another terminal starts it again",
+        id.0
+    );
+    false
 }
 
 fn start_child(options: &Options, id: NodeId) -> io::Result<Child> {

@@ -209,7 +209,10 @@ fn elsewhere(leader: Option<Leader>, path: &str) -> Response {
             ]);
             Response::json(307, body.to_string()).with_header("Location", &location)
         }
-        None => Response::error(503, "no leader is known now: try again in a moment")
-            .with_header("Retry-After", "1"),
+        None => Response::error(
+            503,
+            "no leader is known now: try again in a moment, or start a majority",
+        )
+        .with_header("Retry-After", "1"),
     }
 }

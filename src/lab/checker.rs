@@ -112,7 +112,7 @@ impl Checker {
         self.check_commit(node.id(), node.current_term, node.commit_index)?;
         for output in outputs {
             if let Output::Apply { entry, .. } = output {
-                self.check_applied(node.id(), entry.id())?;
+                self.check_applied(node.id(), entry)?;
             }
         }
         Ok(())
@@ -264,7 +264,8 @@ impl Checker {
     }
 
     /// State Machine Safety: a server's state machine is given an entry.
-    fn check_applied(&mut self, id: NodeId, applied: EntryId) -> Result<(), Violation> {
+    fn check_applied(&mut self, id: NodeId, entry: &Entry) -> Result<(), Violation> {
+        let applied = entry.id();
         let shadow = self.server(id);
         let expected = shadow.last_applied + 1;
         shadow.last_applied = applied.index;
@@ -272,10 +273,22 @@ impl Checker {
         let what = match committed {
             _ if applied.index < expected => format!("{id} applied {applied} twice"),
             _ if applied.index > expected => format!("{id} applied {applied} before {expected}"),
-            Some(term) if term == applied.term => return Ok(()),
+            Some(term) if term == applied.term => return self.check_command(id, entry),
             Some(term) => format!("{id} applied {applied}, committed was {}@{term}", applied.index),
             None => format!("{id} applied {applied}, which nobody has committed"),
         };
+        Err(Violation::new(Property::StateMachineSafety, what))
+    }
+}
+
+impl Checker {
+    /// What is applied is what was written under the entry's name.
+    fn check_command(&self, id: NodeId, entry: &Entry) -> Result<(), Violation> {
+        let written = self.history.find(entry.id()).map(|written| &written.command);
+        if written == Some(&entry.command) {
+            return Ok(());
+        }
+        let what = format!("{id} applied {} as {}", entry.id(), entry.command);
         Err(Violation::new(Property::StateMachineSafety, what))
     }
 }
@@ -343,10 +356,6 @@ mod tests {
     const N1: NodeId = NodeId(1);
     const N2: NodeId = NodeId(2);
     const N3: NodeId = NodeId(3);
-
-    fn id(index: Index, term: Term) -> EntryId {
-        EntryId { index, term }
-    }
 
     fn entry(index: Index, term: Term) -> Entry {
         Entry { index, term, command: Command::new(&format!("set x={index}@{term}")) }
@@ -456,13 +465,15 @@ mod tests {
         let mut checker = Checker::default();
         write(&mut checker, N1, 0, &[entry(1, 1), entry(2, 1), entry(3, 1)]);
         assert_eq!(checker.check_commit(N1, 1, 2), Ok(()));
-        assert_eq!(checker.check_applied(N1, id(1, 1)), Ok(()));
-        let apply = |applied| fell(checker.clone().check_applied(N1, applied)).1;
-        assert_eq!(apply(id(1, 1)), "n1 applied 1@1 twice");
-        assert_eq!(apply(id(3, 1)), "n1 applied 3@1 before 2");
-        assert_eq!(apply(id(2, 9)), "n1 applied 2@9, committed was 2@1");
-        assert_eq!(checker.check_applied(N1, id(2, 1)), Ok(()));
-        let (property, what) = fell(checker.check_applied(N1, id(3, 1)));
+        assert_eq!(checker.check_applied(N1, &entry(1, 1)), Ok(()));
+        let apply = |applied: &Entry| fell(checker.clone().check_applied(N1, applied)).1;
+        assert_eq!(apply(&entry(1, 1)), "n1 applied 1@1 twice");
+        assert_eq!(apply(&entry(3, 1)), "n1 applied 3@1 before 2");
+        assert_eq!(apply(&entry(2, 9)), "n1 applied 2@9, committed was 2@1");
+        let other = Entry { command: Command::new("set y=9"), ..entry(2, 1) };
+        assert_eq!(apply(&other), "n1 applied 2@1 as set y=9");
+        assert_eq!(checker.check_applied(N1, &entry(2, 1)), Ok(()));
+        let (property, what) = fell(checker.check_applied(N1, &entry(3, 1)));
         assert_eq!(property, Property::StateMachineSafety);
         assert_eq!(what, "n1 applied 3@1, which nobody has committed");
     }
@@ -472,11 +483,11 @@ mod tests {
         let mut checker = Checker::default();
         write(&mut checker, N1, 0, &[entry(1, 1)]);
         checker.check_commit(N1, 1, 1).unwrap();
-        checker.check_applied(N1, id(1, 1)).unwrap();
+        checker.check_applied(N1, &entry(1, 1)).unwrap();
         let saved = Saved { current_term: 1, voted_for: None, entries: vec![entry(1, 1)] };
         checker.restarted(N1, &saved);
         checker.check_commit(N1, 1, 1).unwrap();
-        assert_eq!(checker.check_applied(N1, id(1, 1)), Ok(()));
+        assert_eq!(checker.check_applied(N1, &entry(1, 1)), Ok(()));
     }
 
     #[test]

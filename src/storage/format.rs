@@ -15,8 +15,8 @@ const COLUMNS: &str = "Machine ID | Index | Term | Value | Leader Id | Checksum\
 const SEPARATOR: &str = " | ";
 
 /// What to do about damage. To forget is safe only if the others remember: hence the second half.
-const FRESH: &str = "Start this node with --fresh to forget its data, and a leader will send it \
-                     the log again (one node at a time, the others up)";
+const FRESH: &str = "Start this node with --fresh to forget its data, and the leader will send it \
+                     the log again (one node at a time, the others up and a leader there)";
 
 /// What a node finds when it starts.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -78,18 +78,23 @@ fn read_log(log: &[u8], cluster: &str, id: NodeId) -> Result<(Recovered, Vec<u64
     let mut ends = vec![headers.len() as u64];
     for (number, line) in (3..).zip(lines.split_inclusive(|&byte| byte == b'\n')) {
         let previous = last_id(&recovered.entries);
-        let Some(whole_line) = line.strip_suffix(b"\n") else {
-            let index = previous.index + 1;
-            recovered.torn = Some(format!(
-                "{LOG}:{number}: entry {index} was only partly written when the node stopped, and \
-                 is cut off"
-            ));
-            break;
-        };
-        let entry = read_entry(whole_line, id, previous)
-            .map_err(|damage| format!("{LOG}:{number}: {damage}. {FRESH}"))?;
-        recovered.entries.push(entry);
-        ends.push(ends[ends.len() - 1] + line.len() as u64);
+        let whole_line = line.strip_suffix(b"\n").unwrap_or(line);
+        let is_torn = whole_line.len() == line.len();
+        match read_entry(whole_line, id, previous) {
+            // Whole, even if its line feed is missing: to remember more than was asked is no harm.
+            Ok(entry) => {
+                recovered.entries.push(entry);
+                ends.push(ends[ends.len() - 1] + whole_line.len() as u64 + 1);
+            }
+            Err(_) if is_torn && read_entry(&line[..line.len() - 1], id, previous).is_err() => {
+                let index = previous.index + 1;
+                recovered.torn = Some(format!(
+                    "{LOG}:{number}: entry {index} was only partly written when the node stopped, \
+                     and is cut off"
+                ));
+            }
+            Err(damage) => return Err(format!("{LOG}:{number}: {damage}. {FRESH}")),
+        }
     }
     Ok((recovered, ends))
 }
@@ -330,7 +335,7 @@ pub(super) mod tests {
         let log = encode_log(&entries);
         for (kept, line) in log.split_inclusive('\n').skip(2).enumerate() {
             let start = log[..].find(line).expect("a line of the log");
-            for torn_at in start + 1..start + line.len() {
+            for torn_at in start + 1..start + line.len() - 1 {
                 let (recovered, ends) = recover_demo(&log.as_bytes()[..torn_at]).unwrap();
                 assert_eq!(recovered.entries, entries[..kept]);
                 assert_eq!(*ends.last().unwrap(), start as u64);
@@ -357,9 +362,16 @@ pub(super) mod tests {
             }
         }
         log[last] ^= 1;
-        let (recovered, _) = recover_demo(&log).unwrap();
-        assert_eq!(recovered.entries, entries[..entries.len() - 1]);
-        assert!(recovered.torn.is_some());
+        recover_demo(&log).expect_err("a whole entry, and then not a line feed");
+    }
+
+    #[test]
+    fn recover_whole_entry_without_its_line_feed() {
+        let entries = hostile_entries();
+        let log = encode_log(&entries);
+        let (recovered, ends) = recover_demo(&log.as_bytes()[..log.len() - 1]).unwrap();
+        assert_eq!((recovered.entries, recovered.torn), (entries, None));
+        assert_eq!(*ends.last().unwrap(), log.len() as u64);
     }
 
     #[test]

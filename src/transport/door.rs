@@ -16,6 +16,8 @@ use super::tcp;
 
 /// How long a connection may take for its first byte; a peer's, for its first line.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+/// The same when there is little room left.
+pub const HURRY: Duration = Duration::from_millis(200);
 /// How long the last words to a client may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// After an error of the system's, before the next try.
@@ -32,8 +34,10 @@ const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\n\
 pub struct Limits {
     /// In all. The next one is closed.
     pub all: usize,
-    /// Beyond this, HTTP is told 503, so that peers always find room.
+    /// Beyond this, HTTP is told 503, and all must be quick to begin, so that peers find room.
     pub http: usize,
+    /// How long a connection may take for its first byte: while there is room, and beyond that.
+    pub patience: (Duration, Duration),
 }
 
 /// Who may come in, and where HTTP is served.
@@ -71,7 +75,9 @@ impl Door {
 
     fn serve(&self, stream: TcpStream, number: usize) {
         let mut first = [0];
-        let peeked = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.peek(&mut first));
+        let (patience, hurried) = self.limits.patience;
+        let patience = if number > self.limits.http { hurried } else { patience };
+        let peeked = stream.set_read_timeout(Some(patience)).and_then(|()| stream.peek(&mut first));
         if !matches!(peeked, Ok(1)) {
             return;
         }
@@ -160,7 +166,9 @@ mod tests {
             stream.write_all(b"served").unwrap();
             let _ = io::copy(&mut stream, &mut io::sink());
         });
-        let door = Door { shared, http, limits: Limits { all: 3, http: 2 }, open: 0.into() };
+        let patience = (Duration::from_secs(60), Duration::from_secs(60));
+        let limits = Limits { all: 3, http: 2, patience };
+        let door = Door { shared, http, limits, open: 0.into() };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || Arc::new(door).keep(listener));

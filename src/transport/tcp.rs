@@ -24,7 +24,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Messages that wait together go out together, up to about so many bytes.
 const MAX_WRITE_BYTES: usize = 256 * 1024;
-/// The longest line that is read.
+/// The longest first line, from whoever it may be.
+const MAX_HELLO_BYTES: u64 = 4096;
+/// The longest line of a peer.
 const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a line may take. A peer says Hello every second; a student with `nc` needs longer.
 const LINE_PATIENCE: Duration = Duration::from_secs(60);
@@ -151,14 +153,14 @@ pub fn hear(shared: &Shared, stream: TcpStream) {
 
 fn hear_lines(shared: &Shared, reader: &mut BufReader<Patient>) -> Result<(), String> {
     let mut line = Vec::new();
-    if !read_line(reader, &mut line)? {
+    if !read_line(reader, &mut line, MAX_HELLO_BYTES)? {
         return Ok(());
     }
     let peer = check_hello(shared, &line)?;
     shared.heard_first(peer);
     loop {
         reader.get_mut().until = Instant::now() + LINE_PATIENCE;
-        if !read_line(reader, &mut line)? {
+        if !read_line(reader, &mut line, MAX_LINE_BYTES)? {
             return Ok(());
         }
         let letter = read::letter(&line)?;
@@ -184,11 +186,11 @@ fn check_hello(shared: &Shared, line: &[u8]) -> Result<NodeId, String> {
 }
 
 /// Reads a line. False if the connection is over, however it ended.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, String> {
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, max: u64) -> Result<bool, String> {
     line.clear();
-    let read = reader.take(MAX_LINE_BYTES).read_until(b'\n', line);
-    if line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") {
-        return Err(format!("a line of more than {MAX_LINE_BYTES} bytes"));
+    let read = reader.take(max).read_until(b'\n', line);
+    if line.len() as u64 == max && !line.ends_with(b"\n") {
+        return Err(format!("a line of more than {max} bytes"));
     }
     Ok(read.is_ok() && line.ends_with(b"\n"))
 }
@@ -201,11 +203,11 @@ mod tests {
     fn read_line_bounds_its_length() {
         let mut line = Vec::new();
         let mut endless = BufReader::new(io::repeat(b' '));
-        assert!(read_line(&mut endless, &mut line).is_err());
+        assert!(read_line(&mut endless, &mut line, 100).is_err());
         let mut three = &b"one\n\ntwo"[..];
-        assert_eq!((read_line(&mut three, &mut line), &line[..]), (Ok(true), &b"one\n"[..]));
-        assert_eq!((read_line(&mut three, &mut line), &line[..]), (Ok(true), &b"\n"[..]));
-        assert_eq!(read_line(&mut three, &mut line), Ok(false), "the peer died in mid-line");
-        assert_eq!(read_line(&mut three, &mut line), Ok(false));
+        assert_eq!((read_line(&mut three, &mut line, 100), &line[..]), (Ok(true), &b"one\n"[..]));
+        assert_eq!((read_line(&mut three, &mut line, 100), &line[..]), (Ok(true), &b"\n"[..]));
+        assert_eq!(read_line(&mut three, &mut line, 100), Ok(false), "the peer died in mid-line");
+        assert_eq!(read_line(&mut three, &mut line, 100), Ok(false));
     }
 }

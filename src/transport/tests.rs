@@ -158,9 +158,13 @@ fn peers_that_come_and_go_are_reported_once() {
     let mut connection = BufReader::new(connection);
     node.transport.send(message(1, 2, messages()[0].0.clone()));
     let hello = write::hello("a", NodeId(1), NodeId(2));
-    for line in [&hello, REQUEST_VOTE, &hello, &hello] {
-        assert_eq!(next_line(&mut connection), line, "who has nothing to say says Hello");
+    let mut line = next_line(&mut connection);
+    assert_eq!(line, hello, "the first line");
+    while line == hello {
+        line = next_line(&mut connection);
     }
+    assert_eq!(line, REQUEST_VOTE);
+    assert_eq!(next_line(&mut connection), hello, "who has nothing to say says Hello");
 
     drop((listener, peer, connection));
     assert!(goes(node.next_report()), "it hung up");

@@ -2,7 +2,8 @@
 //!
 //! There is no connection to break, and no word of thanks: a datagram may be lost, come twice, or
 //! come late, and Raft is content with that. Each names its cluster. AppendEntries that are too
-//! long for a datagram are cut: the answer says how far they went, and the leader sends the rest.
+//! long for a datagram are cut: the rest is missing to the follower, it refuses what comes behind,
+//! and the leader sends it again.
 
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;

@@ -49,6 +49,7 @@ impl Scratch {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("raftlet-test-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&path); // left behind by a killed process of the same number
         fs::create_dir_all(&path).expect("the temporary directory can be written");
         Scratch(path)
     }
