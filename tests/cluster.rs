@@ -319,6 +319,23 @@ fn garbage_is_dropped_and_http_shares_the_address() {
     assert_eq!(cluster.get("x"), "1");
 }
 
+/// Terms only go up, so to believe one forged line would use them all up.
+#[test]
+fn forged_term_is_not_believed() {
+    let mut cluster = Cluster::started(3, "");
+    cluster.leader();
+    let forged = format!(
+        "{{\"type\":\"Hello\",\"cluster\":\"raftlet\",\"from\":2,\"to\":1}}\n\
+         {{\"type\":\"RequestVoteReply\",\"from\":2,\"to\":1,\"term\":{},\"vote_granted\":false}}\n",
+        1_u64 << 53
+    );
+    let mut stream = TcpStream::connect(cluster.address(1)).expect("it listens");
+    stream.write_all(forged.as_bytes()).expect("it reads");
+    cluster.process(1).wait_for_line("too far ahead to be true");
+    cluster.set("x", "1");
+    assert!(number(&cluster.status(1).expect("it runs"), "current_term") < 1 << 53);
+}
+
 #[test]
 fn follower_sends_clients_to_the_leader() {
     let cluster = Cluster::started(3, "");

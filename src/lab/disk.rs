@@ -78,6 +78,18 @@ impl Disk {
         entries_saved.then(|| self.safe.entries.last().map(Entry::id).unwrap_or_default())
     }
 
+    /// Power fails while the disk is at work, in the order in which `storage.rs` writes: votes and
+    /// cuts of the log are safe, and of the new entries the first few.
+    pub fn finish_partly(&mut self, entries_kept: usize) {
+        let cut = |write: &Write| match write {
+            Write::Entries { after, .. } => Some(*after as usize),
+            Write::Vote { .. } => None,
+        };
+        let cut = self.cache.iter().filter_map(cut).min();
+        self.finish();
+        self.safe.entries.truncate(cut.map_or(usize::MAX, |cut| cut + entries_kept));
+    }
+
     /// Power fails: the cache is gone.
     pub fn lose_cache(&mut self) {
         self.cache.clear();
@@ -112,6 +124,26 @@ mod tests {
         disk.save_vote(3, Some(NodeId(2)), 0);
         assert_eq!(disk.finish(), None);
         assert_eq!((disk.safe().current_term, disk.safe().voted_for), (3, Some(NodeId(2))));
+    }
+
+    #[test]
+    fn finish_partly_saves_votes_and_cuts_first() {
+        let mut disk = Disk::default();
+        disk.save_entries(0, vec![entry(1, 1), entry(2, 1), entry(3, 1)], 0);
+        disk.finish();
+        disk.save_entries(2, vec![entry(3, 2)], 0);
+        disk.save_entries(1, vec![entry(2, 3), entry(3, 3)], 0);
+        disk.save_vote(3, None, 0);
+        for (kept, log) in [
+            (0, vec![entry(1, 1)]),
+            (1, vec![entry(1, 1), entry(2, 3)]),
+            (9, vec![entry(1, 1), entry(2, 3), entry(3, 3)]),
+        ] {
+            let mut disk = disk.clone();
+            disk.finish_partly(kept);
+            assert_eq!((&disk.safe().entries, disk.safe().current_term), (&log, 3));
+            assert_eq!(disk.due(), None);
+        }
     }
 
     #[test]

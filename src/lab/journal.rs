@@ -40,6 +40,9 @@ pub enum Power {
     Stays,
     /// The power fails; what the disk had not finished is lost.
     Fails,
+    /// The power fails in the midst of it: what the disk does first (votes, cuts of the log) is
+    /// done, and of the new entries so many are written.
+    FailsMidway(usize),
 }
 
 /// What a client is told.

@@ -213,10 +213,11 @@ impl World {
             return;
         }
         server.reads.clear();
-        let saves_lost = server.disk.due().is_some() && power == Power::Fails;
+        let saves_lost = server.disk.due().is_some() && power != Power::Stays;
         match power {
             Power::Stays => drop(server.disk.finish()),
             Power::Fails => server.disk.lose_cache(),
+            Power::FailsMidway(entries_kept) => server.disk.finish_partly(entries_kept),
         }
         self.counts.crashes += 1;
         self.counts.saves_lost += u64::from(saves_lost);

@@ -100,7 +100,11 @@ impl Faults {
         let found = world.ids().find(saves).filter(|_| random.between(0, 3) == 0);
         if let Some(victim) = found {
             self.lurking = false;
-            self.crash(random, world, victim, Power::Fails);
+            let power = match random.between(0, 2) {
+                0 => Power::FailsMidway(random.between(0, 2) as usize),
+                _ => Power::Fails,
+            };
+            self.crash(random, world, victim, power);
         }
     }
 
