@@ -324,11 +324,11 @@ fn garbage_is_dropped_and_http_shares_the_address() {
 fn forged_term_is_not_believed() {
     let mut cluster = Cluster::started(3, "");
     cluster.leader();
-    let forged = format!(
-        "{{\"type\":\"Hello\",\"cluster\":\"raftlet\",\"from\":2,\"to\":1}}\n\
-         {{\"type\":\"RequestVoteReply\",\"from\":2,\"to\":1,\"term\":{},\"vote_granted\":false}}\n",
-        1_u64 << 53
-    );
+    let way = "\"from\":2,\"to\":1";
+    let hello = format!("{{\"type\":\"Hello\",\"cluster\":\"raftlet\",{way}}}\n");
+    let term = format!("\"term\":{}", 1_u64 << 53);
+    let vote = format!("{{\"type\":\"RequestVoteReply\",{way},{term},\"vote_granted\":false}}\n");
+    let forged = hello + &vote;
     let mut stream = TcpStream::connect(cluster.address(1)).expect("it listens");
     stream.write_all(forged.as_bytes()).expect("it reads");
     cluster.process(1).wait_for_line("too far ahead to be true");
