@@ -1,10 +1,10 @@
 //! The state machine: a key-value store that every server applies its log to.
 //!
 //! A command is a line of text as a person types it: `set x=42`, `get x`, `incr n 5`. It is read
-//! into a [`Request`], which does one thing to the value of one key ([`Request::effect`]) and has
-//! one [`Reply`]. Nothing here depends on time, chance or memory layout, and nothing fails: a
-//! command that makes no sense is answered with an error on every server alike. So servers that
-//! applied the same log hold the same pairs (State Machine Safety, Figure 3).
+//! into a [`Request`], which does one thing to the value of one key ([`Request::effect`]) and
+//! has one [`Reply`]. Nothing here depends on time, chance or memory layout, and nothing fails:
+//! a verb that does not go on as it should is answered with an error on every server alike. So
+//! servers that applied the same log hold the same pairs (State Machine Safety, Figure 3).
 //!
 //! A leader may die between applying a command and answering; the client then sends it again.
 //! The store therefore keeps, for each client, the last serial number and its reply, and answers

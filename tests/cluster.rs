@@ -319,6 +319,20 @@ fn garbage_is_dropped_and_http_shares_the_address() {
     assert_eq!(cluster.get("x"), "1");
 }
 
+#[test]
+fn node_of_another_cluster_is_told_so_on_both_sides() {
+    let mut cluster = Cluster::new(2, "");
+    cluster.start(1);
+    cluster.process(1).wait_for_line("n2 is unreachable at localhost:");
+    let other = format!("{}-other", cluster.config());
+    let registry = fs::read_to_string(cluster.config()).expect("we wrote it");
+    fs::write(&other, format!("[cluster]\nname = \"other\"\n{registry}")).expect("the scratch");
+    let stranger = ["2", "--fast", "--config", &other, "--data", &cluster.data()];
+    let stranger = Process::start(&mut raftlet(&stranger));
+    cluster.process(1).wait_for_line("refused: this is node 2 of cluster \"other\"");
+    stranger.wait_for_line("this is node 2 of cluster \"other\", not node 2 of \"raftlet\"");
+}
+
 /// Terms only go up, so to believe one forged line would use them all up.
 #[test]
 fn forged_term_is_not_believed() {

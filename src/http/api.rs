@@ -140,9 +140,10 @@ fn client_command(request: &Request, desk: &Desk) -> Response {
         Some(Answer::Busy) => {
             Response::error(503, "too many requests wait for a majority: try again later")
         }
-        Some(Answer::TooLong) => {
-            Response::error(413, "this cluster speaks UDP, and the command fits no datagram")
-        }
+        Some(Answer::TooLong) => Response::error(
+            413,
+            "the command fits no datagram (59,000 bytes): shorten it, or start all nodes with TCP",
+        ),
         Some(Answer::Replaced) => result(
             503,
             [

@@ -46,11 +46,14 @@ pub fn letter(text: &[u8]) -> Result<Letter, String> {
     Ok(Letter { cluster, from, to, rpc })
 }
 
+/// How the reason begins if a peer has told it.
+pub const REFUSED: &str = "refused: ";
+
 /// The reason in a line that `write::refused` wrote; or what else the line is.
 pub fn refusal(text: &[u8]) -> String {
     let json = Json::parse(text).unwrap_or(Json::Null);
     match json.get("why").and_then(Json::as_str) {
-        Some(why) => format!("refused: {}", printable(why)),
+        Some(why) => format!("{REFUSED}{}", printable(why)),
         None => format!("it answered {}", shown(&String::from_utf8_lossy(text))),
     }
 }

@@ -49,8 +49,19 @@ struct Peer {
     errands: SyncSender<Errand>,
     /// Since its sending thread last looked.
     was_heard: AtomicBool,
-    /// Not known before the first attempt.
-    is_reachable: Mutex<Option<bool>>,
+    reach: Mutex<Reach>,
+}
+
+/// Whether a peer can be reached, as the student was last told.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Reach {
+    /// Before the first attempt.
+    #[default]
+    Unknown,
+    Reachable,
+    Lost,
+    /// It is there, and has said why it does not listen to us.
+    Refused,
 }
 
 /// What a sending thread has to do.
@@ -72,8 +83,8 @@ impl Shared {
         let mut queues = Vec::new();
         for (id, address) in nodes.into_iter().filter(|(id, _)| *id != me) {
             let (errands, queue) = sync_channel(MAX_QUEUE);
-            let (was_heard, is_reachable) = Default::default();
-            peers.insert(id, Peer { address, errands, was_heard, is_reachable });
+            let (was_heard, reach) = Default::default();
+            peers.insert(id, Peer { address, errands, was_heard, reach });
             queues.push((id, queue));
         }
         let (deliver, drops) = (Box::new(deliver), Mutex::default());
@@ -128,19 +139,27 @@ impl Shared {
 
     /// Whether a peer can be reached now.
     pub fn is_reachable(&self, peer: NodeId) -> bool {
-        self.peers.get(&peer).is_some_and(|peer| *lock(&peer.is_reachable) == Some(true))
+        self.peers.get(&peer).is_some_and(|peer| *lock(&peer.reach) == Reach::Reachable)
     }
 
     /// Notes, and reports if it is news, that a peer can be reached.
     pub fn found(&self, peer: NodeId) {
-        if lock(&self.peers[&peer].is_reachable).replace(true) != Some(true) {
+        let before = mem::replace(&mut *lock(&self.peers[&peer].reach), Reach::Reachable);
+        if before != Reach::Reachable {
             (self.deliver)(Received::Report(What::Reachable { peer }));
         }
     }
 
-    /// Notes, and reports if it is news, that a peer cannot be reached.
+    /// Notes, and reports if it is news, that a peer cannot be reached. Its own word is news after
+    /// a silence, not the other way round.
     pub fn lost(&self, peer: NodeId, why: String) {
-        if lock(&self.peers[&peer].is_reachable).replace(false) != Some(false) {
+        let mut reach = lock(&self.peers[&peer].reach);
+        let now = match *reach == Reach::Refused || why.starts_with(read::REFUSED) {
+            true => Reach::Refused,
+            false => Reach::Lost,
+        };
+        if mem::replace(&mut *reach, now) != now {
+            drop(reach);
             let address = self.peers[&peer].address.clone();
             (self.deliver)(Received::Report(What::Unreachable { peer, address, why }));
         }
