@@ -86,7 +86,7 @@ pub enum What {
     /// The node's first line.
     Started { address: String, peers: Vec<NodeId>, transport: &'static str, data: String },
     /// What was found on disk.
-    Recovered { voted_for: Option<NodeId>, last: EntryId, torn: Option<String> },
+    Recovered { voted_for: Option<NodeId>, last: EntryId, note: Option<String> },
     /// A message could not be sent, for the first time since the peer was last heard.
     Unreachable { peer: NodeId, address: String, why: String },
     /// The peer can be reached again, or for the first time.
@@ -280,7 +280,7 @@ impl fmt::Display for What {
                     write!(f, "peers {}", names(peers))
                 }
             }
-            What::Recovered { voted_for, last, torn } => recovered(f, *voted_for, *last, torn),
+            What::Recovered { voted_for, last, note } => recovered(f, *voted_for, *last, note),
             What::Unreachable { peer, address, why } => {
                 write!(f, "{peer} is unreachable at {address}: {why}")
             }
@@ -347,7 +347,7 @@ fn recovered(
     f: &mut fmt::Formatter,
     voted_for: Option<NodeId>,
     last: EntryId,
-    torn: &Option<String>,
+    note: &Option<String>,
 ) -> fmt::Result {
     match last.index {
         0 => f.write_str("recovered an empty log")?,
@@ -358,7 +358,7 @@ fn recovered(
         Some(candidate) => write!(f, ", voted for {candidate} in this term")?,
         None => f.write_str(", no vote in this term")?,
     }
-    torn.iter().try_for_each(|what| write!(f, "; {what}"))
+    note.iter().try_for_each(|what| write!(f, "; {what}"))
 }
 
 /// Entries from the first to the last, with the command if there is but one.

@@ -70,11 +70,12 @@ pub fn run(options: Options) -> Result<(), String> {
     let forgot = options.fresh && Storage::forget(&options.data, options.id)?;
     let (storage, mut recovered) =
         Storage::open(&options.data, &options.config.cluster, options.id)?;
-    if forgot {
-        recovered.torn = Some("all that it had saved before is forgotten (--fresh)".to_string());
-    }
-    let console = Console::open();
-    let mut server = Server::new(&options, storage, recovered, transport, console);
+    let note = match forgot {
+        true => Some("all that it had saved before is forgotten (--fresh)".to_string()),
+        false => recovered.torn.take(),
+    };
+    let mut server = Server::new(&options, storage, recovered, transport);
+    server.tell_how_it_starts(&options, note);
     let outcome = server.serve(&inbox);
     server.console.close();
     outcome
@@ -118,9 +119,8 @@ impl Server {
         storage: Storage,
         recovered: Recovered,
         transport: Transport,
-        console: Console,
     ) -> Server {
-        let Recovered { current_term, voted_for, entries, torn } = recovered;
+        let Recovered { current_term, voted_for, entries, .. } = recovered;
         let nodes = &options.config.nodes;
         let (max_entries, max_bytes) = match options.config.transport {
             Kind::Tcp => MAX_PER_MESSAGE,
@@ -135,29 +135,33 @@ impl Server {
             max_bytes,
             seed: RandomState::new().hash_one(options.id.0),
         };
-        let started = What::Started {
-            address: nodes[&options.id].clone(),
-            peers: settings.peers.clone(),
-            transport: options.config.transport.name(),
-            data: options.data.display().to_string(),
-        };
         let node = Node::new(settings, Saved { current_term, voted_for, entries }, 0);
-        let mut server = Server {
+        Server {
             node,
             storage,
             store: Store::new(Rules::ALL),
             applied: 0,
             transport,
-            console,
+            console: Console::open(),
             addresses: nodes.clone(),
             clients: BTreeMap::new(),
             next_request: 0,
             started: Instant::now(),
             verbose: options.verbose,
-        };
-        server.report(started);
-        server.report(What::Recovered { voted_for, last: server.node.log.last(), torn });
-        server
+        }
+    }
+
+    /// The first lines. `note` is what else there is to say of what was recovered.
+    fn tell_how_it_starts(&mut self, options: &Options, note: Option<String>) {
+        let others = self.addresses.keys().copied().filter(|&id| id != options.id);
+        self.report(What::Started {
+            address: self.addresses[&options.id].clone(),
+            peers: others.collect(),
+            transport: options.config.transport.name(),
+            data: options.data.display().to_string(),
+        });
+        let (voted_for, last) = (self.node.voted_for, self.node.log.last());
+        self.report(What::Recovered { voted_for, last, note });
     }
 
     /// Serves for ever; returns only when the disk fails.
@@ -186,15 +190,16 @@ impl Server {
             match incoming {
                 Incoming::Message(message) if self.leaps(&message) => {
                     let why = format!("term {} is too far ahead to be true", message.rpc.term());
-                    outputs.push(self.event(What::Dropped { from: message.from.to_string(), why }));
+                    let what = What::Dropped { from: message.from.to_string(), why };
+                    outputs.push(Output::Event(self.event(what)));
                 }
                 Incoming::Message(message) => {
                     if self.verbose {
-                        outputs.push(self.event(What::Receives(message.clone())));
+                        outputs.push(Output::Event(self.event(What::Receives(message.clone()))));
                     }
                     outputs.extend(self.node.step(now, Input::Receive(message)));
                 }
-                Incoming::Report(what) => outputs.push(self.event(what)),
+                Incoming::Report(what) => outputs.push(Output::Event(self.event(what))),
                 Incoming::Client(ask, sender) => {
                     if let Some(answer) = self.answer_at_once(&ask) {
                         self.tell(&sender, answer);
@@ -237,8 +242,8 @@ impl Server {
         }
     }
 
-    fn event(&self, what: What) -> Output {
-        Output::Event(Event { node: self.node.id(), term: self.node.current_term, what })
+    fn event(&self, what: What) -> Event {
+        Event { node: self.node.id(), term: self.node.current_term, what }
     }
 
     /// Does what the node wants, in order; but all that is to be saved is saved at the place of the
@@ -285,8 +290,8 @@ impl Server {
             Output::Apply { entry, request } => {
                 let reply = self.store.apply(&entry.command);
                 self.applied = entry.index;
-                if let Some((_, sender)) = request.and_then(|id| self.clients.remove(&id)) {
-                    self.tell(&sender, Answer::Applied(entry.id(), reply));
+                if let Some(request) = request {
+                    self.answer(request, Answer::Applied(entry.id(), reply));
                 }
             }
             Output::AnswerRead { request } => {
@@ -295,18 +300,20 @@ impl Server {
                     self.tell(&sender, Answer::Value(self.applied, value));
                 }
             }
-            Output::Refuse { request, why } => {
-                if let Some((_, sender)) = self.clients.remove(&request) {
-                    self.tell(
-                        &sender,
-                        match why {
-                            Refusal::NotLeader => Answer::NotLeader(self.leader()),
-                            Refusal::Replaced => Answer::Replaced,
-                        },
-                    );
-                }
+            Output::Refuse { request, why: Refusal::NotLeader } => {
+                self.answer(request, Answer::NotLeader(self.leader()));
+            }
+            Output::Refuse { request, why: Refusal::Replaced } => {
+                self.answer(request, Answer::Replaced);
             }
             Output::Event(event) => self.console.show(&event, self.verbose),
+        }
+    }
+
+    /// The last word to a client that waits.
+    fn answer(&mut self, request: RequestId, answer: Answer) {
+        if let Some((_, sender)) = self.clients.remove(&request) {
+            self.tell(&sender, answer);
         }
     }
 
@@ -316,8 +323,7 @@ impl Server {
     }
 
     fn report(&mut self, what: What) {
-        let event = Event { node: self.node.id(), term: self.node.current_term, what };
-        self.console.show(&event, self.verbose);
+        self.console.show(&self.event(what), self.verbose);
     }
 
     fn leader(&self) -> Option<Leader> {

@@ -44,9 +44,10 @@ impl Options {
         let mut given = Vec::new();
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
+            let word = if word == "-h" { "--help".to_string() } else { word };
             if word == "--" {
                 options.words.extend(words.by_ref());
-            } else if word.starts_with("--") || word == "-h" {
+            } else if word.starts_with("--") {
                 let (name, mut value) = match word.split_once('=') {
                     Some((name, value)) => (name.to_string(), Some(value.to_string())),
                     None => (word, None),
@@ -73,7 +74,7 @@ impl Options {
         }
         let value = value.unwrap_or_default();
         match name {
-            "--help" | "-h" => self.help = true,
+            "--help" => self.help = true,
             "--version" => self.version = true,
             "--config" => self.config = Some(value.into()),
             "--data" => self.data = Some(value.into()),
@@ -98,7 +99,7 @@ impl Options {
 
     /// An option that the verb does not know would be passed over in silence.
     fn check(&self, given: &[String]) -> Result<(), Failure> {
-        let always = ["--help", "-h", "--version"];
+        let always = ["--help", "--version"];
         let verb = self.words.first().map_or("", String::as_str);
         let allowed: &[&str] = match verb {
             "sim" => &["--seed", "--seeds", "--nodes", "--steps"],

@@ -203,12 +203,12 @@ fn elsewhere(leader: Option<Leader>, path: &str) -> Response {
     match leader {
         Some(Leader { id, address }) => {
             let location = format!("http://{address}{path}");
-            let body = Json::object([
+            let members = [
                 ("error", format!("this node does not lead; {id} does, at {address}").into()),
                 ("leader", id.0.into()),
                 ("leader_address", address.into()),
-            ]);
-            Response::json(307, body.to_string()).with_header("Location", &location)
+            ];
+            result(307, members).with_header("Location", &location)
         }
         None => Response::error(
             503,

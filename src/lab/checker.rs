@@ -279,9 +279,7 @@ impl Checker {
         };
         Err(Violation::new(Property::StateMachineSafety, what))
     }
-}
 
-impl Checker {
     /// What is applied is what was written under the entry's name.
     fn check_command(&self, id: NodeId, entry: &Entry) -> Result<(), Violation> {
         let written = self.history.find(entry.id()).map(|written| &written.command);

@@ -154,17 +154,6 @@ impl Default for Counts {
     }
 }
 
-/// One line: `812 steps, 5 elections, …`.
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Counts { steps, elections, commits, truncations, .. } = self;
-        let Counts { crashes, saves_lost, restarts, messages, messages_lost, .. } = self;
-        write!(f, "{steps} steps, {elections} elections, {commits} commits, ")?;
-        write!(f, "{truncations} truncations, {crashes} crashes ({saves_lost} lost saves), ")?;
-        write!(f, "{restarts} restarts, {messages} messages ({messages_lost} lost)")
-    }
-}
-
 impl Counts {
     /// Counts an event of a server.
     pub fn event(&mut self, event: &Event) {

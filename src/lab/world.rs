@@ -234,7 +234,7 @@ impl World {
         self.counts.restarts += 1;
         let Saved { current_term: term, voted_for, ref entries } = *self.servers[&id].disk.safe();
         let last = entries.last().map(Entry::id).unwrap_or_default();
-        let what = What::Recovered { voted_for, last, torn: None };
+        let what = What::Recovered { voted_for, last, note: None };
         self.note(|| Happening::Event(Event { node: id, term, what }));
     }
 
