@@ -151,10 +151,13 @@ fn collect(from: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) {
     });
 }
 
-/// The built binary, with these words.
+/// The built binary, with these words, whatever the environment of the test says of nodes.
 pub fn raftlet(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raftlet"));
     command.args(words).stdin(Stdio::null()).env("NO_COLOR", "1");
+    for variable in ["NODE_ID", "PORT", "PEERS", "HOST", "ADVERTISE", "FAULTS_FROM"] {
+        command.env_remove(variable);
+    }
     command
 }
 
@@ -222,6 +225,11 @@ impl Cluster {
         let (config, data) = (self.config(), self.data());
         let words = [&id.to_string(), "--fast", "--config", &config, "--data", &data];
         self.processes.insert(id, Process::start(&mut raftlet(&words)));
+    }
+
+    /// Takes in a node that was started otherwise, on its port.
+    pub fn adopt(&mut self, id: u64, process: Process) {
+        self.processes.insert(id, process);
     }
 
     pub fn process(&mut self, id: u64) -> &mut Process {
