@@ -469,8 +469,14 @@ fn tcp_refuses_a_second_node_of_the_same_number() {
     let _by_hand = enter_as_instance(&node, address, None);
     assert_refused_for(&first, 2);
     drop(first);
-    let restarted = enter_as_instance(&node, address, Some(3));
+    let mut restarted = enter_as_instance(&node, address, Some(3));
     assert_refused_for(&restarted, 4);
+
+    // It falls silent, and after some seconds another one may speak.
+    let next = enter_as_instance(&node, address, Some(5));
+    writeln!(restarted, "{GRANTED}").unwrap();
+    let refusal = read::refusal(next_line(&mut BufReader::new(restarted)).as_bytes());
+    assert!(refusal.contains(&next.local_addr().unwrap().to_string()), "{refusal}");
 }
 
 #[test]
@@ -489,6 +495,13 @@ fn udp_refuses_a_second_node_of_the_same_number() {
 
 #[test]
 fn node_listens_where_it_is_told_to() {
+    let [bind] = free_addresses();
+    let elsewhere = options(Kind::Tcp, 1, &["192.0.2.1:5001".to_string()]);
+    let node = Node::start(Options { bind: bind.clone(), ..elsewhere });
+    TcpStream::connect(&bind).unwrap().write_all(b"GET").unwrap();
+    node.http.recv_timeout(PATIENCE).unwrap();
+
+    // Everywhere, and over IPv6 also for peers that use IPv4.
     let mut hosts = vec!["0.0.0.0"];
     if UdpSocket::bind("[::1]:0").is_ok() {
         hosts.push("[::]");
