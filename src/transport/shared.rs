@@ -66,6 +66,8 @@ struct Peer {
     queue: Queue,
     /// Since its sending thread last looked.
     was_heard: AtomicBool,
+    /// Since the same: it has connected to us.
+    was_calling: AtomicBool,
     reach: Mutex<Reach>,
 }
 
@@ -93,8 +95,9 @@ impl Shared {
         let instance = Some(RandomState::new().hash_one(()) >> 11);
         let hello = Hello { address: Some(advertise), instance };
         let peer = |address| {
-            let (advertised, identity, queue, was_heard, reach) = Default::default();
-            Peer { address, advertised, identity, queue, was_heard, reach }
+            let (advertised, identity, queue, reach) = Default::default();
+            let (was_heard, was_calling) = Default::default();
+            Peer { address, advertised, identity, queue, was_heard, was_calling, reach }
         };
         let peers = nodes.into_iter().filter(|(id, _)| *id != me);
         let peers: BTreeMap<_, _> = peers.map(|(id, address)| (id, peer(address))).collect();
@@ -248,6 +251,7 @@ impl Shared {
     /// Notes that a peer has connected to us, so that we need not wait to connect to it.
     pub fn heard_first(&self, peer: NodeId) {
         self.heard(peer);
+        self.peers[&peer].was_calling.store(true, Ordering::Relaxed);
         self.peers[&peer].queue.stir();
     }
 
@@ -335,6 +339,8 @@ pub struct Outbox {
     /// Whom the messages are for.
     pub peer: NodeId,
     looked_at: Instant,
+    /// Since when there is a connection, or another way to the peer.
+    listening_since: Instant,
     /// When the last Hello was sent.
     greeted_at: Option<Instant>,
     silence: Duration,
@@ -342,8 +348,8 @@ pub struct Outbox {
 
 impl Outbox {
     fn new(shared: Arc<Shared>, peer: NodeId) -> Outbox {
-        let (looked_at, greeted_at, silence) = (Instant::now(), None, Duration::ZERO);
-        Outbox { shared, peer, looked_at, greeted_at, silence }
+        let (now, greeted_at, silence) = (Instant::now(), None, Duration::ZERO);
+        Outbox { shared, peer, looked_at: now, listening_since: now, greeted_at, silence }
     }
 
     fn at_peer(&self) -> &Peer {
@@ -392,6 +398,7 @@ impl Outbox {
     /// Forgets how long the peer has been silent: it has a new chance to speak.
     pub fn begin_listening(&mut self) {
         self.looked_at = Instant::now();
+        self.listening_since = self.looked_at;
         self.silence = Duration::ZERO;
     }
 
@@ -408,6 +415,17 @@ impl Outbox {
             self.shared.found(self.peer);
         }
         self.silence >= SILENCE
+    }
+
+    /// Asks whether the peer has connected to us since the last look, long after we have to it.
+    ///
+    /// Then it may have missed us: what is on its way over our connection may be lost for ever,
+    /// if one of us has another address now, as a container has that comes back to its network.
+    /// The system would notice only after a quarter of an hour. That the peer is heard says nothing
+    /// of this direction.
+    pub fn finds_new_call(&mut self) -> bool {
+        let was_calling = self.at_peer().was_calling.swap(false, Ordering::Relaxed);
+        was_calling && self.listening_since.elapsed() >= SILENCE
     }
 
     /// The text of a Hello, which is to be sent now.

@@ -204,6 +204,32 @@ fn silent_peer_is_unreachable() {
     }
 }
 
+/// A peer with a new address has missed us on the old connection, which looks well to us.
+#[test]
+fn peer_that_connects_anew_is_connected_to_anew() {
+    let addresses = free_addresses::<2>();
+    let listener = TcpListener::bind(&addresses[1]).unwrap();
+    let node = Node::start(options(Kind::Tcp, 1, &addresses));
+    let (_old, _) = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let start = Instant::now();
+    let new = loop {
+        assert!(start.elapsed() < PATIENCE, "it waits on the old connection");
+        // A word from time to time, so that it does not count as silent.
+        drop(connect_as_peer(&addresses[0], 2, 1));
+        match listener.accept() {
+            Ok((new, _)) => break new,
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    new.set_nonblocking(false).unwrap();
+    assert!(next_line(&mut BufReader::new(new)).contains(r#""type":"Hello""#));
+    while let Ok(report) = node.received.try_recv() {
+        let reachable = Received::Report(What::Reachable { peer: NodeId(2) });
+        assert_eq!(report, reachable, "nothing was lost");
+    }
+}
+
 #[test]
 fn wrong_lines_are_refused_with_a_reason() {
     let addresses = free_addresses::<2>();
