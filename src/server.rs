@@ -91,9 +91,13 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
 
 fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
     let (for_peers, for_clients) = (desk.clone(), desk.clone());
-    let Config { cluster, nodes, transport: kind, drop_percent, bind, .. } = options.config.clone();
+    let Config { cluster, nodes, transport: kind, drop_percent, bind, advertise, .. } =
+        options.config.clone();
+    let own = nodes.get(&options.id).cloned().unwrap_or_default();
+    let (bind, advertise) = (bind.unwrap_or(own.clone()), advertise.unwrap_or(own));
+    let me = options.id;
     transport::start(
-        transport::Options { cluster, me: options.id, nodes, bind, kind, drop_percent },
+        transport::Options { cluster, me, nodes, kind, drop_percent, bind, advertise },
         move |received| {
             for_peers.hand_in(match received {
                 Received::Message(message) => Incoming::Message(message),
@@ -381,11 +385,7 @@ impl<M: StateMachine> Server<M> {
 
     fn leader(&self) -> Option<Leader> {
         let id = self.node.leader()?;
-        let address = match id == self.node.id() {
-            true => self.options.config.nodes[&id].clone(),
-            false => self.transport.address_of(id),
-        };
-        Some(Leader { id, address })
+        Some(Leader { id, address: self.transport.address_of(id) })
     }
 }
 

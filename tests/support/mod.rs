@@ -232,11 +232,6 @@ impl Cluster {
         self.processes.insert(id, process);
     }
 
-    /// Takes in a node that was started otherwise, on its port.
-    pub fn adopt(&mut self, id: u64, process: Process) {
-        self.processes.insert(id, process);
-    }
-
     pub fn process(&mut self, id: u64) -> &mut Process {
         self.processes.get_mut(&id).expect("this node was started")
     }
