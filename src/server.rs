@@ -93,9 +93,8 @@ fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
     let (for_peers, for_clients) = (desk.clone(), desk.clone());
     let Config { cluster, nodes, transport: kind, drop_percent, bind, advertise, .. } =
         options.config.clone();
-    let own = nodes.get(&options.id).cloned().unwrap_or_default();
-    let (bind, advertise) = (bind.unwrap_or(own.clone()), advertise.unwrap_or(own));
     let me = options.id;
+    let bind = bind.or(nodes.get(&me).cloned()).unwrap_or_default();
     transport::start(
         transport::Options { cluster, me, nodes, kind, drop_percent, bind, advertise },
         move |received| {

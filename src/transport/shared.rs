@@ -49,6 +49,8 @@ pub struct Shared {
     pub kind: Kind,
     /// What this node says of itself in its Hello.
     hello: Hello,
+    /// Where clients reach this node.
+    address: String,
     /// All addresses in the registry, and what this node advertises.
     addresses: BTreeSet<String>,
     paused: AtomicBool,
@@ -90,10 +92,11 @@ impl Shared {
         deliver: impl Fn(Received) + Send + Sync + 'static,
     ) -> (Arc<Shared>, Vec<Outbox>) {
         let Options { cluster, me, nodes, kind, advertise, .. } = options;
-        let addresses = nodes.values().chain([&advertise]).cloned().collect();
+        let addresses = nodes.values().chain(&advertise).cloned().collect();
         // As many bits as every JSON reader reads exactly.
         let instance = Some(RandomState::new().hash_one(()) >> 11);
-        let hello = Hello { address: Some(advertise), instance };
+        let own = advertise.as_ref().or(nodes.get(&me)).cloned();
+        let (hello, address) = (Hello { address: advertise, instance }, own.unwrap_or_default());
         let peer = |address| {
             let (advertised, identity, queue, reach) = Default::default();
             let (was_heard, was_calling) = Default::default();
@@ -103,7 +106,10 @@ impl Shared {
         let peers: BTreeMap<_, _> = peers.map(|(id, address)| (id, peer(address))).collect();
         let ids: Vec<NodeId> = peers.keys().copied().collect();
         let (paused, deliver, drops) = (false.into(), Box::new(deliver), Mutex::default());
-        let shared = Shared { cluster, me, kind, hello, addresses, paused, peers, deliver, drops };
+        #[rustfmt::skip]
+        let shared = Shared {
+            cluster, me, kind, hello, address, addresses, paused, peers, deliver, drops,
+        };
         let shared = Arc::new(shared);
         let outboxes = ids.into_iter().map(|peer| Outbox::new(Arc::clone(&shared), peer));
         let outboxes = outboxes.collect();
@@ -149,11 +155,11 @@ impl Shared {
 
     /// Where clients reach a node: what it advertises, or else its address in the registry.
     pub fn address_of(&self, node: NodeId) -> String {
-        let address = match self.peers.get(&node) {
-            Some(peer) => lock(&peer.advertised).clone().or_else(|| Some(peer.address.clone())),
-            None => self.hello.address.clone().filter(|_| node == self.me),
-        };
-        address.unwrap_or_default()
+        match self.peers.get(&node) {
+            Some(peer) => lock(&peer.advertised).clone().unwrap_or(peer.address.clone()),
+            None if node == self.me => self.address.clone(),
+            None => String::new(),
+        }
     }
 
     /// All addresses by which a node of the cluster is known.
@@ -552,7 +558,7 @@ mod tests {
     #[test]
     fn addresses_are_the_advertised_ones() {
         let nodes = [1, 2, 3].map(|id| format!("localhost:{id}"));
-        let advertise = "outside:1".to_string();
+        let advertise = Some("outside:1".to_string());
         let options = Options { advertise, ..options(Kind::Tcp, 1, &nodes) };
         let (shared, _) = Shared::new(options, |_| {});
         let by_hand = Hello { address: Some("nowhere:2".to_string()), instance: None };
