@@ -92,8 +92,10 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
 fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
     let (for_peers, for_clients) = (desk.clone(), desk.clone());
     let Config { cluster, nodes, transport: kind, drop_percent, .. } = options.config.clone();
+    let own = nodes.get(&options.id).cloned().unwrap_or_default();
+    let (me, bind, advertise) = (options.id, own.clone(), own);
     transport::start(
-        transport::Options { cluster, me: options.id, nodes, kind, drop_percent },
+        transport::Options { cluster, me, nodes, kind, drop_percent, bind, advertise },
         move |received| {
             for_peers.hand_in(match received {
                 Received::Message(message) => Incoming::Message(message),
@@ -381,11 +383,7 @@ impl<M: StateMachine> Server<M> {
 
     fn leader(&self) -> Option<Leader> {
         let id = self.node.leader()?;
-        let address = match id == self.node.id() {
-            true => self.options.config.nodes[&id].clone(),
-            false => self.transport.address_of(id),
-        };
-        Some(Leader { id, address })
+        Some(Leader { id, address: self.transport.address_of(id) })
     }
 }
 
