@@ -7,6 +7,7 @@ use std::thread;
 
 use super::options::Options;
 use super::{Failure, print};
+use crate::kv::Store;
 use crate::message::NodeId;
 use crate::server;
 
@@ -22,7 +23,8 @@ pub fn one(options: &Options, id: NodeId) -> Result<(), Failure> {
     }
     let data = options.data_of(id);
     let (fresh, verbose) = (options.fresh, options.verbose);
-    server::run(server::Options { id, config, data, fresh, verbose }).map_err(Failure::Running)
+    let options = server::Options { id, config, data, fresh, verbose };
+    server::run(options, Store::default()).map_err(Failure::Running)
 }
 
 fn end_with_parent() {
