@@ -92,8 +92,10 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
 fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
     let (for_peers, for_clients) = (desk.clone(), desk.clone());
     let Config { cluster, nodes, transport: kind, drop_percent, .. } = options.config.clone();
+    let own = nodes.get(&options.id).cloned().unwrap_or_default();
+    let (me, bind, advertise) = (options.id, own.clone(), own);
     transport::start(
-        transport::Options { cluster, me: options.id, nodes, kind, drop_percent },
+        transport::Options { cluster, me, nodes, kind, drop_percent, bind, advertise },
         move |received| {
             for_peers.hand_in(match received {
                 Received::Message(message) => Incoming::Message(message),
