@@ -168,15 +168,13 @@ mod tests {
 
     #[test]
     fn host_of_another_is_refused() {
-        let names =
-            "evil.com,localhost.evil.com,127.0.0.1.evil.com,127.0.0.1.nip.io,node2.lan.evil.com";
-        let tricks = ",:5001,localhost.,localhost.:5001,user@localhost,localhost:5001@evil.com,evil.com:localhost";
-        let more = "localhost:5001:5001,localhost:+80,localhost:99999,localhost:x,loc%61lhost,foo.localhost";
-        let numbers =
-            "0.0.0.0,127.1,2130706433,0x7f.0.0.1,0177.0.0.1,128.0.0.1,10.0.0.8,169.254.169.254";
-        let brackets = "::1,[::1,::1],[localhost],[127.0.0.1],[::1].evil.com,[::1]evil.com:80,[::2],[::],[::1%25lo]";
-        let all = [names, tricks, more, numbers, brackets].join(",");
-        assert!(all.split(',').count() > 35);
+        let names = "evil.com,localhost.evil.com,127.0.0.1.evil.com,node2.lan.evil.com,a.localhost";
+        let tricks = ",:5001,localhost.,localhost.:5001,u@localhost,localhost:5001@evil.com";
+        let ports = "localhost:5001:5001,localhost:,localhost:+80,localhost:99999,localhost:x";
+        let numbers = "0.0.0.0,127.1,2130706433,0x7f.0.0.1,0177.0.0.1,128.0.0.1,10.0.0.8";
+        let brackets = "::1,[::1,::1],[localhost],[127.0.0.1],[::1].evil.com,[::1]a:80,[::2],[::]";
+        let escapes = "loc%61lhost,[::1%25lo],a:localhost";
+        let all = [names, tricks, ports, numbers, brackets, escapes].join(",");
         for host in all.split(',') {
             assert_eq!(status("GET", Some(host), &[]), 403, "{host}");
         }
@@ -195,15 +193,13 @@ mod tests {
 
     #[test]
     fn origin_of_another_is_refused() {
-        let others =
-            "null,http://evil.com,http://evil.com:5001,http://localhost,http://localhost:3000";
-        let schemes = "https://localhost:5001,file://,localhost:5001,HTTP://localhost:5001,ws://localhost:5001";
-        let tricks =
-            "http://localhost:5001.evil.com,http://localhost:5001@evil.com,http://localhost:5001/";
-        let more =
-            "http://localhost.evil.com:5001,http://u@localhost:5001,http://127.0.0.2:5001,http://";
+        let others = "null,http://evil.com,http://evil.com:5001,http://localhost,http://";
+        let ports = "http://localhost:3000,http://127.0.0.2:5001,http://localhost:5001/";
+        let schemes = "https://localhost:5001,file://,localhost:5001,HTTP://localhost:5001";
+        let tricks = "http://localhost:5001.evil.com,http://localhost:5001@evil.com";
+        let more = "http://localhost.evil.com:5001,http://u@localhost:5001";
         let lists = "http://localhost:5001 http://evil.com|http://localhost:5001, http://evil.com";
-        let all = [others, schemes, tricks, more].join(",").replace(',', "|") + "||" + lists;
+        let all = [others, ports, schemes, tricks, more].join(",").replace(',', "|") + "||" + lists;
         for origin in all.split('|') {
             for method in ["GET", "POST", "OPTIONS"] {
                 let headers = [("origin", origin)];

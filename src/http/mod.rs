@@ -3,8 +3,8 @@
 //! HTTP is text: a first line, header lines `Name: value`, an empty line, then a body. A request's
 //! first line says what is asked (`GET /status HTTP/1.1`), an answer's how it went (`HTTP/1.1 200
 //! OK`). What both sides read alike is in `wire`; [`server`] answers on one connection until it
-//! ends; [`client`] asks. These move bytes and know nothing of Raft. [`guard`] says which web pages
-//! may ask, and [`api`] is what a node answers.
+//! ends; [`client`] asks. These move bytes and know nothing of Raft. [`guard`] keeps strange web
+//! pages out, and [`api`] is what a node answers.
 //!
 //! The one hard question is where a message ends. Two readers who disagree about it can be made to
 //! see different requests in the same bytes ("request smuggling", RFC 9112 §11.2), so whatever

@@ -1,8 +1,8 @@
 //! Lets the crate serde_json read and write, through its traits for types of one's own.
 //!
 //! serde_json's own value would forget a repeated name and the order of the members, and it writes
-//! floats and bounds depth in its own way. Here the face decides all of these, so that a reader of the
-//! wire cannot tell which build wrote.
+//! floats and bounds depth in its own way. Here the face decides all of these, so that a reader of
+//! the wire cannot tell which build wrote.
 
 use std::cell::Cell;
 use std::{fmt, io, mem};
