@@ -5,6 +5,8 @@
 //! Members that we do not know are passed over, so that later versions may have more. What Figure 2
 //! does not have may be left out, so that a student can write a message by hand.
 
+use std::net::SocketAddrV6;
+
 use crate::json::Json;
 use crate::message::{
     AppendEntries, AppendEntriesReply, Command, Conflict, Entry, EntryId, NodeId, RequestVote,
@@ -105,11 +107,13 @@ fn hello(json: &Json) -> Result<Hello, String> {
 /// # Errors
 /// If it is not `host:port`.
 pub fn check_address(address: &str) -> Result<(), String> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]%".contains(c);
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
-    let parts = address.rsplit_once(':');
-    let has_parts = parts.is_some_and(|(host, port)| !host.is_empty() && is_port(port));
-    let holds = has_parts && address.len() <= MAX_ADDRESS_BYTES && address.chars().all(is_plain);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let is_name = address.rsplit_once(':').is_some_and(|(host, port)| {
+        let has_host = !host.is_empty() && host.chars().chain(port.chars()).all(is_plain);
+        has_host && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    let is_ipv6 = address.parse::<SocketAddrV6>().is_ok_and(|address| address.port() > 0);
+    let holds = address.len() <= MAX_ADDRESS_BYTES && (is_name || is_ipv6);
     check(holds, || format!("\"address\" must be host:port, not {}", shown(address)))
 }
 
@@ -352,7 +356,19 @@ mod tests {
         }
         let hosts = "a/b,u@a,a#,a?,a\",<a>,a b,a\r\nX,\u{e4},a\\b,".split(',');
         let addresses = hosts.map(|host| format!("{host}:80"));
-        let others = ["", "a", "a:", "a:0", "a:65536", "a:x", &format!("x{longest}")];
+        let others = [
+            "",
+            "a",
+            "a:",
+            "a:+1",
+            "::1:1",
+            "[::1]:0",
+            "[a]:1",
+            "a:0",
+            "a:65536",
+            "a:x",
+            &format!("x{longest}"),
+        ];
         for address in addresses.chain(others.map(str::to_string)) {
             let why = check_address(&address).expect_err(&address);
             assert!(why.starts_with(r#""address" must be host:port"#), "{why}");

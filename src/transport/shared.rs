@@ -205,7 +205,7 @@ impl Shared {
         let enter = |instance| self.peers[&peer].identity.enter(instance, source);
         let speaker = hello.instance.map(enter).transpose();
         let speaker = speaker.map_err(|other| refuse_namesake(peer, other))?;
-        self.note_address(peer, hello.address);
+        self.note_address(peer, hello);
         Ok(speaker)
     }
 
@@ -231,10 +231,10 @@ impl Shared {
         outcome.map_err(|other| refuse_namesake(letter.from, other))
     }
 
-    /// Notes where clients reach a peer, if it says so.
-    pub fn note_address(&self, peer: NodeId, address: Option<String>) {
-        if address.is_some() {
-            *lock(&self.peers[&peer].advertised) = address;
+    /// Notes where clients reach a peer, if a real node says so.
+    pub fn note_address(&self, peer: NodeId, hello: Hello) {
+        if hello.instance.is_some() && hello.address.is_some() {
+            *lock(&self.peers[&peer].advertised) = hello.address;
         }
     }
 
@@ -517,13 +517,29 @@ mod tests {
     }
 
     #[test]
+    fn only_a_hello_by_hand_may_come_from_anywhere() {
+        let (shared, ..) = node_1();
+        let check = |body, port: u16| {
+            let (from, to) = (NodeId(2), NodeId(1));
+            let source = SocketAddr::from(([127, 0, 0, 1], port));
+            shared.check_source(&Letter { cluster: None, from, to, body }, source)
+        };
+        let hello = |instance| Body::Hello(Hello { address: None, instance });
+        let [(rpc, _), ..] = messages();
+        assert_eq!(check(hello(Some(1)), 1), Ok(()));
+        assert_eq!(check(hello(None), 2), Ok(()));
+        assert!(check(hello(Some(2)), 2).is_err() && check(Body::Rpc(rpc), 2).is_err());
+    }
+
+    #[test]
     fn addresses_are_the_advertised_ones() {
         let nodes = [1, 2, 3].map(|id| format!("localhost:{id}"));
         let advertise = "outside:1".to_string();
         let options = Options { advertise, ..options(Kind::Tcp, 1, &nodes) };
         let (shared, _) = Shared::new(options, |_| {});
-        shared.note_address(NodeId(2), Some("outside:2".to_string()));
-        shared.note_address(NodeId(2), None);
+        let by_hand = Hello { address: Some("nowhere:2".to_string()), instance: None };
+        let real = Hello { address: Some("outside:2".to_string()), instance: Some(1) };
+        [real, by_hand].into_iter().for_each(|hello| shared.note_address(NodeId(2), hello));
         let addresses = [1, 2, 3, 4].map(|id| shared.address_of(NodeId(id)));
         assert_eq!(addresses, ["outside:1", "outside:2", "localhost:3", ""]);
         let all = ["localhost:1", "localhost:2", "localhost:3", "outside:1", "outside:2"];

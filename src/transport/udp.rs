@@ -189,7 +189,7 @@ fn hear(
         Body::Refused(why) => shared.lost(from, format!("{}{why}", read::REFUSED)),
         Body::Hello(hello) => {
             shared.heard(from);
-            shared.note_address(from, hello.address);
+            shared.note_address(from, hello);
         }
         Body::Rpc(rpc) => {
             shared.heard(from);
