@@ -214,4 +214,13 @@ mod tests {
             assert_eq!(ask("GET", path).status / 100, 5, "{path}");
         }
     }
+
+    #[test]
+    fn faults_are_made_from_the_own_machine_only() {
+        for (method, target, status) in
+            [("POST", "/api/pause", 403), ("POST", "/api/links", 403), ("GET", "/api/links", 503)]
+        {
+            assert_eq!(ask(method, target).status, status, "{method} {target}");
+        }
+    }
 }

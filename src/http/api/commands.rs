@@ -57,6 +57,7 @@ pub fn get(call: &Call) -> Outcome {
     let (last_applied, value) = match call.ask(ask) {
         Some(Answer::Read(last_applied, Reply::Value(value))) => (last_applied, Some(value)),
         Some(Answer::Read(last_applied, Reply::NotFound)) => (last_applied, None),
+        Some(Answer::Read(_, reply)) => return Err(bad(&reply.to_string())),
         None => return Err(no_answer_to_a_read()),
         other => return Err(refusal(call.request, other)),
     };
