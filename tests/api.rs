@@ -227,3 +227,212 @@ fn leader_heartbeats_at_will_and_needs_no_election() {
     let reply = ask(&cluster, 1, "POST", "/api/election", "");
     assert_eq!(reply.status, 409, "{}", reply.text());
 }
+
+// ---- What is refused ---------------------------------------------------------------------------
+
+#[rustfmt::skip]
+const REFUSED: &[(&str, &str, u16, &str)] = &[
+    ("POST /client_command", "", 400, r#"send {"command":"#),
+    ("POST /client_command", "not JSON", 400, "not JSON"),
+    ("POST /client_command", "[]", 400, "no JSON object"),
+    ("POST /client_command", r#"{"command":7}"#, 400, "must be a text"),
+    ("POST /client_command", r#"{"command":" "}"#, 400, "is empty"),
+    ("POST /client_command", r#"{"command":"set x"}"#, 400, "write set KEY=VALUE"),
+    ("POST /client_command", r#"{"command":"get \"x"}"#, 400, "closing quote"),
+    ("POST /client_command", r#"{"command":"@c:1 set x=1"}"#, 400, r#"given as "client" and "serial""#),
+    ("POST /client_command", r#"{"command":"set x=1","client":"c"}"#, 400, "go together"),
+    ("POST /client_command", r#"{"command":"set x=1","client":"a:1 b","serial":1}"#, 400, "letters"),
+    ("POST /api/set", r#"{"value":"1"}"#, 400, r#""key" must be a text; send {"key":"x","value":"42"}"#),
+    ("POST /api/set", r#"{"key":"","value":"1"}"#, 400, "1 to 1024"),
+    ("POST /api/set", r#"{"key":"x"}"#, 400, r#""value" must be"#),
+    ("POST /api/set", r#"{"key":"x","value":null}"#, 400, r#""value" must be"#),
+    ("POST /api/set", r#"{"key":"x","key":"y","value":"1"}"#, 400, "twice"),
+    ("POST /api/cas", r#"{"key":"x","old":"1"}"#, 400, r#""new" must be"#),
+    ("POST /api/incr", r#"{"key":"x","by":1.5}"#, 400, "whole number"),
+    ("POST /api/incr", r#"{"key":"text"}"#, 409, "not a whole number"),
+    ("POST /api/incr", r#"{"key":"x","client":"c","serial":1}"#, 409, "over"),
+    ("POST /api/set", r#"{"key":"x","value":"","client":"c","serial":2}"#, 409, "answered: 1"),
+    ("GET /api/get/", "", 400, "the key has 0 bytes"),
+    ("GET /api/get/x?local=maybe", "", 400, "true or false"),
+    ("GET /api/get/%ff", "", 400, "UTF-8"),
+    ("GET /api/get/a/b", "", 404, "%2F"),
+    ("GET /log?from=0", "", 400, "from 1 to"),
+    ("GET /log?limit=many", "", 400, "from 1 to"),
+    ("GET /", "", 404, "GET /health"),
+    ("POST /request_vote", r#"{"term":5}"#, 400, "candidate_id"),
+    ("POST /append_entries", r#"{"term":5,"leader_id":"n2"}"#, 400, "leader_id"),
+    ("POST /api/pause", r#"{"paused":1}"#, 400, r#"send {"paused":true}"#),
+    ("POST /api/links", r#"{"peer":2}"#, 400, "no peer"),
+    ("POST /api/links", r#"{"peer":1}"#, 400, "no peer"),
+    ("POST /api/links", r#"{"blocked":true}"#, 400, r#""peer" must be"#),
+    ("POST /api/links", r#"{"peer":2,"drop":101}"#, 400, "0 to 100"),
+    ("POST /api/links", r#"{"peer":2,"delay_ms":60001}"#, 400, "0 to 60000"),
+    ("POST /api/links", r#"{"peer":2,"blocked":"no"}"#, 400, "true or false"),
+];
+
+#[test]
+fn refusals_are_one_line_that_says_what_to_do() {
+    let cluster = single_node();
+    cluster.set("text", "a");
+    let done = r#"{"key":"n","client":"c","serial":2}"#;
+    assert_eq!(ask(&cluster, 1, "POST", "/api/incr", done).status, 200);
+    for (start, body, status, part) in REFUSED {
+        let (method, path) = start.split_once(' ').expect("a method and a path");
+        let reply = ask(&cluster, 1, method, path, body);
+        let json = Json::parse(&reply.body).expect("JSON");
+        let error = text(&json, "error");
+        assert_eq!(reply.status, *status, "{path} {body}: {error}");
+        assert!(error.contains(part) && error.lines().count() == 1, "{path} {body}: {error}");
+    }
+    let long = |bytes| format!(r#"{{"key":"x","value":"{}"}}"#, "v".repeat(bytes));
+    assert_eq!(ask(&cluster, 1, "POST", "/api/set", &long(1 << 20)).status, 200);
+    assert_eq!(ask(&cluster, 1, "POST", "/api/set", &long((1 << 20) + 1)).status, 400);
+    assert_eq!(ask(&cluster, 1, "POST", "/api/set", &long(4 << 20)).status, 413);
+    let long_key = format!("/api/get/{}", "k".repeat(1025));
+    assert_eq!(ask(&cluster, 1, "GET", &long_key, "").status, 400);
+}
+
+#[test]
+fn wrong_methods_are_told_the_right_ones() {
+    let cluster = single_node();
+    for (method, path, allowed) in [
+        ("POST", "/health", "GET, HEAD, OPTIONS"),
+        ("GET", "/client_command", "POST, OPTIONS"),
+        ("DELETE", "/api/get/x", "GET, HEAD, OPTIONS"),
+        ("PUT", "/api/links", "GET, HEAD, POST, OPTIONS"),
+    ] {
+        let reply = cluster.http(1, method, path, None).expect("an answer");
+        assert_eq!((reply.status, reply.header("allow")), (405, Some(allowed)), "{method} {path}");
+        let reply = cluster.http(1, "OPTIONS", path, None).expect("an answer");
+        assert_eq!((reply.status, reply.header("allow")), (204, Some(allowed)), "{path}");
+    }
+}
+
+/// What a browser would send for a page that is not the cluster's.
+#[test]
+fn web_pages_from_elsewhere_are_refused() {
+    let cluster = single_node();
+    let own = cluster.address(1);
+    let status = |start: &str, headers: &str| {
+        let body = r#"{"key":"x","value":"1"}"#;
+        let length = if start.starts_with("POST") { body.len() } else { 0 };
+        let head = format!("{start} HTTP/1.1\r\n{headers}\r\nConnection: close\r\n");
+        let request = format!("{head}Content-Length: {length}\r\n\r\n{}", &body[..length]);
+        exchange(&cluster, request.as_bytes())
+    };
+    let home = format!("Host: {own}\r\nOrigin: http://");
+    for (start, headers, expected) in [
+        ("POST /api/set", format!("Host: {own}"), "200"),
+        ("POST /api/set", format!("{home}{own}"), "200"),
+        ("POST /api/set", format!("{home}{}", own.replace("localhost", "127.0.0.1")), "200"),
+        ("POST /api/set", format!("{home}evil.example"), "403"),
+        ("GET /status", format!("{home}evil.example"), "403"),
+        ("GET /events", format!("{home}localhost:1"), "403"),
+        ("POST /api/set", format!("Host: {own}\r\nOrigin: null"), "403"),
+        ("OPTIONS /api/set", format!("{home}evil.example"), "403"),
+        ("POST /api/set", format!("Host: {own}\r\nSec-Fetch-Site: cross-site"), "403"),
+        ("GET /status", "Host: evil.example".to_string(), "403"), // DNS rebinding
+        ("POST /api/set", "Host: localhost.evil.example".to_string(), "403"),
+        ("GET http://evil.example/status", format!("Host: {own}"), "403"),
+    ] {
+        let answer = status(start, &headers);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{headers}: {answer}");
+        assert_eq!(expected == "403", !answer.contains("\"value\":\"1\""), "{answer}");
+        assert!(expected == "200" || !answer.contains("Access-Control-Allow"), "{answer}");
+    }
+    let preflight = status("OPTIONS /api/set", &format!("{home}{own}"));
+    assert!(preflight.starts_with("HTTP/1.1 204 "), "{preflight}");
+    assert!(preflight.contains(&format!("Access-Control-Allow-Origin: http://{own}\r\n")));
+    assert!(preflight.contains("Access-Control-Allow-Headers: Content-Type\r\n"), "{preflight}");
+    assert_eq!(cluster.get("x"), "1");
+}
+
+// ---- HTTP itself -------------------------------------------------------------------------------
+
+#[test]
+fn http_is_spoken_in_all_its_forms() {
+    let cluster = single_node();
+    let own = cluster.address(1);
+    let set = format!("POST /api/set HTTP/1.1\r\nHost: {own}\r\n");
+    let chunks = "Transfer-Encoding: chunked\r\n\r\n\
+         8\r\n{\"key\":\"\r\n11\r\né\",\"value\":\"ü\"}\r\n0\r\n\r\n";
+    let head = format!("HEAD /api/get/%C3%A9 HTTP/1.1\r\nHost: {own}\r\n\r\n");
+    let get = format!("GET /api/get/%C3%A9 HTTP/1.1\r\nHost: {own}\r\nConnection: close\r\n\r\n");
+    let answers = exchange(&cluster, format!("{set}{chunks}{head}{get}").as_bytes());
+    let found = r#"{"key":"é","value":"ü","found":true}"#;
+    let parts: Vec<&str> = answers.split("HTTP/1.1 200 OK\r\n").collect();
+    assert_eq!(parts.len(), 4, "three answers on one connection: {answers}");
+    assert!(parts[1].ends_with(r#"{"key":"é","value":"ü","index":2,"term":1}"#), "{answers}");
+    let length = format!("Content-Length: {}\r\n", found.len());
+    assert!(parts[2].contains(&length) && parts[2].ends_with("\r\n\r\n"), "HEAD: {}", parts[2]);
+    assert!(parts[3].contains(&length) && parts[3].ends_with(found), "{}", parts[3]);
+
+    let mut stream = connect(&cluster, 1);
+    let expects = "Expect: 100-continue\r\nConnection: close\r\nContent-Length: 23\r\n\r\n";
+    stream.write_all(format!("{set}{expects}").as_bytes()).expect("it reads");
+    let mut invitation = [0; 25];
+    stream.read_exact(&mut invitation).expect("an invitation");
+    assert_eq!(&invitation, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(br#"{"key":"x","value":"1"}"#).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+
+    let old = "GET /health HTTP/1.0\r\n\r\n"; // as a person types it into nc
+    assert!(exchange(&cluster, old.as_bytes()).contains("\r\nConnection: close\r\n"));
+}
+
+#[test]
+fn keys_and_values_may_be_any_text() {
+    let cluster = single_node();
+    let mut connection = Connection::open(&cluster.address(1), PATIENCE).expect("it listens");
+    let megabyte = "\n\u{1f600}\"".repeat((1 << 20) / 6);
+    for (key, value) in
+        [("a b/c?d=e", "1"), ("@c:1 x", ""), ("ключ \"\n", &megabyte), ("=", " set x=1 ")]
+    {
+        let pair = Json::object([("key", key.into()), ("value", value.into())]).to_string();
+        let set = connection.request("POST", "/api/set", Some(&pair), PATIENCE).expect("an answer");
+        assert_eq!(set.status, 200, "{}", set.text());
+        let path: String = key.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let path = format!("/api/get/{path}");
+        let got = connection.request("GET", &path, None, PATIENCE).expect("an answer");
+        let expected = format!("{},\"found\":true}}", pair.trim_end_matches('}'));
+        assert!(got.status == 200 && got.text() == expected, "{key:?}: {:.100}", got.text());
+    }
+}
+
+/// Requests that are scratched at random. Some do what they say, most are refused, and none may
+/// hurt the node.
+#[test]
+fn malformed_requests_leave_the_node_alive() {
+    let cluster = single_node();
+    let own = cluster.address(1);
+    let good = format!(
+        "POST /api/set?a=%20b HTTP/1.1\r\nHost: {own}\r\nTransfer-Encoding: chunked\r\n\r\n\
+         17\r\n{{\"key\":\"x\",\"value\":\"1\"}}\r\n0\r\n\r\n\
+         POST /client_command HTTP/1.0\r\nContent-Length: 21\r\n\r\n{{\"command\":\"set x=2\"}}"
+    );
+    let mut random = Random(8);
+    let mut below = |limit: usize| random.between(0, limit as u64 - 1) as usize;
+    let mut refused = 0;
+    for _ in 0..300 {
+        let mut bytes = good.clone().into_bytes();
+        for _ in 0..=below(4) {
+            let place = below(bytes.len());
+            match below(4) {
+                0 => bytes[place] = below(256) as u8,
+                1 => bytes.insert(place, b"\r\n :;%\0,0{\xff"[below(11)]),
+                2 => drop(bytes.drain(place..(place + 5).min(bytes.len() - 1))),
+                _ => bytes.truncate(place + 1),
+            }
+        }
+        let answer = exchange(&cluster, &bytes);
+        let shown = String::from_utf8_lossy(&bytes);
+        let is_peer = bytes[0] == b'{';
+        let is_http = answer.is_empty() || answer.starts_with("HTTP/1.1 ");
+        assert!(is_http || is_peer, "{shown}: {answer}");
+        refused += usize::from(answer.starts_with("HTTP/1.1 4"));
+        assert_eq!(ask(&cluster, 1, "GET", "/health", "").status, 200, "after {shown}");
+    }
+    assert!(refused >= 100, "only {refused} of them were malformed");
+}
