@@ -5,7 +5,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -659,59 +659,86 @@ fn watchers_see_an_election_when_the_leader_is_killed() {
 // ---- Crowds ------------------------------------------------------------------------------------
 
 const CROWD: &str = "RAFTLET_TEST_CROWD_AT";
+const WORDS: &str = "RAFTLET_TEST_CROWD_SAYS";
 
-/// Not a test: the process in which `crowd_starves_nobody` opens its connections. One process may
-/// open only so many files.
+/// Not a test: the process that opens connections for those below. One may open only so many.
 #[test]
-#[ignore = "is run by another test"]
+#[ignore = "is run by other tests"]
 fn crowd() {
-    let Ok(address) = std::env::var(CROWD) else { return };
-    let open = || TcpStream::connect(&address).ok();
-    let connections: Vec<TcpStream> = (0..500).filter_map(|_| open()).collect();
+    let (Ok(address), Ok(words)) = (std::env::var(CROWD), std::env::var(WORDS)) else { return };
+    let mut connections = Vec::new();
+    for _ in 0..400 {
+        let mut stream = TcpStream::connect(&address).expect("the system takes it");
+        let _ = stream.write_all(words.as_bytes());
+        connections.push(stream);
+    }
     println!("\n{} are in", connections.len());
     let _ = std::io::stdin().read(&mut [0]); // until our parent has seen enough
 }
 
-#[test]
-fn crowd_starves_nobody() {
+/// Four hundred connections; on each these words are said, and then nothing.
+fn four_hundred(address: &str, words: &str) -> Child {
+    let itself = std::env::current_exe().expect("the test is a file");
+    let mut child = Command::new(&itself);
+    child.args(["crowd", "--exact", "--ignored", "--nocapture"]);
+    child.env(CROWD, address).env(WORDS, words).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = child.spawn().expect("this test can run itself");
+    let lines = BufReader::new(child.stdout.as_mut().expect("it is piped")).lines();
+    let found = lines.map_while(Result::ok).find(|line| line.ends_with("are in"));
+    assert_eq!(found.as_deref(), Some("400 are in"));
+    child
+}
+
+/// The leader has more guests than it has room for; its peers and its clients get through.
+fn crowd_starves_nobody(words: &str) {
     let cluster = Cluster::started(3, "");
     let address = cluster.address(cluster.leader());
-    let mut slow = connect(&cluster, cluster.leader());
-    let slow = thread::spawn(move || {
-        let mut answer = [0; 13];
-        slow.set_read_timeout(Some(Duration::from_millis(50))).expect("a duration");
-        for byte in "GET /status HTTP/1.1\r\nX: ".bytes().chain(std::iter::repeat(b'x')) {
-            // Once the node has answered and gone, writing fails and reading does not.
-            let _ = slow.write_all(&[byte]);
-            if slow.read_exact(&mut answer).is_ok() {
-                break;
-            }
-        }
-        answer
-    });
-    let itself = std::env::current_exe().expect("the test is a file");
-    let mut crowds = (0..2)
-        .map(|_| {
-            let mut child = Command::new(&itself);
-            child.args(["crowd", "--exact", "--ignored", "--nocapture"]).env(CROWD, &address);
-            child.stdin(Stdio::piped()).stdout(Stdio::piped());
-            child.spawn().expect("this test can run itself")
-        })
-        .collect::<Vec<_>>();
-    for child in &mut crowds {
-        let lines = BufReader::new(child.stdout.as_mut().expect("it is piped")).lines();
-        let mut lines = lines.map_while(Result::ok);
-        assert_eq!(lines.find(|line| line.ends_with("are in")).as_deref(), Some("500 are in"));
-    }
-    // The leader has more guests than it has room for; its peers and its clients get through.
+    let crowd = [(); 3].map(|()| four_hundred(&address, words));
     let mut client = Client::new(vec![address], PATIENCE, |_| {});
     for value in 0..20 {
         client.command(&format!("set x={value}")).expect("it is served");
     }
     assert_eq!(cluster.get("x"), "19");
-    assert_eq!(&slow.join().expect("no panic"), b"HTTP/1.1 408 ");
-    for mut child in crowds {
+    for mut child in crowd {
         drop(child.stdin.take());
         child.wait().expect("it ends");
     }
+}
+
+#[test]
+fn silent_crowd_starves_nobody() {
+    crowd_starves_nobody("");
+}
+
+#[test]
+fn idle_crowd_starves_nobody() {
+    crowd_starves_nobody("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+}
+
+/// A sender who has all the time in the world; gives the beginning of the answer.
+fn send_slowly(mut stream: TcpStream) -> String {
+    stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a duration");
+    let mut answer = [0; 12];
+    for byte in "GET /status HTTP/1.1\r\nX: ".bytes().chain(std::iter::repeat(b'x')) {
+        // Once the node has answered and gone, writing fails and reading does not.
+        let _ = stream.write_all(&[byte]);
+        if stream.read_exact(&mut answer).is_ok() {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn slow_sender_is_cut_short_while_others_are_served() {
+    let cluster = single_node();
+    let slow = connect(&cluster, 1);
+    let slow = thread::spawn(move || send_slowly(slow));
+    let mut served = 0;
+    while !slow.is_finished() {
+        cluster.set("x", &served.to_string());
+        served += 1;
+    }
+    assert_eq!(slow.join().expect("no panic"), "HTTP/1.1 408");
+    assert!(served > 0);
 }

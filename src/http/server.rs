@@ -36,7 +36,7 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Deadlines {
         Deadlines {
-            idle: Duration::from_secs(60),
+            idle: Duration::from_secs(5),
             head: Duration::from_secs(5),
             body: Duration::from_secs(30),
             answer: Duration::from_secs(30),
