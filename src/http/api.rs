@@ -127,20 +127,19 @@ fn answer(request: &Request, site: &Site, peer: IpAddr, own: IpAddr) -> Response
 fn dispatch(call: &Call) -> Response {
     let Request { method, path, segments, .. } = call.request;
     let routes: Vec<&Route> = ROUTES.iter().filter(|route| route.serves(segments)).collect();
-    let everywhere = method == "OPTIONS" && path == "*";
-    if routes.is_empty() && !everywhere {
-        return not_found(path);
-    }
-    let methods: Vec<&str> = routes.iter().map(|route| route.method).collect();
     if let Some(route) = routes.iter().find(|route| route.method == method) {
         return (route.handler)(call).unwrap_or_else(|refusal| refusal);
     }
-    let allowed = allow(if everywhere { &["GET", "POST"] } else { &methods });
-    if method == "OPTIONS" {
-        return Response::empty().with_header("Allow", &allowed);
-    }
-    let why = format!("{path} takes {}, not {method}", methods.join(" and "));
-    Response::error(405, &why).with_header("Allow", &allowed)
+    let methods: Vec<&str> = match path.as_str() {
+        "*" if method == "OPTIONS" => vec!["GET", "POST"], // of the node as a whole
+        _ if routes.is_empty() => return not_found(path),
+        _ => routes.iter().map(|route| route.method).collect(),
+    };
+    let response = match method.as_str() {
+        "OPTIONS" => Response::empty(),
+        _ => Response::error(405, &format!("{path} takes {}, not {method}", methods.join(" and "))),
+    };
+    response.with_header("Allow", &allow(&methods))
 }
 
 /// The methods that a path takes, with those that come with them.

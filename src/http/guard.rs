@@ -44,11 +44,14 @@ impl Guard {
         if origins.iter().any(|origin| !self.is_own_origin(origin, request)) || origins.len() > 1 {
             return refuse("a web page from elsewhere may not ask here: its Origin is no member");
         }
-        // A browser that tells no Origin of a page that changes something would be a broken one.
+        // Where a browser tells no Origin, it may say this (Fetch Metadata). A link that is
+        // followed may come from anywhere; an image, a frame or a form may not.
         let site = request.header("sec-fetch-site").unwrap_or("none");
-        let looks = ["GET", "OPTIONS"].contains(&request.method.as_str());
-        if origins.is_empty() && !looks && !["none", "same-origin"].contains(&site) {
-            return refuse("a web page from elsewhere may not change anything here");
+        let is_own = ["none", "same-origin"].contains(&site);
+        let is_page =
+            request.method == "GET" && request.header("sec-fetch-dest") == Some("document");
+        if origins.is_empty() && !is_own && !is_page {
+            return refuse("a web page from elsewhere may not ask here");
         }
         Ok(())
     }
@@ -211,17 +214,20 @@ mod tests {
     }
 
     #[test]
-    fn page_that_hides_its_origin_may_change_nothing() {
-        for (method, site, expected) in [
-            ("POST", "cross-site", 403),
-            ("POST", "same-site", 403),
-            ("DELETE", "anything", 403),
-            ("POST", "same-origin", 200),
-            ("POST", "none", 200),
-            ("GET", "cross-site", 200), // a link that was followed
+    fn page_without_an_origin_may_only_be_a_link() {
+        for (method, site, dest, expected) in [
+            ("POST", "cross-site", "document", 403),
+            ("POST", "same-site", "empty", 403),
+            ("DELETE", "anything", "document", 403),
+            ("GET", "cross-site", "image", 403),
+            ("GET", "cross-site", "iframe", 403),
+            ("GET", "cross-site", "document", 200),
+            ("POST", "same-origin", "empty", 200),
+            ("GET", "none", "image", 200),
         ] {
-            let headers = [("sec-fetch-site", site)];
-            assert_eq!(status(method, Some("localhost"), &headers), expected, "{method} {site}");
+            let headers = [("sec-fetch-site", site), ("sec-fetch-dest", dest)];
+            let found = status(method, Some("localhost"), &headers);
+            assert_eq!(found, expected, "{method} {site} {dest}");
         }
     }
 
