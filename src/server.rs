@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
+use crate::config::{Config, FaultsFrom};
 use crate::console::Console;
 use crate::event::{Event, What};
 use crate::http::{self, api::Site};
@@ -92,10 +92,11 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
 
 fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
     let for_peers = desk.clone();
-    let Config { cluster, nodes, transport: kind, drop_percent, .. } = options.config.clone();
-    let own = nodes.get(&options.id).cloned().unwrap_or_default();
-    let (me, bind, advertise) = (options.id, own.clone(), own);
-    let (site, started) = site(desk.clone(), &nodes);
+    let Config { cluster, nodes, transport: kind, drop_percent, bind, advertise, .. } =
+        options.config.clone();
+    let me = options.id;
+    let bind = bind.or(nodes.get(&me).cloned()).unwrap_or_default();
+    let (site, started) = site(desk.clone(), &options.config);
     let transport = transport::start(
         transport::Options { cluster, me, nodes, kind, drop_percent, bind, advertise },
         move |received| {
@@ -112,12 +113,13 @@ fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
 
 /// What HTTP needs to know. The transport, which knows best where members are reached, serves HTTP
 /// before it can be asked: until then the registry must do.
-fn site(desk: Desk, nodes: &BTreeMap<NodeId, String>) -> (Site, Arc<OnceLock<Transport>>) {
-    let registry: Vec<String> = nodes.values().cloned().collect();
+fn site(desk: Desk, config: &Config) -> (Site, Arc<OnceLock<Transport>>) {
+    let registry: Vec<String> = config.nodes.values().cloned().collect();
     let started = Arc::new(OnceLock::<Transport>::new());
     let transport = Arc::clone(&started);
     let members = move || transport.get().map_or(registry.clone(), Transport::advertised);
-    let site = Site { desk, members: Box::new(members), faults_from_anywhere: false };
+    let faults_from_anywhere = config.faults_from == FaultsFrom::Anywhere;
+    let site = Site { desk, members: Box::new(members), faults_from_anywhere };
     (site, started)
 }
 

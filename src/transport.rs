@@ -70,8 +70,9 @@ pub struct Options {
     pub drop_percent: u8,
     /// Where this node listens, as `host:port`: mostly its address in the registry.
     pub bind: String,
-    /// Where clients reach this node, as `host:port`: mostly its address in the registry, too.
-    pub advertise: String,
+    /// Where clients reach this node, as `host:port`, if not at the address that each peer's own
+    /// registry has for it.
+    pub advertise: Option<String>,
 }
 
 /// What a transport has to tell.
@@ -112,8 +113,10 @@ pub fn start(
         Kind::Tcp => Vec::new(),
         Kind::Udp => bind(&options, UdpSocket::bind)?,
     };
-    read::check_address(&options.advertise)
-        .map_err(|why| format!("node {} cannot advertise this: {why}", me.0))?;
+    if let Some(address) = &options.advertise {
+        read::check_address(address)
+            .map_err(|why| format!("node {} cannot advertise this: {why}", me.0))?;
+    }
     let sockets = Arc::new(sockets);
     let (shared, outboxes) = Shared::new(options, deliver);
     for outbox in outboxes {

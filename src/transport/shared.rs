@@ -49,6 +49,8 @@ pub struct Shared {
     pub kind: Kind,
     /// What this node says of itself in its Hello.
     hello: Hello,
+    /// Where clients reach this node.
+    address: String,
     /// All addresses in the registry, and what this node advertises.
     addresses: BTreeSet<String>,
     paused: AtomicBool,
@@ -66,6 +68,8 @@ struct Peer {
     queue: Queue,
     /// Since its sending thread last looked.
     was_heard: AtomicBool,
+    /// Since the same: it has connected to us.
+    was_calling: AtomicBool,
     reach: Mutex<Reach>,
 }
 
@@ -88,19 +92,24 @@ impl Shared {
         deliver: impl Fn(Received) + Send + Sync + 'static,
     ) -> (Arc<Shared>, Vec<Outbox>) {
         let Options { cluster, me, nodes, kind, advertise, .. } = options;
-        let addresses = nodes.values().chain([&advertise]).cloned().collect();
+        let addresses = nodes.values().chain(&advertise).cloned().collect();
         // As many bits as every JSON reader reads exactly.
         let instance = Some(RandomState::new().hash_one(()) >> 11);
-        let hello = Hello { address: Some(advertise), instance };
+        let own = advertise.as_ref().or(nodes.get(&me)).cloned();
+        let (hello, address) = (Hello { address: advertise, instance }, own.unwrap_or_default());
         let peer = |address| {
-            let (advertised, identity, queue, was_heard, reach) = Default::default();
-            Peer { address, advertised, identity, queue, was_heard, reach }
+            let (advertised, identity, queue, reach) = Default::default();
+            let (was_heard, was_calling) = Default::default();
+            Peer { address, advertised, identity, queue, was_heard, was_calling, reach }
         };
         let peers = nodes.into_iter().filter(|(id, _)| *id != me);
         let peers: BTreeMap<_, _> = peers.map(|(id, address)| (id, peer(address))).collect();
         let ids: Vec<NodeId> = peers.keys().copied().collect();
         let (paused, deliver, drops) = (false.into(), Box::new(deliver), Mutex::default());
-        let shared = Shared { cluster, me, kind, hello, addresses, paused, peers, deliver, drops };
+        #[rustfmt::skip]
+        let shared = Shared {
+            cluster, me, kind, hello, address, addresses, paused, peers, deliver, drops,
+        };
         let shared = Arc::new(shared);
         let outboxes = ids.into_iter().map(|peer| Outbox::new(Arc::clone(&shared), peer));
         let outboxes = outboxes.collect();
@@ -146,11 +155,11 @@ impl Shared {
 
     /// Where clients reach a node: what it advertises, or else its address in the registry.
     pub fn address_of(&self, node: NodeId) -> String {
-        let address = match self.peers.get(&node) {
-            Some(peer) => lock(&peer.advertised).clone().or_else(|| Some(peer.address.clone())),
-            None => self.hello.address.clone().filter(|_| node == self.me),
-        };
-        address.unwrap_or_default()
+        match self.peers.get(&node) {
+            Some(peer) => lock(&peer.advertised).clone().unwrap_or(peer.address.clone()),
+            None if node == self.me => self.address.clone(),
+            None => String::new(),
+        }
     }
 
     /// All addresses by which a node of the cluster is known.
@@ -248,6 +257,7 @@ impl Shared {
     /// Notes that a peer has connected to us, so that we need not wait to connect to it.
     pub fn heard_first(&self, peer: NodeId) {
         self.heard(peer);
+        self.peers[&peer].was_calling.store(true, Ordering::Relaxed);
         self.peers[&peer].queue.stir();
     }
 
@@ -335,6 +345,8 @@ pub struct Outbox {
     /// Whom the messages are for.
     pub peer: NodeId,
     looked_at: Instant,
+    /// Since when there is a connection, or another way to the peer.
+    listening_since: Instant,
     /// When the last Hello was sent.
     greeted_at: Option<Instant>,
     silence: Duration,
@@ -342,8 +354,8 @@ pub struct Outbox {
 
 impl Outbox {
     fn new(shared: Arc<Shared>, peer: NodeId) -> Outbox {
-        let (looked_at, greeted_at, silence) = (Instant::now(), None, Duration::ZERO);
-        Outbox { shared, peer, looked_at, greeted_at, silence }
+        let (now, greeted_at, silence) = (Instant::now(), None, Duration::ZERO);
+        Outbox { shared, peer, looked_at: now, listening_since: now, greeted_at, silence }
     }
 
     fn at_peer(&self) -> &Peer {
@@ -392,6 +404,7 @@ impl Outbox {
     /// Forgets how long the peer has been silent: it has a new chance to speak.
     pub fn begin_listening(&mut self) {
         self.looked_at = Instant::now();
+        self.listening_since = self.looked_at;
         self.silence = Duration::ZERO;
     }
 
@@ -408,6 +421,17 @@ impl Outbox {
             self.shared.found(self.peer);
         }
         self.silence >= SILENCE
+    }
+
+    /// Asks whether the peer has connected to us since the last look, long after we have to it.
+    ///
+    /// Then it may have missed us: what is on its way over our connection may be lost for ever,
+    /// if one of us has another address now, as a container has that comes back to its network.
+    /// The system would notice only after a quarter of an hour. That the peer is heard says nothing
+    /// of this direction.
+    pub fn finds_new_call(&mut self) -> bool {
+        let was_calling = self.at_peer().was_calling.swap(false, Ordering::Relaxed);
+        was_calling && self.listening_since.elapsed() >= SILENCE
     }
 
     /// The text of a Hello, which is to be sent now.
@@ -534,7 +558,7 @@ mod tests {
     #[test]
     fn addresses_are_the_advertised_ones() {
         let nodes = [1, 2, 3].map(|id| format!("localhost:{id}"));
-        let advertise = "outside:1".to_string();
+        let advertise = Some("outside:1".to_string());
         let options = Options { advertise, ..options(Kind::Tcp, 1, &nodes) };
         let (shared, _) = Shared::new(options, |_| {});
         let by_hand = Hello { address: Some("nowhere:2".to_string()), instance: None };

@@ -27,6 +27,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Messages that wait together go out together, up to about so many bytes.
 const MAX_WRITE_BYTES: usize = 256 * 1024;
+/// Why a connection is given up that may be dead in our direction.
+const CALLED_ANEW: &str = "it has connected anew";
 /// The longest first line, from whoever it may be.
 const MAX_HELLO_BYTES: u64 = 4096;
 /// The longest line of a peer.
@@ -42,6 +44,9 @@ pub fn send_all(mut outbox: Outbox) {
     loop {
         let connected = outbox.may_speak().and_then(|()| connect(outbox.address()));
         let Err(why) = connected.and_then(|stream| Speaker { outbox: &mut outbox, stream }.talk());
+        if why == CALLED_ANEW {
+            continue; // nothing is lost yet: what waits goes over the next connection
+        }
         // A peer that hears us, but cannot be heard, should miss nothing.
         if outbox.shared.is_reachable(outbox.peer) || why == SILENT {
             pause = PAUSES.0;
@@ -114,6 +119,9 @@ impl Speaker<'_> {
         self.read_refusal()?;
         if self.outbox.finds_silence() {
             return Err(SILENT.to_string());
+        }
+        if self.outbox.finds_new_call() {
+            return Err(CALLED_ANEW.to_string());
         }
         self.outbox.hello_if_due().map_or(Ok(()), |hello| self.write(hello + "\n"))
     }

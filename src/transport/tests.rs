@@ -63,8 +63,7 @@ pub fn options(kind: Kind, me: u64, addresses: &[String]) -> Options {
     let nodes: BTreeMap<_, _> = (1..).map(NodeId).zip(addresses.iter().cloned()).collect();
     let (cluster, me, drop_percent) = ("a".to_string(), NodeId(me), 0);
     let own = nodes.get(&me).cloned().unwrap_or_default();
-    let (bind, advertise) = (own.clone(), own);
-    Options { cluster, me, nodes, kind, drop_percent, bind, advertise }
+    Options { cluster, me, nodes, kind, drop_percent, bind: own, advertise: None }
 }
 
 /// Two nodes that have found each other.
@@ -152,7 +151,8 @@ fn next_line(connection: &mut BufReader<TcpStream>) -> String {
 #[test]
 fn peers_that_come_and_go_are_reported_once() {
     let addresses = free_addresses::<2>();
-    let node = Node::start(options(Kind::Tcp, 1, &addresses));
+    let advertise = Some(addresses[0].clone());
+    let node = Node::start(Options { advertise, ..options(Kind::Tcp, 1, &addresses) });
     let goes = |report| match report {
         What::Unreachable { peer: NodeId(2), address, .. } => address == addresses[1],
         _ => false,
@@ -201,6 +201,32 @@ fn silent_peer_is_unreachable() {
     for node in [(Kind::Udp, udp), (Kind::Tcp, tcp)].map(start) {
         let What::Unreachable { why, .. } = node.next_report() else { panic!("something else") };
         assert_eq!(why, shared::SILENT);
+    }
+}
+
+/// A peer with a new address has missed us on the old connection, which looks well to us.
+#[test]
+fn peer_that_connects_anew_is_connected_to_anew() {
+    let addresses = free_addresses::<2>();
+    let listener = TcpListener::bind(&addresses[1]).unwrap();
+    let node = Node::start(options(Kind::Tcp, 1, &addresses));
+    let (_old, _) = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let start = Instant::now();
+    let new = loop {
+        assert!(start.elapsed() < PATIENCE, "it waits on the old connection");
+        // A word from time to time, so that it does not count as silent.
+        drop(connect_as_peer(&addresses[0], 2, 1));
+        match listener.accept() {
+            Ok((new, _)) => break new,
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    new.set_nonblocking(false).unwrap();
+    assert!(next_line(&mut BufReader::new(new)).contains(r#""type":"Hello""#));
+    while let Ok(report) = node.received.try_recv() {
+        let reachable = Received::Report(What::Reachable { peer: NodeId(2) });
+        assert_eq!(report, reachable, "nothing was lost");
     }
 }
 
@@ -320,7 +346,8 @@ fn start_says_why_it_cannot() {
     let elsewhere = "192.0.2.1:5001 is not on this machine: start node 1 where it is";
     assert_eq!(start(1, "192.0.2.1:5001"), elsewhere);
     let options = options(Kind::Tcp, 1, &[address]);
-    let advertised = super::start(Options { advertise: "a/b:1".into(), ..options }, |_| {}, |_| {});
+    let advertised =
+        super::start(Options { advertise: Some("a/b:1".into()), ..options }, |_| {}, |_| {});
     let why = advertised.err().expect("no address");
     assert!(why.starts_with("node 1 cannot advertise this: "), "{why}");
     assert!(start(1, "localhost").starts_with("cannot find the host of node 1 at localhost: "));
@@ -417,7 +444,8 @@ fn advertised_address_reaches_the_peers() {
     for kind in [Kind::Tcp, Kind::Udp] {
         let addresses = free_addresses::<2>();
         let advertise = "outside.example:80".to_string();
-        let outside = Options { advertise: advertise.clone(), ..options(kind, 1, &addresses) };
+        let outside =
+            Options { advertise: Some(advertise.clone()), ..options(kind, 1, &addresses) };
         let _one = Node::start(outside);
         let two = Node::start(options(kind, 2, &addresses));
         two.wait_until_reachable();
