@@ -31,7 +31,7 @@ const ROOMS: [(&str, &str); 21] = [
     ("console", "event"),
     ("inbox", "event kv message"),
     ("http", "inbox json kv message"),
-    ("client", "http json message"),
+    ("client", "http json kv message"),
     ("server", "config console event http inbox kv message node role rules step storage transport"),
     ("lab", "event kv log message node role rules step"),
     ("cli", "client config http json kv lab message server step storage transport"),

@@ -38,7 +38,7 @@ fn ask(options: &Options, request: &Request) -> Result<Done, Failure> {
         eprintln!("raftlet: {why}; trying for up to {} s", TIMEOUT.as_secs());
     };
     let mut client = Client::new(addresses, TIMEOUT, trouble);
-    client.command(&request.to_string()).map_err(Failure::Running)
+    client.command(&request.to_string()).map_err(|e| Failure::Running(e.to_string()))
 }
 
 /// What became of a write, and the entry that holds it.
