@@ -97,6 +97,12 @@ pub enum What {
     Sends(Message),
     /// A message or connection was not understood, or not for us, and dropped.
     Dropped { from: String, why: String },
+    /// Someone asks for what only a timer does otherwise.
+    Asked(&'static str),
+    /// The node plays dead, or lives again.
+    Paused(bool),
+    /// The link to a peer was made worse, or well again.
+    Link { peer: NodeId, blocked: bool, drop_percent: u8, delay_ms: u64 },
 }
 
 /// Why a server changed its state.
@@ -172,8 +178,41 @@ impl What {
             | What::Reachable { .. }
             | What::Receives(_)
             | What::Sends(_)
-            | What::Dropped { .. } => return None,
+            | What::Dropped { .. }
+            | What::Asked(_)
+            | What::Paused(_)
+            | What::Link { .. } => return None,
         })
+    }
+
+    /// What kind of thing it is, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            What::Transition { .. } => "transition",
+            What::ElectionFailed { .. } => "election_failed",
+            What::VoteGranted { .. } => "vote_granted",
+            What::VoteRefused { .. } => "vote_refused",
+            What::VoteReceived { .. } => "vote_received",
+            What::Follows { .. } => "follows",
+            What::SendingHeartbeat { .. } => "sending_heartbeat",
+            What::Appended { .. } => "appended",
+            What::Deleted { .. } => "deleted",
+            What::AppendRefused { .. } => "append_refused",
+            What::BackedUp { .. } => "backed_up",
+            What::Committed { .. } => "committed",
+            What::LateAnswer(..) => "late_answer",
+            What::ReadConfirmed { .. } => "read_confirmed",
+            What::Started { .. } => "started",
+            What::Recovered { .. } => "recovered",
+            What::Unreachable { .. } => "unreachable",
+            What::Reachable { .. } => "reachable",
+            What::Receives(_) => "receives",
+            What::Sends(_) => "sends",
+            What::Dropped { .. } => "dropped",
+            What::Asked(_) => "asked",
+            What::Paused(_) => "paused",
+            What::Link { .. } => "link",
+        }
     }
 
     /// Whether the line is worth showing only to those who asked for every message: it repeats
@@ -272,6 +311,15 @@ impl fmt::Display for What {
             What::ReadConfirmed { reads, read_index } => {
                 write!(f, "still leads: answered {reads} reads at index {read_index}")
             }
+            _ => self.fmt_of_the_body(f),
+        }
+    }
+}
+
+impl What {
+    /// The lines that are not the brain's: of the server, its transport, and what a student did.
+    fn fmt_of_the_body(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
             What::Started { address, peers, transport, data } => {
                 write!(f, "started on {address} ({transport}), data in {data}, ")?;
                 if peers.is_empty() {
@@ -288,6 +336,20 @@ impl fmt::Display for What {
             What::Receives(message) => write!(f, "receives  {message}"),
             What::Sends(message) => write!(f, "sends     {message}"),
             What::Dropped { from, why } => write!(f, "dropped a message from {from}: {why}"),
+            What::Asked(what) => write!(f, "is asked to {what} now"),
+            What::Paused(true) => {
+                f.write_str("paused: hears nothing, says nothing, time stands still")
+            }
+            What::Paused(false) => f.write_str("resumed"),
+            What::Link { peer, blocked: true, .. } => write!(f, "the link to {peer} is cut"),
+            What::Link { peer, drop_percent: 0, delay_ms: 0, .. } => {
+                write!(f, "the link to {peer} is well")
+            }
+            What::Link { peer, drop_percent, delay_ms, .. } => {
+                write!(f, "the link to {peer} loses {drop_percent} % and takes {delay_ms} ms")
+            }
+            // All others are the brain's.
+            _ => Ok(()),
         }
     }
 }

@@ -3,12 +3,17 @@
 //! The body of a node is one thread that reads one inbox. The transport puts messages there, the
 //! HTTP threads put clients' requests there through a [`Desk`] and wait, each for its own answer.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
 use crate::event::{RoleName, What};
-use crate::kv::Reply;
-use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Term};
+use crate::json::Json;
+use crate::machine::Reply;
+use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
+use crate::step::Millis;
+use crate::transport::Link;
+use crate::watchers::Notice;
 
 /// One thing in the inbox.
 #[derive(Debug)]
@@ -22,14 +27,37 @@ pub enum Incoming {
 }
 
 /// What a client asks.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Ask {
-    /// To write: answered when the command is committed and applied.
-    Propose(Command),
-    /// To read a key as it is now, by all who asked before (§8).
-    Read(String),
-    /// How this node is; it answers for itself, at once.
+    /// To have a command done, once a majority has it; or, if it changes nothing, to have it
+    /// answered from the state as it is now, by all who asked before (§8).
+    Command(Command),
+    /// To have a command that changes nothing answered by this node alone, at once.
+    Local(String),
+    /// How this node is.
     Status,
+    /// The whole state of its state machine.
+    StateMachine,
+    /// So many entries of its log, from this index on.
+    Log(Index, usize),
+    /// The file that holds its log.
+    LogFile,
+    /// To take in this RPC, which someone has written by hand, and to give its answer.
+    Rpc(Rpc),
+    /// To start an election now.
+    StartElection,
+    /// To send heartbeats now.
+    SendHeartbeats,
+    /// To play dead, or to live again.
+    Pause(bool),
+    /// How its links to its peers are.
+    Links,
+    /// To make the link to a peer so.
+    SetLink(NodeId, Link),
+    /// To be told from now on what happens here.
+    Watch(SyncSender<Notice>),
+    /// The node's counters, in the text format of Prometheus.
+    Metrics,
 }
 
 /// What it is told.
@@ -37,9 +65,9 @@ pub enum Ask {
 pub enum Answer {
     /// The command was committed as this entry and applied with this result.
     Applied(EntryId, Reply),
-    /// The key's value; all up to this index was applied.
-    Value(Index, Option<String>),
-    /// Only the leader serves clients. Nothing was done.
+    /// The answer to a command that changes nothing; all up to this index was applied.
+    Read(Index, Reply),
+    /// Only the leader does this. Nothing was done.
     NotLeader(Option<Leader>),
     /// Another leader's entry took the command's place: it was not done, and never will be.
     Replaced,
@@ -47,8 +75,31 @@ pub enum Answer {
     TooLong,
     /// Too many requests wait already. This one was not done.
     Busy,
+    /// The node plays dead. Nothing was done.
+    Paused,
+    /// This cannot be done, and why. Nothing was done.
+    Refused(String),
     /// How this node is.
     Status(Box<Status>),
+    /// The state of the state machine, which has applied the log up to this index.
+    StateMachine(Index, Json),
+    /// A part of the log, and how far it is committed; the log's last index.
+    Log {
+        /// The entries that were asked for, as far as there are any.
+        entries: Vec<Entry>,
+        /// The highest index known to be committed.
+        commit_index: Index,
+        /// The index of the log's last entry.
+        last_log_index: Index,
+    },
+    /// The file that holds the log.
+    LogFile(PathBuf),
+    /// The answer to an RPC.
+    Rpc(Rpc),
+    /// This node's links to its peers.
+    Links(NodeId, Vec<(NodeId, Link)>),
+    /// A text.
+    Text(String),
 }
 
 /// Where clients should go.
@@ -56,23 +107,33 @@ pub enum Answer {
 pub struct Leader {
     /// Its number.
     pub id: NodeId,
-    /// Its address in the registry, `host:port`.
+    /// Where clients reach it, `host:port`.
     pub address: String,
 }
 
 /// How a node is.
 #[derive(Clone, Debug)]
 pub struct Status {
+    /// The cluster's name.
+    pub cluster: String,
     /// Its number.
     pub id: NodeId,
     /// Follower, candidate or leader.
     pub role: RoleName,
+    /// It plays dead.
+    pub paused: bool,
     /// Latest term it has seen.
     pub current_term: Term,
     /// Whom it voted for in that term.
     pub voted_for: Option<NodeId>,
     /// Who leads the term, if it knows.
     pub leader: Option<Leader>,
+    /// It and the peers that it can reach are a majority.
+    pub quorum: bool,
+    /// How long its election timer still runs; a leader has none.
+    pub election_timeout_ms: Option<Millis>,
+    /// How long it has been running.
+    pub uptime_ms: Millis,
     /// Highest entry known to be committed.
     pub commit_index: Index,
     /// Highest entry applied to the state machine.
@@ -81,6 +142,8 @@ pub struct Status {
     pub last_log: EntryId,
     /// The last entries of its log.
     pub log: Vec<Entry>,
+    /// How much its files hold.
+    pub data_bytes: u64,
     /// The other servers.
     pub peers: Vec<Peer>,
 }
@@ -90,7 +153,7 @@ pub struct Status {
 pub struct Peer {
     /// Its number.
     pub id: NodeId,
-    /// Its address in the registry.
+    /// Where clients reach it.
     pub address: String,
     /// Whether the transport reaches it.
     pub reachable: bool,

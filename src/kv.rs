@@ -1,28 +1,18 @@
-//! The state machine: a key-value store that every server applies its log to.
+//! The state machine that is built in: a key-value store.
 //!
 //! A command is a line of text as a person types it: `set x=42`, `get x`, `incr n 5`. It is read
 //! into a [`Request`], which does one thing to the value of one key ([`Request::effect`]) and
 //! has one [`Reply`]. Nothing here depends on time, chance or memory layout, and nothing fails:
 //! a verb that does not go on as it should is answered with an error on every server alike. So
 //! servers that applied the same log hold the same pairs (State Machine Safety, Figure 3).
-//!
-//! A leader may die between applying a command and answering; the client then sends it again.
-//! The store therefore keeps, for each client, the last serial number and its reply, and answers
-//! a command that comes twice without applying it twice (§8; dissertation 6.3).
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt;
 
-use crate::message::Command;
-use crate::rules::{Rule, Rules};
+use crate::json::{Json, Member};
+use crate::machine::{Reply, StateMachine};
 
 mod request;
 pub use request::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Request};
-
-/// How many clients are remembered. When one more comes, the one whose last command lies furthest
-/// back in the log is forgotten; a retry of its last command would be applied again.
-pub const MAX_SESSIONS: usize = 1000;
 
 /// What becomes of the value of a request's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,82 +25,13 @@ pub enum Change {
     Remove,
 }
 
-/// What a client is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// It is done.
-    Ok,
-    /// The value that was asked for.
-    Value(String),
-    /// The value after an increment.
-    Number(i64),
-    /// The key is gone.
-    Deleted,
-    /// There is no such key.
-    NotFound,
-    /// The key had another value, or none, and keeps it.
-    NotSwapped(Option<String>),
-    /// It cannot be done, and why.
-    Error(String),
-}
-
-impl fmt::Display for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Reply::Ok => f.write_str("ok"),
-            Reply::Value(value) => f.write_str(value),
-            Reply::Number(number) => write!(f, "{number}"),
-            Reply::Deleted => f.write_str("deleted"),
-            Reply::NotFound => f.write_str("not found"),
-            Reply::NotSwapped(Some(value)) => write!(f, "not swapped: it is {value}"),
-            Reply::NotSwapped(None) => f.write_str("not swapped: not found"),
-            Reply::Error(why) => write!(f, "error: {why}"),
-        }
-    }
-}
-
-/// The pairs, and what is remembered of clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The pairs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Store {
     pairs: BTreeMap<String, String>,
-    sessions: BTreeMap<String, Session>,
-    /// How many commands came in sessions: by it, "recently" means the same on every server.
-    session_commands: u64,
-    rules: Rules,
-}
-
-/// What is remembered of a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Session {
-    serial: u64,
-    reply: Reply,
-    /// `session_commands` when it last sent one.
-    used: u64,
 }
 
 impl Store {
-    /// An empty store. The lab leaves out a rule to show what it is for.
-    pub fn new(rules: Rules) -> Store {
-        Store { pairs: BTreeMap::new(), sessions: BTreeMap::new(), session_commands: 0, rules }
-    }
-
-    /// Applies a committed command.
-    pub fn apply(&mut self, command: &Command) -> Reply {
-        let (session, text) = command.split();
-        let Some((client, serial)) = session else { return self.perform(text) };
-        self.session_commands += 1;
-        // §8: "if it receives a command whose serial number has already been executed, it
-        // responds immediately without re-executing the request".
-        if self.rules.obeys(Rule::RetryAppliedOnce)
-            && let Some(reply) = self.reply_before(client, serial)
-        {
-            return reply;
-        }
-        let reply = self.perform(text);
-        self.remember(client, serial, reply.clone());
-        reply
-    }
-
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.pairs.get(key).map(String::as_str)
@@ -120,9 +41,11 @@ impl Store {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
+}
 
-    fn perform(&mut self, text: &str) -> Reply {
-        let request: Request = match text.parse() {
+impl StateMachine for Store {
+    fn apply(&mut self, command: &str) -> Reply {
+        let request: Request = match command.parse() {
             Ok(request) => request,
             Err(why) => return Reply::Error(why),
         };
@@ -140,30 +63,31 @@ impl Store {
         reply
     }
 
-    /// What to answer if this serial is not new. The client waits for its last one only: an older
-    /// one comes from a message that was long on its way.
-    fn reply_before(&mut self, client: &str, serial: u64) -> Option<Reply> {
-        let session = self.sessions.get_mut(client)?;
-        session.used = self.session_commands;
-        match serial.cmp(&session.serial) {
-            Ordering::Greater => None,
-            Ordering::Equal => Some(session.reply.clone()),
-            Ordering::Less => {
-                let last = session.serial;
-                let why = format!("command {serial} is over: this client has sent {last}");
-                Some(Reply::Error(why))
-            }
+    fn query(&self, command: &str) -> Option<Reply> {
+        match command.parse() {
+            Ok(Request::Get { key }) => Some(match self.get(&key) {
+                Some(value) => Reply::Value(value.to_string()),
+                None => Reply::NotFound,
+            }),
+            Ok(_) => None,
+            Err(why) => Some(Reply::Error(why)),
         }
     }
 
-    fn remember(&mut self, client: &str, serial: u64, reply: Reply) {
-        let session = Session { serial, reply, used: self.session_commands };
-        self.sessions.insert(client.to_string(), session);
-        if self.sessions.len() > MAX_SESSIONS {
-            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used);
-            let (client, _) = oldest.expect("more than MAX_SESSIONS are there");
-            self.sessions.remove(&client.clone());
-        }
+    /// An object: each key with its value.
+    fn snapshot(&self) -> Json {
+        let pair = |(key, value): (&str, &str)| (key.to_string().into(), value.into());
+        Json::Object(self.iter().map(pair).collect())
+    }
+
+    fn restore(&mut self, snapshot: &Json) -> Result<(), String> {
+        let Json::Object(members) = snapshot else { return Err("not an object".to_string()) };
+        let pair = |(key, value): &Member| match value.as_str() {
+            Some(value) => Ok((key.to_string(), value.to_string())),
+            None => Err(format!("the value of {key:?} is not a text")),
+        };
+        self.pairs = members.iter().map(pair).collect::<Result<_, _>>()?;
+        Ok(())
     }
 }
 
@@ -200,12 +124,12 @@ mod tests {
     use super::*;
 
     fn apply(store: &mut Store, text: &str) -> String {
-        store.apply(&Command::new(text)).to_string()
+        store.apply(text).to_string()
     }
 
     #[test]
     fn apply_does_what_each_verb_says() {
-        let mut store = Store::new(Rules::ALL);
+        let mut store = Store::default();
         for (text, reply) in [
             ("get x", "not found"),
             ("set x=3", "ok"),
@@ -218,7 +142,6 @@ mod tests {
             ("delete x", "not found"),
             ("cas x 3 4", "not swapped: not found"),
             ("incr new 5", "5"),
-            (Command::NO_OP, "ok"),
             ("any text", "ok"),
             ("set a", "error: set: the value is missing; write set KEY=VALUE"),
         ] {
@@ -231,7 +154,7 @@ mod tests {
 
     #[test]
     fn increment_of_no_number_or_beyond_64_bits_changes_nothing() {
-        let mut store = Store::new(Rules::ALL);
+        let mut store = Store::default();
         apply(&mut store, "set x=a");
         apply(&mut store, "set n=9223372036854775807");
         let why = "error: incr x: the value is not a whole number of 64 bits";
@@ -241,44 +164,30 @@ mod tests {
         assert_eq!(store.get("n"), Some("9223372036854775807"));
     }
 
-    /// §8: "if the leader crashes after committing the log entry but before responding to the
-    /// client, the client will retry the command with a new leader".
     #[test]
-    fn apply_counts_a_retried_increment_once_or_without_the_rule_twice() {
-        let retried = Command::in_session("c1", 1, "incr n");
-        for (rules, n) in [(Rules::ALL, "1"), (Rules::ALL.without(Rule::RetryAppliedOnce), "2")] {
-            let mut store = Store::new(rules);
-            store.apply(&retried);
-            assert_eq!(store.apply(&retried).to_string(), n);
-            assert_eq!(store.get("n"), Some(n));
-        }
+    fn query_answers_what_changes_nothing() {
+        let mut store = Store::default();
+        store.apply("set x=1");
+        assert_eq!(store.query("get x"), Some(Reply::Value("1".to_string())));
+        assert_eq!(store.query("get y"), Some(Reply::NotFound));
+        assert_eq!(store.query("set x=2"), None);
+        assert_eq!(store.query("any text"), None);
     }
 
     #[test]
-    fn apply_answers_a_retry_as_the_first_time_and_refuses_older_serials() {
-        let mut store = Store::new(Rules::ALL);
-        assert_eq!(apply(&mut store, "@c1:4 get x"), "not found");
-        assert_eq!(apply(&mut store, "@c2:4 set x=1"), "ok");
-        assert_eq!(apply(&mut store, "@c1:4 get x"), "not found");
-        assert_eq!(
-            apply(&mut store, "@c1:3 set x=2"),
-            "error: command 3 is over: this client has sent 4"
-        );
-        assert_eq!(apply(&mut store, "@c1:7 get x"), "1");
-    }
-
-    #[test]
-    fn apply_forgets_the_client_that_was_used_least_recently() {
-        let mut store = Store::new(Rules::ALL);
-        for client in 0..MAX_SESSIONS {
-            apply(&mut store, &format!("@c{client}:1 incr n"));
+    fn snapshot_restores_the_same_store() {
+        let mut store = Store::default();
+        store.apply("set b=2");
+        store.apply("set \"a \\\"key\\\"\"=\"line\\n\"");
+        let snapshot = store.snapshot();
+        assert_eq!(snapshot.to_string(), r#"{"a \"key\"":"line\n","b":"2"}"#);
+        let mut other = Store::default();
+        other.apply("set gone=1");
+        assert_eq!(other.restore(&Json::parse(snapshot.to_string()).unwrap()), Ok(()));
+        assert_eq!(other, store);
+        for wrong in ["[]", r#"{"x":1}"#] {
+            assert!(other.restore(&Json::parse(wrong).unwrap()).is_err(), "{wrong}");
+            assert_eq!(other, store, "a bad snapshot changes nothing");
         }
-        apply(&mut store, "@c0:1 incr n"); // used again: now c1 is the one
-        apply(&mut store, "@new:1 incr n");
-        assert_eq!(store.get("n"), Some("1001"));
-        for (retry, n) in [("@c0:1 incr n", "1"), ("@c2:1 incr n", "3"), ("@c1:1 incr n", "1002")] {
-            assert_eq!(apply(&mut store, retry), n, "{retry}");
-        }
-        assert_eq!(store.sessions.len(), MAX_SESSIONS);
     }
 }

@@ -16,16 +16,17 @@
 //! 8. [`server`]: **the body**. One thread, one inbox; does what the brain says, in order.
 //! 9. [`transport`]: **the mouth**. Messages out, messages in, over TCP or UDP.
 //! 10. [`storage`]: what a node must not forget, in files that `cat` can show.
-//! 11. [`kv`]: the state machine, a key-value store.
+//! 11. [`machine`] and [`kv`]: the state machine, clients' sessions, and a key-value store.
 //! 12. [`inbox`]: how messages and clients reach the body.
 //! 13. [`http`] and [`json`]: the languages of clients and of messages.
-//! 14. [`config`] and [`console`]: the registry, and the lines on the terminal.
-//! 15. [`client`] and [`cli`]: a client of the cluster, and the verbs of the command line.
+//! 14. [`watchers`] and [`metrics`]: what a node tells those who watch it.
+//! 15. [`config`] and [`console`]: the registry, and the lines on the terminal.
+//! 16. [`client`] and [`cli`]: a client of the cluster, and the verbs of the command line.
 //!
 //! Last, the same brain in a world of our own making, where time is a number and every accident is
 //! drawn from a seed.
 //!
-//! 16. [`lab`]: the simulated world, its checkers and its script language.
+//! 17. [`lab`]: the simulated world, its checkers and its script language.
 
 pub mod cli;
 pub mod client;
@@ -38,7 +39,9 @@ pub mod json;
 pub mod kv;
 pub mod lab;
 pub mod log;
+pub mod machine;
 pub mod message;
+pub mod metrics;
 pub mod node;
 pub mod role;
 pub mod rules;
@@ -46,3 +49,4 @@ pub mod server;
 pub mod step;
 pub mod storage;
 pub mod transport;
+pub mod watchers;

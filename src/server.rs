@@ -4,6 +4,12 @@
 //! proposals as one batch), and does what the node says, **in order**. All that must be saved in a
 //! turn is saved by one write and one fsync: while the disk works, the next turn's batch gathers.
 //! That is group commit. A disk error is a crash: the server stops and says why.
+//!
+//! `server/asks.rs` is what clients ask of it, `server/clock.rs` its time, which stands still while
+//! a student has it play dead.
+
+mod asks;
+mod clock;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -15,15 +21,17 @@ use crate::config::Config;
 use crate::console::Console;
 use crate::event::{Event, What};
 use crate::http;
-use crate::inbox::{self, Answer, Ask, Desk, Incoming, Leader, Peer, Status};
-use crate::kv::Store;
-use crate::message::{Index, Message, NodeId, Term};
+use crate::inbox::{self, Answer, Desk, Incoming, Leader};
+use crate::machine::{Sessions, StateMachine};
+use crate::message::{Command, Index, Message, NodeId, Term};
+use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::role::Role;
 use crate::rules::Rules;
 use crate::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
 use crate::storage::{Recovered, Storage};
 use crate::transport::{self, Kind, Received, Transport};
+use crate::watchers::{Direction, Watchers};
+use clock::Clock;
 
 /// The most that one turn takes from the inbox: a flood of requests must not keep the node from
 /// its timers.
@@ -41,8 +49,8 @@ const MAX_TERMS_MISSED: Term = 10_000_000;
 /// clients have long gone.
 const MAX_CLIENTS: usize = 10_000;
 
-/// How many of the last entries `/status` shows.
-const ENTRIES_IN_STATUS: u64 = 100;
+/// How long a server waits at most that has nothing to wait for.
+const LONG: Millis = 60 * 60 * 1000;
 
 /// What to run, and how.
 #[derive(Clone, Debug)]
@@ -59,11 +67,11 @@ pub struct Options {
     pub verbose: bool,
 }
 
-/// Runs a node until its disk fails.
+/// Runs a node until its disk fails. The machine is empty: the node applies its log to it.
 ///
 /// # Errors
 /// One line for people: the data cannot be used, the address is taken, or the disk failed.
-pub fn run(options: Options) -> Result<(), String> {
+pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
     let (desk, inbox) = inbox::open();
     // The address comes first: a node that cannot have it should forget nothing.
     let transport = open_transport(&options, &desk)?;
@@ -74,8 +82,8 @@ pub fn run(options: Options) -> Result<(), String> {
         true => Some("all that it had saved before is forgotten (--fresh)".to_string()),
         false => recovered.torn.take(),
     };
-    let mut server = Server::new(&options, storage, recovered, transport);
-    server.tell_how_it_starts(&options, note);
+    let mut server = Server::new(&options, machine, storage, recovered, transport);
+    server.tell_how_it_starts(note);
     let outcome = server.serve(&inbox);
     server.console.close();
     outcome
@@ -96,69 +104,92 @@ fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
     )
 }
 
-struct Server {
+struct Server<M> {
     node: Node,
     storage: Storage,
-    store: Store,
+    machine: Sessions<M>,
     /// The last entry applied to it. The node's own last_applied may stand for entries that it has
     /// already given out and that wait their turn.
     applied: Index,
     transport: Transport,
     console: Console,
-    addresses: BTreeMap<NodeId, String>,
+    watchers: Watchers,
+    metrics: Metrics,
+    options: Options,
     /// Clients that wait, by the number that the node knows them by.
-    clients: BTreeMap<RequestId, (Ask, Sender<Answer>)>,
+    clients: BTreeMap<RequestId, Client>,
     next_request: RequestId,
-    started: Instant,
-    verbose: bool,
+    clock: Clock,
 }
 
-impl Server {
+/// A client that waits for its command to be applied, or for its read to be confirmed.
+struct Client {
+    command: Command,
+    sender: Sender<Answer>,
+}
+
+/// One thing to be done.
+enum Todo {
+    /// What the node wants.
+    Do(Output),
+    /// Tell a client, whose answer must not overtake what is to be saved before it.
+    Tell(Sender<Answer>, Answer),
+}
+
+impl Todo {
+    fn is_save(&self) -> bool {
+        matches!(self, Todo::Do(output) if output.is_save())
+    }
+}
+
+/// What one turn gathers from the inbox.
+#[derive(Default)]
+struct Batch {
+    todo: Vec<Todo>,
+    proposals: Vec<(RequestId, Command)>,
+    reads: Vec<RequestId>,
+}
+
+impl Batch {
+    fn add(&mut self, outputs: Vec<Output>) {
+        self.todo.extend(outputs.into_iter().map(Todo::Do));
+    }
+}
+
+impl<M: StateMachine> Server<M> {
     fn new(
         options: &Options,
+        machine: M,
         storage: Storage,
         recovered: Recovered,
         transport: Transport,
-    ) -> Server {
+    ) -> Server<M> {
         let Recovered { current_term, voted_for, entries, .. } = recovered;
-        let nodes = &options.config.nodes;
-        let (max_entries, max_bytes) = match options.config.transport {
-            Kind::Tcp => MAX_PER_MESSAGE,
-            Kind::Udp => MAX_PER_DATAGRAM,
-        };
-        let settings = Settings {
-            id: options.id,
-            peers: nodes.keys().copied().filter(|&id| id != options.id).collect(),
-            timing: options.config.timing,
-            rules: Rules::ALL,
-            max_entries,
-            max_bytes,
-            seed: RandomState::new().hash_one(options.id.0),
-        };
-        let node = Node::new(settings, Saved { current_term, voted_for, entries }, 0);
+        let node = Node::new(settings(options), Saved { current_term, voted_for, entries }, 0);
         Server {
             node,
             storage,
-            store: Store::new(Rules::ALL),
+            machine: Sessions::new(machine, Rules::ALL),
             applied: 0,
             transport,
             console: Console::open(),
-            addresses: nodes.clone(),
+            watchers: Watchers::default(),
+            metrics: Metrics::default(),
+            options: options.clone(),
             clients: BTreeMap::new(),
             next_request: 0,
-            started: Instant::now(),
-            verbose: options.verbose,
+            clock: Clock::start(),
         }
     }
 
     /// The first lines. `note` is what else there is to say of what was recovered.
-    fn tell_how_it_starts(&mut self, options: &Options, note: Option<String>) {
-        let others = self.addresses.keys().copied().filter(|&id| id != options.id);
+    fn tell_how_it_starts(&mut self, note: Option<String>) {
+        let Options { id, config, data, .. } = &self.options;
         self.report(What::Started {
-            address: self.addresses[&options.id].clone(),
-            peers: others.collect(),
-            transport: options.config.transport.name(),
-            data: options.data.display().to_string(),
+            address: config.nodes[id].clone(),
+            peers: config.nodes.keys().copied().filter(|peer| peer != id).collect(),
+            transport: config.transport.name(),
+            data: data.display().to_string(),
         });
         let (voted_for, last) = (self.node.voted_for, self.node.log.last());
         self.report(What::Recovered { voted_for, last, note });
@@ -167,8 +198,7 @@ impl Server {
     /// Serves for ever; returns only when the disk fails.
     fn serve(&mut self, inbox: &Receiver<Incoming>) -> Result<(), String> {
         loop {
-            let wait = self.node.deadline().saturating_sub(self.now());
-            let first = match inbox.recv_timeout(Duration::from_millis(wait)) {
+            let first = match inbox.recv_timeout(self.wait()) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -178,189 +208,205 @@ impl Server {
         }
     }
 
-    fn now(&self) -> Millis {
-        self.started.elapsed().as_millis() as Millis
+    /// How long until there is something to do, if nothing comes before.
+    fn wait(&self) -> Duration {
+        let for_node = match self.clock.stands_still() {
+            true => LONG,
+            false => self.node.deadline().saturating_sub(self.clock.now()),
+        };
+        let uptime_ms = self.clock.uptime_ms();
+        let for_watchers =
+            self.watchers.deadline().map_or(LONG, |deadline| deadline.saturating_sub(uptime_ms));
+        Duration::from_millis(for_node.min(for_watchers))
     }
 
     /// Tells the node all that is waiting, and does what it says.
     fn turn(&mut self, waiting: impl Iterator<Item = Incoming>) -> Result<(), String> {
-        let now = self.now();
-        let (mut outputs, mut proposals, mut reads) = (Vec::new(), Vec::new(), Vec::new());
+        let mut batch = Batch::default();
         for incoming in waiting {
             match incoming {
-                Incoming::Message(message) if self.leaps(&message) => {
-                    let why = format!("term {} is too far ahead to be true", message.rpc.term());
-                    let what = What::Dropped { from: message.from.to_string(), why };
-                    outputs.push(Output::Event(self.event(what)));
-                }
-                Incoming::Message(message) => {
-                    if self.verbose {
-                        outputs.push(Output::Event(self.event(What::Receives(message.clone()))));
-                    }
-                    outputs.extend(self.node.step(now, Input::Receive(message)));
-                }
-                Incoming::Report(what) => outputs.push(Output::Event(self.event(what))),
-                Incoming::Client(ask, sender) => {
-                    if let Some(answer) = self.answer_at_once(&ask) {
-                        self.tell(&sender, answer);
-                        continue;
-                    }
-                    self.next_request += 1;
-                    match &ask {
-                        Ask::Propose(command) => {
-                            proposals.push((self.next_request, command.clone()));
-                        }
-                        _ => reads.push(self.next_request),
-                    }
-                    self.clients.insert(self.next_request, (ask, sender));
-                }
+                Incoming::Message(message) => self.take_message(message, &mut batch),
+                Incoming::Report(what) => batch.add(vec![self.event(what)]),
+                Incoming::Client(ask, sender) => self.take_ask(ask, sender, &mut batch),
             }
         }
+        let now = self.clock.now();
+        let Batch { mut todo, proposals, reads } = batch;
+        let mut outputs = Vec::new();
         if !proposals.is_empty() {
             outputs.extend(self.node.step(now, Input::Propose(proposals)));
         }
         if !reads.is_empty() {
             outputs.extend(self.node.step(now, Input::Read(reads)));
         }
-        outputs.extend(self.node.step(now, Input::Tick));
-        self.perform(outputs)
+        if !self.clock.stands_still() {
+            outputs.extend(self.node.step(now, Input::Tick));
+        }
+        todo.extend(outputs.into_iter().map(Todo::Do));
+        self.watchers.tick(self.clock.uptime_ms());
+        self.perform(todo)
+    }
+
+    fn take_message(&mut self, message: Message, batch: &mut Batch) {
+        if self.clock.stands_still() {
+            return;
+        }
+        if self.leaps(message.rpc.term()) {
+            let why = format!("term {} is too far ahead to be true", message.rpc.term());
+            return batch
+                .add(vec![self.event(What::Dropped { from: message.from.to_string(), why })]);
+        }
+        self.note_message(Direction::Received, &message);
+        if self.options.verbose {
+            batch.add(vec![self.event(What::Receives(message.clone()))]);
+        }
+        batch.add(self.node.step(self.clock.now(), Input::Receive(message)));
     }
 
     /// Whether a message is of a term that no cluster comes to while one of its servers is away.
     /// Terms only go up: to believe one forged line would use them all up, for good.
-    fn leaps(&self, message: &Message) -> bool {
-        message.rpc.term() > self.node.current_term + MAX_TERMS_MISSED
+    fn leaps(&self, term: Term) -> bool {
+        term > self.node.current_term + MAX_TERMS_MISSED
     }
 
-    /// What can be answered without the node: how it is, and what it cannot take on.
-    fn answer_at_once(&self, ask: &Ask) -> Option<Answer> {
-        match ask {
-            Ask::Status => Some(Answer::Status(Box::new(self.status()))),
-            Ask::Propose(command) if !self.transport.carries(command) => Some(Answer::TooLong),
-            _ if self.clients.len() >= MAX_CLIENTS => Some(Answer::Busy),
-            _ => None,
-        }
+    fn note_message(&mut self, direction: Direction, message: &Message) {
+        self.metrics.message(direction, message);
+        self.watchers.message(self.clock.uptime_ms(), direction, message);
     }
 
-    fn event(&self, what: What) -> Event {
-        Event { node: self.node.id(), term: self.node.current_term, what }
+    fn event(&self, what: What) -> Output {
+        let (node, term) = (self.node.id(), self.node.current_term);
+        Output::Event(Event { node, term, what })
     }
 
-    /// Does what the node wants, in order; but all that is to be saved is saved at the place of the
-    /// first of it, with one fsync. To save earlier than asked does no harm.
-    fn perform(&mut self, mut outputs: Vec<Output>) -> Result<(), String> {
-        let first_save = outputs.iter().position(Output::is_save).unwrap_or(outputs.len());
-        let rest = outputs.split_off(first_save);
-        outputs.into_iter().for_each(|output| self.perform_one(output));
+    /// Does all of it, in order; but all that is to be saved is saved at the place of the first of
+    /// it, with one fsync. To save earlier than asked does no harm.
+    fn perform(&mut self, mut todo: Vec<Todo>) -> Result<(), String> {
+        let first_save = todo.iter().position(Todo::is_save).unwrap_or(todo.len());
+        let rest = todo.split_off(first_save);
+        todo.into_iter().for_each(|one| self.perform_one(one));
         if rest.is_empty() {
             return Ok(());
         }
         self.save(&rest)?;
-        rest.into_iter().for_each(|output| self.perform_one(output));
+        rest.into_iter().for_each(|one| self.perform_one(one));
         // The disk has answered: a leader may now count itself, and commit.
         let saved = Input::Saved(self.node.log.last());
-        let outputs = self.node.step(self.now(), saved);
-        self.perform(outputs)
+        let outputs = self.node.step(self.clock.now(), saved);
+        self.perform(outputs.into_iter().map(Todo::Do).collect())
     }
 
-    fn save(&mut self, outputs: &[Output]) -> Result<(), String> {
-        for output in outputs {
-            match output {
-                Output::SaveVote { current_term, voted_for } => {
+    fn save(&mut self, todo: &[Todo]) -> Result<(), String> {
+        let began = Instant::now();
+        for one in todo {
+            match one {
+                Todo::Do(Output::SaveVote { current_term, voted_for }) => {
                     self.storage.save_vote(*current_term, *voted_for)?;
                 }
-                Output::SaveEntries { after, entries, leader_id } => {
+                Todo::Do(Output::SaveEntries { after, entries, leader_id }) => {
                     self.storage.save_entries(*after, entries, *leader_id)?;
                 }
                 _ => {}
             }
         }
-        self.storage.sync()
+        self.storage.sync()?;
+        self.metrics.save(began.elapsed());
+        Ok(())
     }
 
-    fn perform_one(&mut self, output: Output) {
+    fn perform_one(&mut self, one: Todo) {
+        match one {
+            Todo::Do(output) => self.perform_output(output),
+            Todo::Tell(sender, answer) => tell(&sender, answer),
+        }
+    }
+
+    fn perform_output(&mut self, output: Output) {
         match output {
             Output::SaveVote { .. } | Output::SaveEntries { .. } => {} // done by `save`
             Output::Send(message) => {
-                if self.verbose {
+                self.note_message(Direction::Sent, &message);
+                if self.options.verbose {
                     self.report(What::Sends(message.clone()));
                 }
                 self.transport.send(message);
             }
             Output::Apply { entry, request } => {
-                let reply = self.store.apply(&entry.command);
+                let reply = self.machine.apply(&entry.command);
                 self.applied = entry.index;
                 if let Some(request) = request {
+                    self.metrics.command();
                     self.answer(request, Answer::Applied(entry.id(), reply));
                 }
             }
-            Output::AnswerRead { request } => {
-                if let Some((Ask::Read(key), sender)) = self.clients.remove(&request) {
-                    let value = self.store.get(&key).map(str::to_string);
-                    self.tell(&sender, Answer::Value(self.applied, value));
-                }
-            }
+            Output::AnswerRead { request } => self.answer_read(request),
             Output::Refuse { request, why: Refusal::NotLeader } => {
                 self.answer(request, Answer::NotLeader(self.leader()));
             }
             Output::Refuse { request, why: Refusal::Replaced } => {
                 self.answer(request, Answer::Replaced);
             }
-            Output::Event(event) => self.console.show(&event, self.verbose),
+            Output::Event(event) => self.show(&event),
         }
     }
 
     /// The last word to a client that waits.
     fn answer(&mut self, request: RequestId, answer: Answer) {
-        if let Some((_, sender)) = self.clients.remove(&request) {
-            self.tell(&sender, answer);
+        if let Some(client) = self.clients.remove(&request) {
+            tell(&client.sender, answer);
         }
     }
 
-    fn tell(&self, sender: &Sender<Answer>, answer: Answer) {
-        // A client that has stopped waiting is no error.
-        let _ = sender.send(answer);
+    fn answer_read(&mut self, request: RequestId) {
+        let Some(client) = self.clients.get(&request) else { return };
+        if let Some(reply) = self.machine.machine().query(client.command.split().1) {
+            self.metrics.read();
+            self.answer(request, Answer::Read(self.applied, reply));
+        }
     }
 
     fn report(&mut self, what: What) {
-        self.console.show(&self.event(what), self.verbose);
+        let output = self.event(what);
+        self.perform_output(output);
+    }
+
+    /// Tells all who want to know.
+    fn show(&mut self, event: &Event) {
+        self.console.show(event, self.options.verbose);
+        self.metrics.event(event);
+        if !matches!(event.what, What::Receives(_) | What::Sends(_)) {
+            self.watchers.event(event); // who are told of messages in their own way
+        }
     }
 
     fn leader(&self) -> Option<Leader> {
         let id = self.node.leader()?;
-        Some(Leader { id, address: self.addresses.get(&id)?.clone() })
-    }
-
-    fn status(&self) -> Status {
-        let node = &self.node;
-        let last_log = node.log.last();
-        let first_shown = last_log.index.saturating_sub(ENTRIES_IN_STATUS - 1).max(1);
-        Status {
-            id: node.id(),
-            role: node.role.name(),
-            current_term: node.current_term,
-            voted_for: node.voted_for,
-            leader: self.leader(),
-            commit_index: node.commit_index,
-            last_applied: node.last_applied,
-            last_log,
-            log: node.log.entries_from(first_shown).to_vec(),
-            peers: self.peers(),
-        }
-    }
-
-    fn peers(&self) -> Vec<Peer> {
-        let others = self.addresses.iter().filter(|&(&id, _)| id != self.node.id());
-        let peer = |(&id, address): (&NodeId, &String)| Peer {
-            id,
-            address: address.clone(),
-            reachable: self.transport.is_reachable(id),
-            progress: match &self.node.role {
-                Role::Leader(leader) => leader.followers.get(&id),
-                _ => None,
-            }
-            .map(|progress| (progress.next_index, progress.match_index)),
+        let address = match id == self.node.id() {
+            true => self.options.config.nodes[&id].clone(),
+            false => self.transport.address_of(id),
         };
-        others.map(peer).collect()
+        Some(Leader { id, address })
+    }
+}
+
+fn tell(sender: &Sender<Answer>, answer: Answer) {
+    // A client that has stopped waiting is no error.
+    let _ = sender.send(answer);
+}
+
+fn settings(options: &Options) -> Settings {
+    let Options { id, config, .. } = options;
+    let (max_entries, max_bytes) = match config.transport {
+        Kind::Tcp => MAX_PER_MESSAGE,
+        Kind::Udp => MAX_PER_DATAGRAM,
+    };
+    Settings {
+        id: *id,
+        peers: config.nodes.keys().copied().filter(|peer| peer != id).collect(),
+        timing: config.timing,
+        rules: Rules::ALL,
+        max_entries,
+        max_bytes,
+        seed: RandomState::new().hash_one(id.0),
     }
 }

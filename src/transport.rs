@@ -71,6 +71,17 @@ pub struct Options {
     pub drop_percent: u8,
 }
 
+/// What is wrong with the way from this node to a peer: nothing, unless someone made it so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Nothing gets through.
+    pub blocked: bool,
+    /// How many of a hundred messages are thrown away.
+    pub drop_percent: u8,
+    /// How much later a message goes.
+    pub delay_ms: u64,
+}
+
 /// What a transport has to tell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Received {
@@ -141,6 +152,22 @@ impl Transport {
     /// Whether a command can be sent at all. What fits no datagram would never reach anybody.
     pub fn carries(&self, command: &Command) -> bool {
         self.shared.kind == Kind::Tcp || udp::carries(command)
+    }
+
+    /// Makes the way to a peer so.
+    pub fn set_link(&self, _peer: NodeId, _link: Link) {}
+
+    /// How the way to a peer was made.
+    pub fn link(&self, _peer: NodeId) -> Link {
+        Link::default()
+    }
+
+    /// Plays dead, or lives again.
+    pub fn set_paused(&self, _paused: bool) {}
+
+    /// Where clients reach a peer.
+    pub fn address_of(&self, peer: NodeId) -> String {
+        self.shared.address_of(peer)
     }
 
     /// Whether a peer can be reached now.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::options::{self, Options};
 use super::{Failure, print};
+use crate::kv::Store;
 use crate::message::NodeId;
 use crate::server;
 
@@ -55,7 +56,8 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
     }
     let data = options.data_of(id);
     let (fresh, verbose) = (options.fresh, options.verbose);
-    server::run(server::Options { id, config, data, fresh, verbose }).map_err(Failure::Running)
+    let options = server::Options { id, config, data, fresh, verbose };
+    server::run(options, Store::default()).map_err(Failure::Running)
 }
 
 fn end_with_parent() {

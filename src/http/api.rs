@@ -16,6 +16,7 @@ use super::{Request, Response};
 use crate::inbox::{Answer, Ask, Desk, Leader, Peer, Status};
 use crate::json::Json;
 use crate::kv;
+use crate::machine::Reply;
 use crate::message::{Command, Entry};
 
 /// How long a client waits for the cluster before it is told that nobody knows.
@@ -119,12 +120,12 @@ fn peer_to_json(peer: &Peer) -> Json {
 }
 
 fn client_command(request: &Request, desk: &Desk) -> Response {
-    let ask = match read_command(&request.body) {
-        Ok(ask) => ask,
+    let command = match read_command(&request.body) {
+        Ok(command) => command,
         Err(why) => return Response::error(400, &why),
     };
-    let is_write = matches!(ask, Ask::Propose(_));
-    match desk.ask(ask, PATIENCE) {
+    let is_write = !matches!(command.split().1.parse(), Ok(kv::Request::Get { .. }));
+    match desk.ask(Ask::Command(command), PATIENCE) {
         Some(Answer::Applied(entry, reply)) => result(
             200,
             [
@@ -133,9 +134,12 @@ fn client_command(request: &Request, desk: &Desk) -> Response {
                 ("result", reply.to_string().into()),
             ],
         ),
-        Some(Answer::Value(index, value)) => {
+        Some(Answer::Read(_, Reply::Error(why))) => Response::error(400, &why),
+        Some(Answer::Read(index, reply)) => {
+            let value = (reply != Reply::NotFound).then(|| reply.to_string());
             result(200, [("index", index.into()), ("term", Json::Null), ("result", value.into())])
         }
+        Some(Answer::Paused) => Response::error(503, "this node is paused"),
         Some(Answer::NotLeader(leader)) => elsewhere(leader, &request.path),
         Some(Answer::Busy) => {
             Response::error(503, "too many requests wait for a majority: try again later")
@@ -167,7 +171,7 @@ fn result<const N: usize>(status: u16, members: [(&'static str, Json); N]) -> Re
 }
 
 /// What a body asks; or what is wrong with it.
-fn read_command(body: &[u8]) -> Result<Ask, String> {
+fn read_command(body: &[u8]) -> Result<Command, String> {
     let example = r#"send {"command":"set x=42"}"#;
     let json = Json::parse(body).map_err(|error| format!("not JSON: {error}; {example}"))?;
     let text = json.get("command").and_then(Json::as_str);
@@ -186,10 +190,9 @@ fn read_command(body: &[u8]) -> Result<Ask, String> {
             Command::in_session(client, serial, text)
         }
     };
-    match command.split().1.parse()? {
-        kv::Request::Get { key } => Ok(Ask::Read(key)),
-        kv::Request::Other(text) if text.is_empty() => Err(format!("empty command; {example}")),
-        _ => Ok(Ask::Propose(command)),
+    match command.split().1.trim() {
+        "" => Err(format!("empty command; {example}")),
+        _ => Ok(command),
     }
 }
 

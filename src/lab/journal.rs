@@ -6,10 +6,10 @@
 use std::fmt;
 
 use crate::event::{Event, RoleName, What};
-use crate::kv::Reply;
 use crate::lab::checker::Violation;
 use crate::lab::linearizability::Operation;
 use crate::lab::network::Number;
+use crate::machine::Reply;
 use crate::message::{EntryId, Message, NodeId};
 use crate::rules::Rule;
 use crate::step::{Refusal, RequestId};

@@ -15,7 +15,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use crate::kv::{Change, Reply, Request};
+use crate::kv::{Change, Request};
+use crate::machine::Reply;
 use crate::step::Millis;
 
 /// How many operations of an order are shown at most: the last ones.
@@ -201,8 +202,7 @@ impl<'a> Search<'a> {
 mod tests {
     use super::*;
     use crate::kv::Store;
-    use crate::message::Command;
-    use crate::rules::Rules;
+    use crate::machine::StateMachine;
     use crate::step::Random;
 
     fn done(client: &str, called: Millis, at: Millis, text: &str, reply: Reply) -> Operation {
@@ -351,10 +351,10 @@ mod tests {
             moments.push((moment, Operation { client, request, called, answer }));
         }
         moments.sort_by_key(|(moment, _)| *moment);
-        let mut store = Store::new(Rules::ALL);
+        let mut store = Store::default();
         for (_, Operation { request, answer, .. }) in &mut moments {
             if answer.is_some() || random.between(0, 1) == 0 {
-                let reply = store.apply(&Command::new(&request.to_string()));
+                let reply = store.apply(&request.to_string());
                 answer.iter_mut().for_each(|(_, seen)| *seen = reply.clone());
             }
         }

@@ -18,6 +18,7 @@ use crate::lab::checker::{Checker, Violation};
 use crate::lab::disk::Disk;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome, Power};
 use crate::lab::network::{Network, Number, Slot};
+use crate::machine::Sessions;
 use crate::message::{Command, Entry, Message, NodeId};
 use crate::node::Node;
 use crate::rules::Rules;
@@ -54,7 +55,7 @@ pub struct Server {
     /// What survives a crash.
     pub disk: Disk,
     /// Its state machine.
-    pub store: Store,
+    pub store: Sessions<Store>,
     /// How far its clock is ahead of the world's.
     pub skew_ms: Millis,
     settings: Settings,
@@ -242,7 +243,7 @@ impl World {
         let now = self.now;
         let server = self.server_mut(id);
         let saved = server.disk.safe().clone();
-        server.store = Store::new(server.settings.rules);
+        server.store = Sessions::new(Store::default(), server.settings.rules);
         server.node = Some(Node::new(server.settings.clone(), saved, now + server.skew_ms));
         self.checker.restarted(id, self.servers[&id].disk.safe());
     }
@@ -392,7 +393,8 @@ impl World {
             Output::AnswerRead { request } => {
                 let server = self.server_mut(id);
                 if let Some(what) = server.reads.remove(&request) {
-                    let (_, reply) = what.effect(what.key().and_then(|key| server.store.get(key)));
+                    let (_, reply) =
+                        what.effect(what.key().and_then(|key| server.store.machine().get(key)));
                     self.answer(Answer { by: id, request, outcome: Outcome::Read(reply) });
                 }
             }
@@ -444,7 +446,7 @@ impl Server {
         Server {
             node: None,
             disk: Disk::default(),
-            store: Store::new(settings.rules),
+            store: Sessions::new(Store::default(), settings.rules),
             skew_ms: 0,
             settings,
             reads: BTreeMap::new(),
@@ -499,12 +501,12 @@ mod tests {
         assert!(world.answers.is_empty());
         deliver_all(&mut world);
         let entry = EntryId { index: 2, term: 1 };
-        let outcome = Outcome::Applied(entry, crate::kv::Reply::Ok);
+        let outcome = Outcome::Applied(entry, crate::machine::Reply::Ok);
         assert_eq!(world.answers, [Answer { by: N1, request: 7, outcome }]);
         world.answers.clear();
         world.read(N1, 8, Request::Get { key: "x".to_string() });
         deliver_all(&mut world);
-        let outcome = Outcome::Read(crate::kv::Reply::Value("1".to_string()));
+        let outcome = Outcome::Read(crate::machine::Reply::Value("1".to_string()));
         assert_eq!(world.answers, [Answer { by: N1, request: 8, outcome }]);
         world.read(N2, 9, Request::Get { key: "x".to_string() });
         assert!(matches!(world.answers[1].outcome, Outcome::Refused(_)));
@@ -610,10 +612,10 @@ mod tests {
         deliver_all(&mut world);
         world.crash(N1, Power::Stays);
         world.restart(N1);
-        assert_eq!(world.server(N1).and_then(|server| server.store.get("x")), None);
+        assert_eq!(world.server(N1).and_then(|server| server.store.machine().get("x")), None);
         world.fire_timer(N1);
         deliver_all(&mut world);
-        assert_eq!(world.server(N1).and_then(|server| server.store.get("x")), Some("1"));
+        assert_eq!(world.server(N1).and_then(|server| server.store.machine().get("x")), Some("1"));
         assert_eq!(world.broken(), None);
     }
 

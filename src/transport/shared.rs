@@ -142,6 +142,11 @@ impl Shared {
         self.peers.get(&peer).is_some_and(|peer| *lock(&peer.reach) == Reach::Reachable)
     }
 
+    /// The peer's address.
+    pub fn address_of(&self, peer: NodeId) -> String {
+        self.peers.get(&peer).map(|peer| peer.address.clone()).unwrap_or_default()
+    }
+
     /// Notes, and reports if it is news, that a peer can be reached.
     pub fn found(&self, peer: NodeId) {
         let before = mem::replace(&mut *lock(&self.peers[&peer].reach), Reach::Reachable);

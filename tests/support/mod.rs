@@ -221,7 +221,12 @@ impl Cluster {
     pub fn start(&mut self, id: u64) {
         let (config, data) = (self.config(), self.data());
         let words = [&id.to_string(), "--fast", "--config", &config, "--data", &data];
-        self.processes.insert(id, Process::start(&mut raftlet(&words)));
+        self.adopt(id, Process::start(&mut raftlet(&words)));
+    }
+
+    /// Takes in a node that was started in another way.
+    pub fn adopt(&mut self, id: u64, process: Process) {
+        self.processes.insert(id, process);
     }
 
     pub fn process(&mut self, id: u64) -> &mut Process {

@@ -136,7 +136,7 @@ impl Lab {
             Some((key, value)) => (key, Some(value)),
             None => (pair, None),
         };
-        let value = self.world.server(id).and_then(|server| server.store.get(key));
+        let value = self.world.server(id).and_then(|server| server.store.machine().get(key));
         let actual = value.map_or(format!("no {key}"), |value| format!("{key}={value}"));
         Ok((value == wanted, actual))
     }

@@ -1,0 +1,131 @@
+//! What a node counts, for `GET /metrics`: text that Prometheus reads, and people too.
+//!
+//! Counters only go up, from 0 at each start; gauges say how it is now. Each has a line `# HELP`
+//! that says what it is. (The format is Prometheus's "text-based exposition format".)
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::event::{Event, RoleName, What};
+use crate::inbox::Status;
+use crate::message::Message;
+use crate::watchers::Direction;
+
+/// The counters of one node.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    elections: u64,
+    elections_won: u64,
+    votes_granted: u64,
+    entries_deleted: u64,
+    messages: BTreeMap<(Direction, &'static str), u64>,
+    commands: u64,
+    reads: u64,
+    saves: u64,
+    saving: Duration,
+}
+
+impl Metrics {
+    /// Counts what happened.
+    pub fn event(&mut self, event: &Event) {
+        match &event.what {
+            What::Transition { to: RoleName::Candidate, .. } => self.elections += 1,
+            What::Transition { to: RoleName::Leader, .. } => self.elections_won += 1,
+            What::VoteGranted { .. } => self.votes_granted += 1,
+            What::Deleted { first, last, .. } => {
+                self.entries_deleted += last.index - first.index + 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts a message.
+    pub fn message(&mut self, direction: Direction, message: &Message) {
+        *self.messages.entry((direction, message.rpc.name())).or_default() += 1;
+    }
+
+    /// Counts a client's command that was applied.
+    pub fn command(&mut self) {
+        self.commands += 1;
+    }
+
+    /// Counts a client's read.
+    pub fn read(&mut self) {
+        self.reads += 1;
+    }
+
+    /// Counts a save, which took so long.
+    pub fn save(&mut self, took: Duration) {
+        self.saves += 1;
+        self.saving += took;
+    }
+
+    /// All of it, with what the node's status says.
+    pub fn text(&self, status: &Status) -> String {
+        let mut page = Page::default();
+        page.gauge("current_term", "Latest term that the node has seen.", status.current_term);
+        let leads = status.role == RoleName::Leader;
+        page.gauge("is_leader", "1 if the node leads.", leads.into());
+        page.gauge("has_leader", "1 if it knows who leads.", status.leader.is_some().into());
+        page.gauge(
+            "quorum",
+            "1 if it and the peers in reach are a majority.",
+            status.quorum.into(),
+        );
+        page.gauge("paused", "1 if it plays dead.", status.paused.into());
+        page.gauge("commit_index", "Highest entry known to be committed.", status.commit_index);
+        page.gauge("last_applied", "Highest entry applied.", status.last_applied);
+        page.gauge("last_log_index", "Index of the log's last entry.", status.last_log.index);
+        page.gauge("data_bytes", "Size of the node's files.", status.data_bytes);
+        let reachable = status.peers.iter().filter(|peer| peer.reachable).count();
+        page.gauge("peers_reachable", "Peers that it can reach.", reachable as u64);
+        page.gauge("uptime_seconds", "Since the node started.", status.uptime_ms / 1000);
+        page.counter("elections_total", "Elections that it started.", self.elections);
+        page.counter("elections_won_total", "Elections that it won.", self.elections_won);
+        page.counter("votes_granted_total", "Votes that it gave others.", self.votes_granted);
+        page.counter("entries_deleted_total", "Entries that gave way.", self.entries_deleted);
+        page.counter("commands_total", "Clients' commands answered.", self.commands);
+        page.counter("reads_total", "Clients' reads answered.", self.reads);
+        page.counter("saves_total", "Times that it waited for its disk.", self.saves);
+        let seconds = self.saving.as_secs_f64();
+        page.counter("save_seconds_total", "How long it waited for its disk.", seconds);
+        self.append_messages(&mut page);
+        page.text
+    }
+
+    fn append_messages(&self, page: &mut Page) {
+        page.head("messages_total", "Messages to and from peers.", "counter");
+        for ((direction, kind), count) in &self.messages {
+            let direction = direction.name();
+            let labels = format!("{{direction=\"{direction}\",kind=\"{kind}\"}}");
+            page.line("messages_total", &labels, count);
+        }
+    }
+}
+
+/// The text, line by line.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, help, "gauge");
+        self.line(name, "", value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
+        self.head(name, help, "counter");
+        self.line(name, "", value);
+    }
+
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        let _ = writeln!(self.text, "# HELP raftlet_{name} {help}\n# TYPE raftlet_{name} {kind}");
+    }
+
+    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.text, "raftlet_{name}{labels} {value}");
+    }
+}

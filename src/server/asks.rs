@@ -1,0 +1,211 @@
+//! What clients ask of a server, and what it can answer at once.
+//!
+//! Commands and reads go to the node and are answered later. How the node is, what its log and
+//! state hold, and what a student does to it (an election now, a cut link, playing dead) is
+//! answered here.
+
+use std::sync::mpsc::Sender;
+
+use super::{Batch, Client, MAX_CLIENTS, Server, Todo};
+use crate::event::What;
+use crate::inbox::{Answer, Ask, Peer, Status};
+use crate::machine::StateMachine;
+use crate::message::{Command, Index, Message, NodeId, Rpc};
+use crate::role::Role;
+use crate::step::{Input, Output};
+use crate::storage;
+use crate::transport::Link;
+
+/// How many of the last entries `/status` shows.
+const ENTRIES_IN_STATUS: u64 = 100;
+
+impl<M: StateMachine> Server<M> {
+    /// Takes in what a client asks: answers it, or gives it to the node.
+    pub(super) fn take_ask(&mut self, ask: Ask, sender: Sender<Answer>, batch: &mut Batch) {
+        let answer = match ask {
+            Ask::Status => Answer::Status(Box::new(self.status())),
+            Ask::StateMachine => {
+                Answer::StateMachine(self.applied, self.machine.machine().snapshot())
+            }
+            Ask::Local(command) => self.answer_alone(&command),
+            Ask::Log(from, limit) => self.part_of_the_log(from, limit),
+            Ask::LogFile => Answer::LogFile(storage::log_path(&self.options.data)),
+            Ask::Metrics => Answer::Text(self.metrics.text(&self.status())),
+            Ask::Watch(watcher) => return self.watchers.add(watcher),
+            Ask::Pause(paused) => self.pause(paused, batch),
+            Ask::Links => self.links(),
+            Ask::SetLink(peer, link) => self.set_link(peer, link, batch),
+            _ if self.clock.stands_still() => Answer::Paused,
+            Ask::Command(command) => return self.take_command(command, sender, batch),
+            Ask::Rpc(rpc) => return self.take_rpc(rpc, sender, batch),
+            Ask::StartElection => self.start_election(batch),
+            Ask::SendHeartbeats => self.send_heartbeats(batch),
+        };
+        batch.todo.push(Todo::Tell(sender, answer));
+    }
+
+    // ---- For the node --------------------------------------------------------------------------
+
+    fn take_command(&mut self, command: Command, sender: Sender<Answer>, batch: &mut Batch) {
+        let refusal = match command {
+            _ if self.clients.len() >= MAX_CLIENTS => Some(Answer::Busy),
+            _ if !self.transport.carries(&command) => Some(Answer::TooLong),
+            _ => None,
+        };
+        if let Some(answer) = refusal {
+            return batch.todo.push(Todo::Tell(sender, answer));
+        }
+        self.next_request += 1;
+        match self.machine.machine().query(command.split().1) {
+            Some(_) => batch.reads.push(self.next_request),
+            None => batch.proposals.push((self.next_request, command.clone())),
+        }
+        self.clients.insert(self.next_request, Client { command, sender });
+    }
+
+    /// An RPC written by hand is a message like any other, but for where its answer goes.
+    fn take_rpc(&mut self, rpc: Rpc, sender: Sender<Answer>, batch: &mut Batch) {
+        let from = match &rpc {
+            Rpc::RequestVote(rpc) => rpc.candidate_id,
+            Rpc::AppendEntries(rpc) => rpc.leader_id,
+            _ => return, // The HTTP side makes no others.
+        };
+        if let Some(why) = self.objection(from, &rpc) {
+            return batch.todo.push(Todo::Tell(sender, Answer::Refused(why)));
+        }
+        let mut asked = Batch::default();
+        self.take_message(Message { from, to: self.node.id(), rpc }, &mut asked);
+        batch.todo.extend(asked.todo.into_iter().map(|one| match one {
+            Todo::Do(Output::Send(Message { to, rpc, .. })) if to == from && is_reply(&rpc) => {
+                Todo::Tell(sender.clone(), Answer::Rpc(rpc))
+            }
+            other => other,
+        }));
+    }
+
+    fn objection(&self, from: NodeId, rpc: &Rpc) -> Option<String> {
+        let me = self.node.id();
+        if from == me || !self.options.config.nodes.contains_key(&from) {
+            return Some(format!("{from} is no peer of {me}: speak in the name of another node"));
+        }
+        let term = rpc.term();
+        self.leaps(term).then(|| format!("term {term} is too far ahead to be true"))
+    }
+
+    fn start_election(&mut self, batch: &mut Batch) -> Answer {
+        if let Role::Leader(_) = self.node.role {
+            let (me, term) = (self.node.id(), self.node.current_term);
+            return Answer::Refused(format!("{me} leads term {term} already"));
+        }
+        batch.add(vec![self.event(What::Asked("start an election"))]);
+        batch.add(self.node.step(self.clock.now(), Input::TimerFires));
+        Answer::Status(Box::new(self.status()))
+    }
+
+    fn send_heartbeats(&mut self, batch: &mut Batch) -> Answer {
+        let Role::Leader(_) = self.node.role else { return Answer::NotLeader(self.leader()) };
+        batch.add(vec![self.event(What::Asked("send heartbeats"))]);
+        batch.add(self.node.step(self.clock.now(), Input::TimerFires));
+        Answer::Status(Box::new(self.status()))
+    }
+
+    // ---- What a student does to it -------------------------------------------------------------
+
+    fn pause(&mut self, paused: bool, batch: &mut Batch) -> Answer {
+        if paused != self.clock.stands_still() {
+            if paused {
+                self.clock.stop()
+            } else {
+                self.clock.go_on()
+            }
+            self.transport.set_paused(paused);
+            batch.add(vec![self.event(What::Paused(paused))]);
+        }
+        Answer::Status(Box::new(self.status()))
+    }
+
+    fn set_link(&mut self, peer: NodeId, link: Link, batch: &mut Batch) -> Answer {
+        let me = self.node.id();
+        if peer == me || !self.options.config.nodes.contains_key(&peer) {
+            return Answer::Refused(format!("{me} has no link to {peer}: it is no peer"));
+        }
+        if link != self.transport.link(peer) {
+            self.transport.set_link(peer, link);
+            let Link { blocked, drop_percent, delay_ms } = link;
+            batch.add(vec![self.event(What::Link { peer, blocked, drop_percent, delay_ms })]);
+        }
+        self.links()
+    }
+
+    fn links(&self) -> Answer {
+        let links = self.peer_ids().map(|peer| (peer, self.transport.link(peer)));
+        Answer::Links(self.node.id(), links.collect())
+    }
+
+    // ---- How it is -----------------------------------------------------------------------------
+
+    fn answer_alone(&self, command: &str) -> Answer {
+        match self.machine.machine().query(command) {
+            Some(reply) => Answer::Read(self.applied, reply),
+            None => Answer::Refused("only what changes nothing can be asked of one node".into()),
+        }
+    }
+
+    fn part_of_the_log(&self, from: Index, limit: usize) -> Answer {
+        let entries = self.node.log.entries_from(from.max(1)).iter().take(limit);
+        Answer::Log {
+            entries: entries.cloned().collect(),
+            commit_index: self.node.commit_index,
+            last_log_index: self.node.log.last_index(),
+        }
+    }
+
+    fn peer_ids(&self) -> impl Iterator<Item = NodeId> {
+        let me = self.node.id();
+        self.options.config.nodes.keys().copied().filter(move |&id| id != me)
+    }
+
+    fn status(&self) -> Status {
+        let node = &self.node;
+        let last_log = node.log.last();
+        let first_shown = last_log.index.saturating_sub(ENTRIES_IN_STATUS - 1).max(1);
+        let peers: Vec<Peer> = self.peer_ids().map(|id| self.peer(id)).collect();
+        let reachable = peers.iter().filter(|peer| peer.reachable).count();
+        let timer_ms = node.deadline().saturating_sub(self.clock.now());
+        Status {
+            cluster: self.options.config.cluster.clone(),
+            id: node.id(),
+            role: node.role.name(),
+            paused: self.clock.stands_still(),
+            current_term: node.current_term,
+            voted_for: node.voted_for,
+            leader: self.leader(),
+            quorum: 2 * (reachable + 1) > peers.len() + 1,
+            election_timeout_ms: (!matches!(node.role, Role::Leader(_))).then_some(timer_ms),
+            uptime_ms: self.clock.uptime_ms(),
+            commit_index: node.commit_index,
+            last_applied: self.applied,
+            last_log,
+            log: node.log.entries_from(first_shown).to_vec(),
+            data_bytes: storage::size_bytes(&self.options.data),
+            peers,
+        }
+    }
+
+    fn peer(&self, id: NodeId) -> Peer {
+        let progress = match &self.node.role {
+            Role::Leader(leader) => leader.followers.get(&id),
+            _ => None,
+        };
+        Peer {
+            id,
+            address: self.transport.address_of(id),
+            reachable: self.transport.is_reachable(id),
+            progress: progress.map(|progress| (progress.next_index, progress.match_index)),
+        }
+    }
+}
+
+fn is_reply(rpc: &Rpc) -> bool {
+    matches!(rpc, Rpc::RequestVoteReply(_) | Rpc::AppendEntriesReply(_))
+}
