@@ -287,10 +287,9 @@ impl Verb {
         words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    /// What it is called in a sentence: the command line as far as it says which verb it is.
-    fn called(&self, options: &Options) -> String {
-        let name = if self.words == "N" { options.word(0).unwrap_or_default() } else { self.name };
-        format!("raftlet {name}").trim_end().to_string()
+    /// What it is called in a sentence: its name, or the number of the node that it starts.
+    fn called<'a>(&'a self, options: &'a Options) -> &'a str {
+        if self.name.is_empty() { options.word(0).unwrap_or("raftlet") } else { self.name }
     }
 
     /// Checks that these words and options go with it: what it does not know would be passed over
@@ -300,16 +299,76 @@ impl Verb {
         let most = self.words.split_whitespace().count();
         let least = self.words.split_whitespace().filter(|word| !word.starts_with('[')).count();
         if options.words.len() < least {
-            return Err(Failure::Usage(format!("{called} needs more: write {usage}")));
+            return Err(Failure::Usage(format!("{called} needs more words: write {usage}")));
         }
         if let Some(extra) = options.word(most) {
             return Err(Failure::Usage(format!("{called} takes no {extra}: write {usage}")));
         }
         match options.given.iter().find(|given| !self.options.contains(&given.as_str())) {
             Some(given) => Err(Failure::Usage(format!(
-                "{given} does not go with {called}: see {called} --help"
+                "{given} does not go with {called}: see raftlet --help"
             ))),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::KNOWN;
+    use super::*;
+
+    fn checked(line: &str) -> Result<&'static Verb, Failure> {
+        let mut options = Options::read(line.split_whitespace().map(String::from).collect())?;
+        let verb = find(&mut options)?;
+        verb.check(&options).map(|()| verb)
+    }
+
+    #[test]
+    fn find_knows_verbs_numbers_and_nothing() {
+        for (line, usage) in [
+            ("", "raftlet"),
+            ("--fast", "raftlet"),
+            ("2", "raftlet N"),
+            ("set x 1", "raftlet set K V"),
+            ("pause 1", "raftlet pause N"),
+            ("incr x", "raftlet incr K [BY]"),
+            ("incr x -1", "raftlet incr K [BY]"),
+            ("heal", "raftlet heal [A [B]]"),
+            ("heal 1 2", "raftlet heal [A [B]]"),
+        ] {
+            assert_eq!(checked(line).map(Verb::usage), Ok(usage.to_string()), "{line}");
+        }
+    }
+
+    #[test]
+    fn check_names_what_does_not_go_with_a_verb() {
+        for (line, why) in [
+            ("dance", "no such verb: \"dance\"; see raftlet --help"),
+            ("set x", "set needs more words: write raftlet set K V"),
+            ("pause", "pause needs more words: write raftlet pause N"),
+            ("get x y", "get takes no y: write raftlet get K"),
+            ("heal 1 2 3", "heal takes no 3: write raftlet heal [A [B]]"),
+            ("1 2", "1 takes no 2: write raftlet N"),
+            ("set x 1 --local", "--local does not go with set: see raftlet --help"),
+            ("up 3 --of 5", "--of does not go with up: see raftlet --help"),
+            ("2 --json", "--json does not go with 2: see raftlet --help"),
+            ("--json", "--json does not go with raftlet: see raftlet --help"),
+        ] {
+            assert_eq!(checked(line).map(Verb::usage), Err(Failure::Usage(why.into())), "{line}");
+        }
+    }
+
+    #[test]
+    fn table_is_complete() {
+        for verb in GROUPS.iter().flat_map(|group| group.verbs) {
+            for option in verb.options {
+                assert!(KNOWN.iter().any(|known| known.name == *option), "{option}");
+            }
+            // A pipe or quotes are the shell's affair.
+            let example = verb.example.rsplit("raftlet").next().expect("a part");
+            let found = checked(example).map(|found| found.usage());
+            assert_eq!(found, Ok(verb.usage()), "{}", verb.example);
         }
     }
 }
