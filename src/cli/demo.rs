@@ -147,8 +147,8 @@ impl Story {
         let seconds = killed.elapsed().as_secs_f64();
         self.show_election(mark)?;
         self.teller.conclude(&format!(
-            "{seconds:.1} s later {leader} leads, in term {term}. It could win only because its log\n\
-             holds all that is committed: nobody votes for a log that is behind (§5.4.1)."
+            "{seconds:.1} s later {leader} leads, in term {term}. It could win only because its\n\
+             log holds all that is committed: nobody votes for a log that is behind (§5.4.1)."
         ))?;
         Ok(old)
     }
@@ -157,8 +157,8 @@ impl Story {
     fn return_of(&mut self, old: NodeId) -> Result<(), Failure> {
         self.teller.step(
             &format!("5. {old} comes back"),
-            "It has its term, its vote and its log from its disk, and it is a follower, whatever it\n\
-             was. The leader finds the last entry that both have, and sends what comes after.",
+            "It has its term, its vote and its log from its disk, and it is a follower, whatever\n\
+             it was. The leader finds the last entry that both have, and sends what comes after.",
         )?;
         let mark = self.cluster.mark();
         self.cluster.start(old)?;
@@ -177,8 +177,8 @@ impl Story {
         self.teller.step(
             "6. Three logs, one history",
             "Entries with the same index and term hold the same command, and all before them are\n\
-             the same as well (Log Matching, §5.3). This is what the three nodes say of themselves,\n\
-             and the log that all of them have:",
+             the same as well (Log Matching, §5.3). This is what the three nodes say of\n\
+             themselves, and the log that all of them have:",
         )?;
         let log = self.wait_until_settled(0)?.log;
         let table = show::table_of(&show::look(&self.cluster.options)?);

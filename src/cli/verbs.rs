@@ -50,8 +50,8 @@ const STARTING: &[Verb] = &[
         name: "",
         words: "",
         summary: "start every node of cluster.toml in this terminal",
-        help: "Each node is a process of its own; Ctrl+C ends them all. Where NODE_ID is set, as in\n\
-               containers, it starts the one node of the environment instead.",
+        help: "Each node is a process of its own; Ctrl+C ends them all. Where NODE_ID is set, as\n\
+               in containers, it starts the one node of the environment instead.",
         options: START,
         example: "raftlet --fast",
         run: start::alone,
@@ -61,8 +61,8 @@ const STARTING: &[Verb] = &[
         words: "N",
         summary: "start node N; begin with 1, 2 and 3 in three terminals",
         help: "It prints what happens and why, and runs until Ctrl+C. Start it again and it goes\n\
-               on with the term, vote and log that it has saved. With --fresh it forgets them, and\n\
-               may break a promise that it gave: so never two nodes at once.",
+               on with the term, vote and log that it has saved. With --fresh it forgets them,\n\
+               and may break a promise that it gave: so never two nodes at once.",
         options: START,
         example: "raftlet 2 --of 5",
         run: start::one,
@@ -95,8 +95,8 @@ const ASKING: &[Verb] = &[
         name: "set",
         words: "K V",
         summary: "set key K to the value V",
-        help: "It finds the leader, and is done when a majority has it. If an answer is lost it is\n\
-               sent again, and still done once. A V of - stands for the text on stdin, without\n\
+        help: "It finds the leader, and is done when a majority has it. If an answer is lost it\n\
+               is sent again, and still done once. A V of - stands for the text on stdin, without\n\
                the newline at its end.",
         options: ASK,
         example: "raftlet set x 42",
@@ -158,7 +158,7 @@ const LOOKING: &[Verb] = &[
         name: "watch",
         words: "",
         summary: "the same, renewed each second",
-        help: "Until Ctrl+C. Into a pipe the tables follow one another, with an empty line between.",
+        help: "Until Ctrl+C. In a pipe the tables follow one another, with an empty line between.",
         options: ASK,
         example: "raftlet watch",
         run: show::watch,
@@ -240,7 +240,7 @@ const MORE: &[Verb] = &[
         name: "client",
         words: "",
         summary: "a menu to elect, propose and look, and a prompt for commands",
-        help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log, 5 exit;\n\
+        help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log, 5 exit\n\
                or type a command, such as set x 42. From a pipe it reads one command a line, and\n\
                the exit code is 1 if one of them failed.",
         options: &["--config", "--of", "--timeout"],
