@@ -298,7 +298,7 @@ fn cluster_of_five_needs_no_file() {
     assert_eq!(first_column(&table), ["n1", "n2", "n3", "n4", "n5"]);
     assert!(!table.contains("unreachable"), "{table}");
     up.kill();
-    let is_gone = |id| TcpStream::connect(("localhost", 5000 + id)).is_err();
+    let is_gone = |id: u16| TcpStream::connect(("localhost", 5000 + id)).is_err();
     wait_for("no node that listens", || (1..=5).all(is_gone).then_some(()));
 
     let two = Process::start(&mut here("2 --of 5 --fast"));

@@ -240,8 +240,8 @@ const MORE: &[Verb] = &[
         name: "client",
         words: "",
         summary: "a menu to elect, propose and look, and a prompt for commands",
-        help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log, 5 exit\n\
-               or type a command, such as set x 42. From a pipe it reads one command a line, and\n\
+        help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log, 5\n\
+               exit; or type a command, such as set x 42. From a pipe it reads one command a line, and\n\
                the exit code is 1 if one of them failed.",
         options: &["--config", "--of", "--timeout"],
         example: "printf 'set x 42\\nget x\\n' | raftlet client",
