@@ -1,10 +1,16 @@
 //! The verbs that make something happen at one node: `elect`, `pause`, `resume`; and the heartbeat
 //! of the menu.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use super::options::Options;
 use super::{Failure, ask, node, print, print_json, show};
 use crate::json::Json;
 use crate::message::NodeId;
+
+/// How long to wait before the nodes are asked again who leads.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// `elect [N]`: without N, at the first node that answers and does not lead.
 pub fn elect(options: &Options) -> Result<(), Failure> {
@@ -48,15 +54,28 @@ fn set_paused(options: &Options, paused: bool) -> Result<(), Failure> {
     print(&line)
 }
 
-/// Has the leader send heartbeats now.
+/// Has the leader send heartbeats now; waits for one if there is none.
 pub fn heartbeat(options: &Options) -> Result<(), Failure> {
-    let Some(leader) = show::leader(&show::look(options)?) else {
-        return Err(Failure::NoAnswer("no node that answers leads".to_string()));
-    };
-    let address = address(options, leader)?;
-    let answer = post(options, &address, "/api/heartbeat", &Json::object([]))
-        .map_err(|why| Failure::Running(format!("{leader}: {why}")))?;
-    tell(options, &format!("{leader} sends heartbeats of term "), answer)
+    let deadline = Instant::now() + options.timeout_or(ask::TIMEOUT);
+    loop {
+        let why = match show::leader(&show::look(options)?) {
+            None => "no node that answers leads".to_string(),
+            Some(leader) => {
+                let address = address(options, leader)?;
+                match post(options, &address, "/api/heartbeat", &Json::object([])) {
+                    Ok(answer) => {
+                        let line = format!("{leader} sends heartbeats of term ");
+                        return tell(options, &line, answer);
+                    }
+                    Err(why) => format!("{leader}: {why}"),
+                }
+            }
+        };
+        if Instant::now() > deadline {
+            return Err(Failure::NoAnswer(why));
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 /// The line, which ends with the term; or all that the node answered.

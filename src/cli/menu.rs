@@ -112,15 +112,16 @@ impl Menu<'_> {
         Options { words, given: Vec::new(), ..self.options.clone() }
     }
 
-    /// Has the text done as it stands, but for a key that is read.
+    /// Has a command of the store done, or any other text proposed as it stands.
     fn command(&mut self, text: &str) -> Result<(), Failure> {
-        if let Request::Get { key } = text.parse().map_err(Failure::Usage)? {
+        let request: Request = text.parse().map_err(Failure::Usage)?;
+        if let Request::Get { key } = request {
             return match self.client.get(&key)? {
                 Some(value) => print(&format!("{value}\n")),
                 None => Err(Failure::Running(format!("{key} is not set"))),
             };
         }
-        let done = self.client.command(text)?;
+        let done = self.client.command(&request.to_string())?;
         let (result, term) = (done.result.unwrap_or_default(), done.term.unwrap_or_default());
         match result.strip_prefix("error: ") {
             Some(why) => Err(Failure::Running(why.to_string())),

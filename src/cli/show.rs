@@ -216,10 +216,11 @@ fn log_of_running(options: &Options) -> Result<(), Failure> {
             Err(why) => troubles.push(format!("{id}: {why}")),
         }
     }
-    match troubles.len() == asked {
-        true => Err(Failure::Running(troubles.join("; "))),
-        false => Ok(()),
+    if troubles.len() == asked {
+        return Err(Failure::Running(troubles.join("; ")));
     }
+    troubles.iter().for_each(|trouble| eprintln!("raftlet: {trouble}"));
+    Ok(())
 }
 
 /// The log of a node that runs, from its first entry on.
