@@ -197,6 +197,18 @@ pub fn output_of(command: &mut Command, input: &str) -> Output {
     }
 }
 
+/// Asserts an exit code, and gives stdout and stderr.
+pub fn exits(output: &Output, code: i32) -> (String, String) {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}{err}");
+    (out, err)
+}
+
+/// The JSON objects of a text, which has one a line and nothing else.
+pub fn json_lines(text: &str) -> Vec<Json> {
+    text.lines().map(|line| Json::parse(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
 /// Stdout or stderr as text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
