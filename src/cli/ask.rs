@@ -75,9 +75,11 @@ pub fn get(options: &Options) -> Result<(), Failure> {
     }
     let value = client(options)?.get(&key)?;
     if options.json {
-        let found = value.is_some();
-        let members = [("key", key.as_str().into()), ("value", value.clone().into())];
-        print_json(Json::object(members.into_iter().chain([("found", found.into())])))?;
+        print_json(Json::object([
+            ("key", key.as_str().into()),
+            ("value", value.clone().into()),
+            ("found", value.is_some().into()),
+        ]))?;
     }
     show_value(options, &key, value.as_deref())
 }
@@ -93,11 +95,10 @@ fn get_local(options: &Options, key: &str) -> Result<(), Failure> {
             Err(why) => troubles.push(format!("{id}: {why}")),
             Ok(answer) => {
                 let applied = answer.get("last_applied").and_then(Json::as_u64).unwrap_or_default();
-                match options.json {
-                    true => {
-                        print_json(node::with_members(answer.clone(), [("node", id.0.into())]))?
-                    }
-                    false => eprintln!("raftlet: {id} says so, which has applied up to {applied}"),
+                if options.json {
+                    print_json(node::with_members(answer.clone(), [("node", id.0.into())]))?;
+                } else {
+                    eprintln!("raftlet: {id} says so, which has applied up to {applied}");
                 }
                 return show_value(options, key, answer.get("value").and_then(Json::as_str));
             }

@@ -89,7 +89,7 @@ impl Story {
         let mark = self.cluster.mark();
         Cluster::ids().try_for_each(|id| self.cluster.start(id))?;
         let Settled { leader, term, .. } = self.wait_for_leader(mark, 0)?;
-        self.show_election(mark)?;
+        self.show(mark, is_of_election)?;
         self.teller.conclude(&format!(
             "{leader} leads term {term}. A node votes once in a term, so a term has at most one\n\
              leader (Election Safety, §5.2)."
@@ -145,7 +145,7 @@ impl Story {
         let killed = Instant::now();
         let Settled { leader, term, .. } = self.wait_for_leader(mark, old_term)?;
         let seconds = killed.elapsed().as_secs_f64();
-        self.show_election(mark)?;
+        self.show(mark, |line| line.text.contains("is unreachable") || is_of_election(line))?;
         self.teller.conclude(&format!(
             "{seconds:.1} s later {leader} leads, in term {term}. It could win only because its\n\
              log holds all that is committed: nobody votes for a log that is behind (§5.4.1)."
@@ -204,16 +204,16 @@ impl Story {
         })
     }
 
-    fn show_election(&self, mark: usize) -> Result<(), Failure> {
-        self.show(mark, |line| ELECTION.iter().any(|part| line.text.contains(part)))
-    }
-
     /// What the nodes have printed since a mark, as far as it is wanted.
     fn show(&self, mark: usize, is_wanted: impl Fn(&Line) -> bool) -> Result<(), Failure> {
         let lines = self.cluster.lines_since(mark).into_iter().filter(is_wanted);
         let text: String = lines.map(|line| line.text + "\n").collect();
         self.teller.quote(&text)
     }
+}
+
+fn is_of_election(line: &Line) -> bool {
+    ELECTION.iter().any(|part| line.text.contains(part))
 }
 
 /// What a cluster has agreed on.

@@ -19,7 +19,7 @@ use crate::server;
 /// process that started it has ended, however it ended.
 const CHILD: &str = "RAFTLET_CHILD";
 
-/// Set as well for a node of the demo: the directory that goes when it ends in this way.
+/// Set as well for a node of the demo: if it ends in this way, its `--data` directory goes, too.
 pub const SCRATCH: &str = "RAFTLET_SCRATCH";
 
 /// `raftlet` alone: in a container the node that its environment names, else every node.
@@ -52,7 +52,8 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
     }
     let config = options.registry_with(id)?;
     if env::var_os(CHILD).is_some() {
-        thread::spawn(end_with_parent);
+        let scratch = options.data.clone().filter(|_| env::var_os(SCRATCH).is_some());
+        thread::spawn(move || end_with_parent(scratch.as_deref()));
     }
     let data = options.data_of(id);
     let (fresh, verbose) = (options.fresh, options.verbose);
@@ -60,11 +61,12 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
     server::run(options, Store::default()).map_err(Failure::Running)
 }
 
-fn end_with_parent() {
+/// Waits until nobody holds the other end of stdin, and ends this process.
+fn end_with_parent(scratch: Option<&Path>) {
     // An error means the same as the end: nobody is there.
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
-    if let Some(directory) = env::var_os(SCRATCH) {
-        remove_all(Path::new(&directory));
+    if let Some(directory) = scratch {
+        remove_all(directory);
     }
     process::exit(0);
 }

@@ -75,7 +75,7 @@ impl Cluster {
         let spawned = start::child(&self.options, id).and_then(|mut command| {
             #[cfg(unix)]
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
-            command.env(start::SCRATCH, &self.directory).env("NO_COLOR", "1");
+            command.env(start::SCRATCH, "1").env("NO_COLOR", "1");
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
         });
         let mut child =
