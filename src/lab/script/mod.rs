@@ -178,7 +178,8 @@ impl Lab {
                 self.world.breaks(violation);
             }
         }
-        let mut happenings = self.world.journal.replace(Vec::new()).unwrap_or_default();
+        let Some(journal) = &mut self.world.journal else { return Vec::new() };
+        let mut happenings = std::mem::take(journal);
         happenings.retain(|happening| !quietly || matches!(happening, Happening::Broke(_)));
         let text = |happening: &Happening| match happening {
             Happening::Answered(answer) => self.clients.line(answer),
