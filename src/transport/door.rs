@@ -33,6 +33,7 @@ const KEPT_FILES: usize = 64;
 
 const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/json\r\n\
+    Retry-After: 1\r\n\
     Content-Length: 53\r\n\
     Connection: close\r\n\r\n\
     {\"error\":\"too many connections are open: try again\"}\n";
