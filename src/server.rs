@@ -91,9 +91,9 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
 
 fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
     let (for_peers, for_clients) = (desk.clone(), desk.clone());
-    let Config { cluster, nodes, transport: kind, drop_percent, .. } = options.config.clone();
+    let Config { cluster, nodes, transport: kind, drop_percent, bind, .. } = options.config.clone();
     transport::start(
-        transport::Options { cluster, me: options.id, nodes, kind, drop_percent },
+        transport::Options { cluster, me: options.id, nodes, bind, kind, drop_percent },
         move |received| {
             for_peers.hand_in(match received {
                 Received::Message(message) => Incoming::Message(message),

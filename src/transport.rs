@@ -63,6 +63,8 @@ pub struct Options {
     pub me: NodeId,
     /// The registry: the address of every node, this one included, as `host:port`.
     pub nodes: BTreeMap<NodeId, String>,
+    /// Where to listen, `host:port`, if not at this node's address in the registry.
+    pub bind: Option<String>,
     /// What carries the messages.
     pub kind: Kind,
     /// How many of a hundred outgoing messages are thrown away, to try a bad network.
@@ -178,7 +180,7 @@ impl Transport {
 /// may be 127.0.0.1 or ::1 or both, and peers may use either.
 fn bind<S>(options: &Options, open: fn(SocketAddr) -> io::Result<S>) -> Result<Vec<S>, String> {
     let me = options.me.0;
-    let Some(name) = options.nodes.get(&options.me) else {
+    let Some(name) = options.bind.as_ref().or(options.nodes.get(&options.me)) else {
         return Err(format!("node {me} is not in the registry"));
     };
     let addresses = name.to_socket_addrs().map_err(|error| {

@@ -160,7 +160,7 @@ mod tests {
     /// A door that lets in three, of which two may be HTTP and are told "served".
     fn small_door() -> SocketAddr {
         let (cluster, me, nodes) = ("a".to_string(), NodeId(1), BTreeMap::new());
-        let options = Options { cluster, me, nodes, kind: Kind::Tcp, drop_percent: 0 };
+        let options = Options { cluster, me, nodes, bind: None, kind: Kind::Tcp, drop_percent: 0 };
         let (shared, _) = Shared::new(options, |_| {});
         let http = Box::new(|mut stream: TcpStream| {
             stream.write_all(b"served").unwrap();

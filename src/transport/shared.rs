@@ -304,7 +304,7 @@ mod tests {
     fn node_1() -> (Arc<Shared>, Outbox, Receiver<Received>) {
         let nodes = [1, 2].map(|id| (NodeId(id), format!("localhost:{id}")));
         let (cluster, me, nodes) = ("a".to_string(), NodeId(1), nodes.into());
-        let options = Options { cluster, me, nodes, kind: Kind::Tcp, drop_percent: 0 };
+        let options = Options { cluster, me, nodes, bind: None, kind: Kind::Tcp, drop_percent: 0 };
         let (deliver, received) = sync_channel(100);
         let (shared, mut outboxes) = Shared::new(options, move |what| deliver.send(what).unwrap());
         (shared, outboxes.remove(0), received)

@@ -59,7 +59,7 @@ fn free_addresses<const COUNT: usize>() -> [String; COUNT] {
 
 fn options(kind: Kind, me: u64, addresses: &[String]) -> Options {
     let nodes = (1..).map(NodeId).zip(addresses.iter().cloned()).collect();
-    Options { cluster: "a".to_string(), me: NodeId(me), nodes, kind, drop_percent: 0 }
+    Options { cluster: "a".to_string(), me: NodeId(me), nodes, bind: None, kind, drop_percent: 0 }
 }
 
 /// Two nodes that have found each other.
