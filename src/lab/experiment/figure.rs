@@ -188,3 +188,63 @@ fn text(svg: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
     let _ =
         writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::experiment::election_timeout::ROWS;
+
+    fn drawn() -> String {
+        let times = Times::new([90.0, 200.0, 5000.0, f64::INFINITY].into_iter());
+        let curves: Vec<Curve> = ROWS.iter().map(|row| (row, &times)).collect();
+        svg(&curves, "what < this & that\nmeans")
+    }
+
+    #[test]
+    fn svg_is_well_formed() {
+        let svg = drawn();
+        let mut open = Vec::new();
+        for tag in svg.split('<').skip(1) {
+            let (tag, text) = tag.split_once('>').expect("a tag ends before the next begins");
+            assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+            assert_eq!(
+                text.matches('&').count(),
+                text.matches("&amp;").count() + text.matches("&lt;").count()
+            );
+            let name = tag.split([' ', '/']).next().unwrap_or_default();
+            match tag.strip_prefix('/') {
+                Some(name) => assert_eq!(open.pop(), Some(name)),
+                None if tag.ends_with('/') => {}
+                None => open.push(name),
+            }
+        }
+        assert!(open.is_empty(), "{open:?}");
+    }
+
+    #[test]
+    fn svg_has_a_curve_for_each_row_of_both_charts() {
+        let svg = drawn();
+        let paths = svg.lines().filter(|line| line.starts_with("<path class=\"curve\""));
+        assert_eq!(paths.clone().count(), 6 + 5, "150–300 is in both");
+        for dashes in STYLES.map(|(dashes, _)| format!("stroke-dasharray=\"{dashes}\"")) {
+            let of_style = paths.clone().filter(|path| path.contains(&dashes)).count();
+            assert!((1..=2).contains(&of_style), "{dashes}: {of_style}");
+        }
+        for row in &ROWS {
+            assert!(svg.contains(&format!(">{} ms<", row.name())), "{}", row.name());
+        }
+    }
+
+    #[test]
+    fn curve_rises_to_what_was_elected_and_runs_on_to_the_edge() {
+        let mut svg = String::new();
+        let times = Times::new([90.0, 1000.0, 100_000.0, f64::INFINITY].into_iter());
+        curve(&mut svg, 0.0, &LOGARITHMIC, &times, STYLES[0]);
+        // A third of the axis for each power of ten; what is shorter than 100 ms is at its edge.
+        let third = (RIGHT - LEFT) / 3.0;
+        let x = [LEFT, LEFT, LEFT + third, RIGHT, RIGHT].map(|x| format!("{x:.1}"));
+        let path =
+            format!("M{} 300.0L{} 225.0L{} 150.0L{} 75.0L{} 75.0", x[0], x[1], x[2], x[3], x[4]);
+        assert!(svg.contains(&path), "{svg}");
+    }
+}
