@@ -95,6 +95,15 @@ pub fn svg(curves: &[Curve], caption: &str) -> String {
     svg + "</svg>\n"
 }
 
+/// A page with the figure, and below it the text of the table.
+pub fn html(svg: &str, text: &str) -> String {
+    let text = escaped(text);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"/>\
+         <title>Figure 16</title></head>\n<body>\n{svg}<pre>\n{text}</pre>\n</body>\n</html>\n"
+    )
+}
+
 fn chart(svg: &mut String, top: f64, title: &str, axis: &Axis, curves: &[Curve]) {
     text(svg, (LEFT + RIGHT) / 2.0, top - 10.0, "middle", title);
     grid(svg, top, axis);
@@ -184,9 +193,13 @@ fn line(svg: &mut String, from: (f64, f64), to: (f64, f64), look: &str) {
 }
 
 fn text(svg: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
-    let words = words.replace('&', "&amp;").replace('<', "&lt;");
+    let words = escaped(words);
     let _ =
         writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>");
+}
+
+fn escaped(words: &str) -> String {
+    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
