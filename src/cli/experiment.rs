@@ -66,7 +66,7 @@ fn election_timeout(options: &Options) -> Result<(), Failure> {
     drop(progress);
     let caption = format!("{ABOUT}Seed {seed}.\n");
     let table = table(&rows, [">100 s", ">10 s"]);
-    let title = "Figure 16: time without a leader after a crash, in milliseconds";
+    let title = "Figure 16: milliseconds without a leader after a crash, by election timeout";
     let text = format!("{title}\n\n{table}\n{caption}");
     print(&text)?;
     let Some((path, draw)) = options.out.as_deref().zip(draw) else { return Ok(()) };

@@ -62,7 +62,8 @@ pub fn election_timeout(kills: usize) -> Result<String, Failure> {
         measured("a new leader", elected, row.map(|row| row.paper)),
         measured("a write", written, None),
     ];
-    let title = "Time without a leader, 150–300 ms, real processes, in milliseconds";
+    let title =
+        "Milliseconds without a leader after kill -9, real processes, election timeout 150–300";
     Ok(format!("{title}\n\n{}\n{ABOUT}", table(&rows, ["", ""])))
 }
 

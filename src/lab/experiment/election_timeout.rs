@@ -11,7 +11,7 @@
 //! Measured is the time from the crash to the moment at which another server has the votes of a
 //! majority. The paper "timed how long it took to detect the crash and elect a new leader".
 
-use crate::lab::experiment::times::{Summary, Times};
+use crate::lab::experiment::times::Summary;
 use crate::lab::journal::Power;
 use crate::lab::network::Weather;
 use crate::lab::world::{Next, Setup, World};
@@ -86,11 +86,6 @@ pub fn trials(timeout_ms: (Millis, Millis), rules: Rules, seed: u64) -> impl Ite
     std::iter::repeat_with(move || trial(timeout_ms, rules, &mut random))
 }
 
-/// So many trials of one row.
-pub fn times(row: &Row, trials_wanted: usize, seed: u64) -> Times {
-    Times::new(trials(row.timeout_ms, Rules::ALL, seed).take(trials_wanted))
-}
-
 fn trial(timeout_ms: (Millis, Millis), rules: Rules, random: &mut Random) -> f64 {
     let mut world = crashed(timeout_ms, rules, random);
     let crash = world.now;
@@ -152,7 +147,12 @@ fn go_on(world: &mut World) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::experiment::times::Times;
     use crate::rules::Rule;
+
+    fn times(row: &Row, trials_wanted: usize, seed: u64) -> Times {
+        Times::new(trials(row.timeout_ms, Rules::ALL, seed).take(trials_wanted))
+    }
 
     /// The same on every machine, so no luck is needed; but 200 trials tell less than the 1000 of
     /// the paper, hence 20 % and not 15 %.

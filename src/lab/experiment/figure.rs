@@ -24,8 +24,13 @@ const LINE_HEIGHT: f64 = 18.0;
 /// As many points as a curve needs on this much paper.
 const POINTS: usize = 250;
 
-/// How the curves of a chart are drawn, from the first on: dashes and colour.
-const STYLES: [(&str, &str); 6] = [
+/// Dashes and colour.
+type Style = (&'static str, &'static str);
+
+type Styled<'a> = (Curve<'a>, Style);
+
+/// How curves are drawn. Those of one chart are never so many that a style comes again.
+const STYLES: [Style; 6] = [
     ("none", "#000000"),
     ("9 4", "#a50026"),
     ("2 3", "#08519c"),
@@ -78,15 +83,12 @@ pub fn svg(curves: &[Curve], caption: &str) -> String {
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     text(&mut svg, LEFT, 30.0, "start", "Time without a leader after a crash (Figure 16)");
+    let styled = curves.iter().copied().zip(STYLES.into_iter().cycle());
     // As in the paper, the widest range of the upper chart is also the slowest of the lower one.
-    let (slow, doubled): (Vec<Curve>, Vec<Curve>) = (
-        curves.iter().copied().filter(|(row, _)| row.timeout_ms.0 == 150).collect(),
-        curves
-            .iter()
-            .copied()
-            .filter(|(row, _)| row.timeout_ms.1 == 2 * row.timeout_ms.0)
-            .collect(),
-    );
+    let slow = styled.clone().filter(|((row, _), _)| row.timeout_ms.0 == 150).collect::<Vec<_>>();
+    let mut doubled: Vec<Styled> =
+        styled.filter(|((row, _), _)| row.timeout_ms.1 == 2 * row.timeout_ms.0).collect();
+    doubled.sort_by_key(|((row, _), _)| row.timeout_ms);
     chart(&mut svg, TOPS[0], "more or less random timeouts", &LOGARITHMIC, &slow);
     chart(&mut svg, TOPS[1], "shorter and longer timeouts", &LINEAR, &doubled);
     for (number, line) in caption.lines().enumerate() {
@@ -104,10 +106,10 @@ pub fn html(svg: &str, text: &str) -> String {
     )
 }
 
-fn chart(svg: &mut String, top: f64, title: &str, axis: &Axis, curves: &[Curve]) {
+fn chart(svg: &mut String, top: f64, title: &str, axis: &Axis, curves: &[Styled]) {
     text(svg, (LEFT + RIGHT) / 2.0, top - 10.0, "middle", title);
     grid(svg, top, axis);
-    for (&(row, times), style) in curves.iter().zip(STYLES) {
+    for &((row, times), style) in curves {
         curve(svg, top, axis, times, style);
         if row.paper.median.is_finite() {
             let (x, y, colour) = (axis.x(row.paper.median), y(top, 0.5), style.1);
@@ -148,7 +150,7 @@ fn grid(svg: &mut String, top: f64, axis: &Axis) {
 
 /// From the shortest time to the longest; at the height where it ends, on to the right edge if
 /// some trials gave up.
-fn curve(svg: &mut String, top: f64, axis: &Axis, times: &Times, style: (&str, &str)) {
+fn curve(svg: &mut String, top: f64, axis: &Axis, times: &Times, style: Style) {
     let all = times.sorted();
     let ended: Vec<f64> = all.iter().copied().filter(|time| time.is_finite()).collect();
     let part = |count: usize| y(top, count as f64 / all.len() as f64);
@@ -172,9 +174,9 @@ fn curve(svg: &mut String, top: f64, axis: &Axis, times: &Times, style: (&str, &
     );
 }
 
-fn legend(svg: &mut String, top: f64, curves: &[Curve]) {
+fn legend(svg: &mut String, top: f64, curves: &[Styled]) {
     let (left, mut y) = (RIGHT + 20.0, top + 12.0);
-    for ((row, _), (dashes, colour)) in curves.iter().zip(STYLES) {
+    for ((row, _), (dashes, colour)) in curves {
         let look = format!("stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\"");
         line(svg, (left, y), (left + 42.0, y), &look);
         text(svg, left + 50.0, y + 4.0, "start", &format!("{} ms", row.name()));
