@@ -24,7 +24,12 @@ fn menu_elects_proposes_beats_and_prints() {
 #[test]
 fn elect_makes_a_new_term() {
     let cluster = Cluster::started(3, "");
-    let leader = cluster.leader();
+    let leader = 1; // so that it is the first to be asked below
+    wait_for("n1 to lead", || {
+        cluster.leader();
+        cluster.verb(&["elect", "1"]);
+        (cluster.leader() == leader).then_some(())
+    });
     let term = |id| number(&cluster.status(id).expect("it runs"), "current_term");
     let before = term(leader);
     let (out, _) = exits(&cluster.verb(&["elect", "--json"]), 0);
