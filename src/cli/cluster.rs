@@ -114,8 +114,8 @@ impl Cluster {
         self.running.keys().copied().collect()
     }
 
-    /// What they have agreed on, if all nodes that run follow one of them, with the same log, all of
-    /// it applied.
+    /// What they have agreed on, if all nodes that run follow one of them, with the same log, all
+    /// of it applied.
     pub fn settled(&self) -> Option<Settled> {
         let running = self.running();
         let seen = show::look(&self.options).ok()?.into_iter();
