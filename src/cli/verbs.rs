@@ -262,10 +262,10 @@ const MORE: &[Verb] = &[
         name: "experiment",
         words: "[NAME]",
         summary: "take a measurement of the paper again; without NAME: which ones",
-        help: "election-timeout is Figure 16: how long a cluster is without a leader after a crash,\n\
-               for ten choices of the election timeout. In the simulator it takes a second, and\n\
-               a seed gives the same numbers everywhere (default: --seed 1). With --real five\n\
-               processes on free ports lose their leader to kill -9, a second each time.",
+        help: "election-timeout is Figure 16: how long a cluster has no leader after a crash, for\n\
+               ten choices of the election timeout. In the simulator it takes a second, and a\n\
+               seed gives the same numbers everywhere (default: --seed 1). With --real five\n\
+               processes on free ports lose their leader to kill -9 again and again.",
         options: &["--trials", "--seed", "--out", "--real", "--kills"],
         example: "raftlet experiment election-timeout --out figure16.svg",
         run: experiment::run,
