@@ -47,6 +47,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long one node may take. It gives up by itself a little before.
 const ATTEMPT: Duration = Duration::from_secs(6);
 
+/// A connection that was idle for longer is not used again: nodes close theirs after 5 s.
+const MAX_IDLE: Duration = Duration::from_secs(2);
+
 /// How often in a row the nodes may send us on, before we take a rest: while they elect, two may
 /// name each other.
 const MAX_REDIRECTS: u32 = 5;
@@ -59,8 +62,8 @@ pub struct Client {
     current: String,
     /// Which address comes after that, if it has no answer for us.
     next: usize,
-    /// To `current`, if it is still open from the request before.
-    kept: Option<Connection>,
+    /// To `current`, from the request before, and when that was.
+    kept: Option<(Connection, Instant)>,
     name: String,
     serial: u64,
     timeout: Duration,
@@ -289,13 +292,16 @@ impl Client {
     /// Asks the current node, over the connection of the request before if that is still open.
     fn ask(&mut self, body: &str, timeout: Duration) -> Outcome {
         let start = Instant::now();
-        let kept = self.kept.take();
+        let kept = self.kept.take().filter(|(_, used)| used.elapsed() < MAX_IDLE);
         let was_kept = kept.is_some();
-        let connection = kept.map_or_else(|| Connection::open(&self.current, timeout), Ok);
+        let connection = match kept {
+            Some((connection, _)) => Ok(connection),
+            None => Connection::open(&self.current, timeout),
+        };
         let reply = connection.and_then(|mut connection| {
             let left = timeout.saturating_sub(start.elapsed());
             let reply = connection.request("POST", "/client_command", Some(body), left)?;
-            self.kept = Some(connection);
+            self.kept = Some((connection, Instant::now()));
             Ok(reply)
         });
         match reply {

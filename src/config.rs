@@ -77,8 +77,8 @@ impl Config {
         Config { cluster: "raftlet".to_string(), ..Config::of(3) }
     }
 
-    /// So many nodes on this machine, 1 to 9, without a file: `localhost:5001` and on. The cluster's
-    /// name has the count, so that no node takes up the log of a cluster of another size.
+    /// So many nodes on this machine, 1 to 9, without a file: `localhost:5001` and on. The count is
+    /// in the cluster's name, so that no node takes up the log of a cluster of another size.
     pub fn of(count: u64) -> Config {
         let node = |id: u64| (NodeId(id), format!("localhost:{}", 5000 + id));
         Config {

@@ -240,9 +240,9 @@ const MORE: &[Verb] = &[
         name: "client",
         words: "",
         summary: "a menu to elect, propose and look, and a prompt for commands",
-        help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log, 5\n\
-               exit; or type a command, such as set x 42. From a pipe it reads one command a line, and\n\
-               the exit code is 1 if one of them failed.",
+        help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log,\n\
+               5 exit; or type a command, such as set x 42. From a pipe it reads one command a\n\
+               line, and the exit code is 1 if one of them failed.",
         options: &["--config", "--of", "--timeout"],
         example: "printf 'set x 42\\nget x\\n' | raftlet client",
         run: menu::run,

@@ -223,13 +223,15 @@ fn join(host: &str, port: u16) -> String {
 mod tests {
     use super::*;
 
-    fn read_from(variables: &[(&str, &str)]) -> Result<Option<(NodeId, Config)>, String> {
-        let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
+    /// Reads `NODE_ID=1|PORT=80`.
+    fn read_from(variables: &str) -> Result<Option<(NodeId, Config)>, String> {
+        let variables = variables.split('|').filter_map(|variable| variable.split_once('='));
+        let variables: BTreeMap<&str, &str> = variables.collect();
         read(|name| variables.get(name).map(|value| value.to_string()))
     }
 
     /// `1 at a:1, 2 at b:2; binds c:3`, the node itself first.
-    fn shown_from(variables: &[(&str, &str)]) -> String {
+    fn shown_from(variables: &str) -> String {
         let (id, config) = read_from(variables).expect("it is sound").expect("NODE_ID is set");
         let own = (&id, &config.nodes[&id]);
         let others = config.nodes.iter().filter(|(other, _)| **other != id);
@@ -241,152 +243,147 @@ mod tests {
 
     #[test]
     fn read_without_node_id_says_nothing() {
-        assert_eq!(read_from(&[]), Ok(None));
-        assert_eq!(read_from(&[("NODE_ID", " "), ("PORT", "x"), ("HOST", "zsh%")]), Ok(None));
+        assert_eq!(read_from(""), Ok(None));
+        assert_eq!(read_from("NODE_ID= |PORT=x|HOST=zsh%"), Ok(None));
     }
 
     #[test]
     fn read_gives_ids_addresses_and_what_to_bind() {
-        let cases: &[(&str, &[(&str, &str)])] = &[
+        let cases = [
             // A cluster of one.
-            ("3 at localhost:5003", &[("NODE_ID", "3")]),
-            ("1 at localhost:80", &[("NODE_ID", "1"), ("PORT", " 80\n"), ("PEERS", "")]),
-            ("70000 at localhost:1", &[("NODE_ID", "70000"), ("PORT", "1")]),
+            ("3 at localhost:5003", "NODE_ID=3"),
+            ("1 at localhost:80", "NODE_ID=1|PORT= 80\n|PEERS="),
+            ("70000 at localhost:1", "NODE_ID=70000|PORT=1"),
             // Ids: all left out, some left out, all there, the node's own among them.
             (
                 "2 at h2:5000, 1 at a:1, 3 at b:2; binds 0.0.0.0:5000",
-                &[("NODE_ID", "2"), ("PORT", "5000"), ("PEERS", "a:1,b:2"), ("HOSTNAME", "h2\n")],
+                "NODE_ID=2|PORT=5000|PEERS=a:1,b:2|HOSTNAME=h2\n",
             ),
             (
                 "1 at localhost:5001, 2 at localhost:3, 3 at localhost:4, 4 at localhost:2",
-                &[("NODE_ID", "1"), ("PEERS", "localhost:3, 4 = localhost:2 ,localhost:4,")],
+                "NODE_ID=1|PEERS=localhost:3, 4 = localhost:2 ,localhost:4,",
             ),
             (
                 "9 at localhost:5009, 5 at 127.0.0.1:1, 7 at [::1]:1",
-                &[("NODE_ID", "9"), ("PEERS", "7=[::1]:1,5=127.0.0.1:1")],
+                "NODE_ID=9|PEERS=7=[::1]:1,5=127.0.0.1:1",
             ),
             (
                 "2 at b:6000, 1 at a:6000; binds 0.0.0.0:6000",
-                &[("NODE_ID", "2"), ("PEERS", "1=a:6000,2=b:6000"), ("HOSTNAME", "h2")],
+                "NODE_ID=2|PEERS=1=a:6000,2=b:6000|HOSTNAME=h2",
             ),
             (
                 "2 at LOCALHOST:7, 1 at localhost:6",
-                &[("NODE_ID", "2"), ("PEERS", "1=localhost:6,2=LOCALHOST:7"), ("PORT", "7")],
+                "NODE_ID=2|PEERS=1=localhost:6,2=LOCALHOST:7|PORT=7",
             ),
             // What to bind, and how to call it.
             (
                 "1 at localhost:5001, 2 at 10.0.0.2:1; binds 0.0.0.0:5001",
-                &[("NODE_ID", "1"), ("PEERS", "10.0.0.2:1")],
+                "NODE_ID=1|PEERS=10.0.0.2:1",
             ),
             (
                 "1 at h:5001, 2 at [fd00::2]:1; binds [::]:5001",
-                &[("NODE_ID", "1"), ("PEERS", "[fd00::2]:1"), ("HOSTNAME", "h")],
+                "NODE_ID=1|PEERS=[fd00::2]:1|HOSTNAME=h",
             ),
-            (
-                "1 at h:5001, 2 at a:1; binds [::]:5001",
-                &[("NODE_ID", "1"), ("PEERS", "a:1"), ("HOST", "::"), ("HOSTNAME", "h")],
-            ),
+            ("1 at h:5001, 2 at a:1; binds [::]:5001", "NODE_ID=1|PEERS=a:1|HOST=::|HOSTNAME=h"),
             (
                 "1 at 10.0.0.1:5001, 2 at a:1; binds 10.0.0.1:5001",
-                &[("NODE_ID", "1"), ("PEERS", "a:1"), ("HOST", "10.0.0.1"), ("HOSTNAME", "h")],
+                "NODE_ID=1|PEERS=a:1|HOST=10.0.0.1|HOSTNAME=h",
             ),
             (
                 "1 at localhost:5001, 2 at localhost:1; binds 0.0.0.0:5001",
-                &[("NODE_ID", "1"), ("PEERS", "localhost:1"), ("HOST", "0.0.0.0")],
+                "NODE_ID=1|PEERS=localhost:1|HOST=0.0.0.0",
             ),
-            ("1 at [::1]:5001; binds [::1]:5001", &[("NODE_ID", "1"), ("HOST", "[::1]")]),
+            ("1 at [::1]:5001; binds [::1]:5001", "NODE_ID=1|HOST=[::1]"),
         ];
         for (expected, variables) in cases {
-            assert_eq!(shown_from(variables), *expected, "{variables:?}");
+            assert_eq!(shown_from(variables), expected, "{variables:?}");
         }
     }
 
     #[test]
     fn read_takes_the_rest_from_what_is_built_in() {
-        let (_, plain) = read_from(&[("NODE_ID", "1")]).expect("sound").expect("NODE_ID is set");
+        let (_, plain) = read_from("NODE_ID=1").expect("sound").expect("NODE_ID is set");
         let expected = Config {
             nodes: BTreeMap::from([(NodeId(1), "localhost:5001".to_string())]),
             ..Config::built_in()
         };
         assert_eq!(plain, expected);
-        let all = [("NODE_ID", "1"), ("ADVERTISE", "raft.example:80"), ("FAULTS_FROM", "anywhere")];
-        let (_, all) = read_from(&all).expect("sound").expect("NODE_ID is set");
+        let all = "NODE_ID=1|ADVERTISE=raft.example:80|FAULTS_FROM=anywhere";
+        let (_, all) = read_from(all).expect("sound").expect("NODE_ID is set");
         let advertise = Some("raft.example:80".to_string());
         assert_eq!(all, Config { advertise, faults_from: FaultsFrom::Anywhere, ..expected });
     }
 
+    /// Asserts that each environment is refused with this line.
+    fn assert_refused(cases: &[(&str, &str)]) {
+        for (expected, variables) in cases {
+            assert_eq!(read_from(variables), Err(expected.to_string()), "{variables:?}");
+        }
+    }
+
     #[test]
-    fn read_refuses_and_names_the_variable() {
-        let cases: &[(&str, &[(&str, &str)])] = &[
-            (
-                "PEERS is set, but NODE_ID is not: say which node this is",
-                &[("PEERS", "localhost:5002")],
-            ),
-            ("NODE_ID: `one` is not a node's id: write 1, 2, 3 and so on", &[("NODE_ID", "one")]),
-            ("NODE_ID: `0` is not a node's id: write 1, 2, 3 and so on", &[("NODE_ID", "0")]),
-            (
-                "PORT is \"65536\": write a number from 1 to 65535",
-                &[("NODE_ID", "1"), ("PORT", "65536")],
-            ),
-            ("PORT is \"0\": write a number from 1 to 65535", &[("NODE_ID", "1"), ("PORT", "0")]),
-            (
-                "PORT is not set, and 5000 + NODE_ID, 60536, is no port: set PORT",
-                &[("NODE_ID", "60536")],
-            ),
+    fn read_refuses_a_value_and_names_the_variable() {
+        assert_refused(&[
+            ("PEERS is set, but NODE_ID is not: say which node this is", "PEERS=localhost:5002"),
+            ("NODE_ID: `one` is not a node's id: write 1, 2, 3 and so on", "NODE_ID=one"),
+            ("NODE_ID: `0` is not a node's id: write 1, 2, 3 and so on", "NODE_ID=0"),
+            ("PORT is \"65536\": write a number from 1 to 65535", "NODE_ID=1|PORT=65536"),
+            ("PORT is \"0\": write a number from 1 to 65535", "NODE_ID=1|PORT=0"),
+            ("PORT is not set, and 5000 + NODE_ID, 60536, is no port: set PORT", "NODE_ID=60536"),
             (
                 "PORT is 5001, but PEERS has this node, n1, at a:5000: correct one of them",
-                &[("NODE_ID", "1"), ("PORT", "5001"), ("PEERS", "1=a:5000,b:5000")],
+                "NODE_ID=1|PORT=5001|PEERS=1=a:5000,b:5000",
             ),
             (
                 "HOST is \"0.0.0.0:5001\": write a name or an IP address without a port, \
                  such as 0.0.0.0",
-                &[("NODE_ID", "1"), ("HOST", "0.0.0.0:5001")],
+                "NODE_ID=1|HOST=0.0.0.0:5001",
             ),
             (
+                "ADVERTISE has \"5001\", which is no address: write host:port, such as node2:5000",
+                "NODE_ID=1|ADVERTISE=5001",
+            ),
+            (
+                "FAULTS_FROM is \"any\\nwhere\": write loopback or anywhere",
+                "NODE_ID=1|FAULTS_FROM=any\nwhere",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn read_refuses_peers_that_cannot_be() {
+        assert_refused(&[
+            (
                 "PEERS has \"node2\", which is no address: write host:port, such as node2:5000",
-                &[("NODE_ID", "1"), ("PEERS", "node3:5000,node2")],
+                "NODE_ID=1|PEERS=node3:5000,node2",
             ),
             (
                 "PEERS has \"\", which is no address: write host:port, such as node2:5000",
-                &[("NODE_ID", "1"), ("PEERS", "2=")],
+                "NODE_ID=1|PEERS=2=",
             ),
             (
                 "PEERS has \"0.0.0.0:1\", which leads nowhere: write a name or address that \
                  others can reach",
-                &[("NODE_ID", "1"), ("PEERS", "2=0.0.0.0:1")],
+                "NODE_ID=1|PEERS=2=0.0.0.0:1",
             ),
-            (
-                "PEERS: `02` is not a node's id: write 1, 2, 3 and so on",
-                &[("NODE_ID", "1"), ("PEERS", "02=a:1")],
-            ),
+            ("PEERS: `02` is not a node's id: write 1, 2, 3 and so on", "NODE_ID=1|PEERS=02=a:1"),
             (
                 "PEERS has two nodes 2, the first at a:1: write each once",
-                &[("NODE_ID", "1"), ("PEERS", "2=a:1,3=b:1,2=c:1")],
+                "NODE_ID=1|PEERS=2=a:1,3=b:1,2=c:1",
             ),
             (
                 "PEERS: n3 has the address of n2, \"A:1\": give each node its own",
-                &[("NODE_ID", "1"), ("PEERS", "a:1,A:1")],
+                "NODE_ID=1|PEERS=a:1,A:1",
             ),
             (
                 "PEERS: 127.0.0.1:5001 is this node, n1, and not n2: leave it out, \
                  or write 1=127.0.0.1:5001",
-                &[("NODE_ID", "1"), ("PEERS", "127.0.0.1:5001,127.0.0.1:5002")],
+                "NODE_ID=1|PEERS=127.0.0.1:5001,127.0.0.1:5002",
             ),
             (
                 "PEERS: n10 is one node too many: a cluster has 1 to 9",
-                &[("NODE_ID", "1"), ("PEERS", "a:2,a:3,a:4,a:5,a:6,a:7,a:8,a:9,a:10")],
+                "NODE_ID=1|PEERS=a:2,a:3,a:4,a:5,a:6,a:7,a:8,a:9,a:10",
             ),
-            (
-                "ADVERTISE has \"5001\", which is no address: write host:port, such as node2:5000",
-                &[("NODE_ID", "1"), ("ADVERTISE", "5001")],
-            ),
-            (
-                "FAULTS_FROM is \"any\\nwhere\": write loopback or anywhere",
-                &[("NODE_ID", "1"), ("FAULTS_FROM", "any\nwhere")],
-            ),
-        ];
-        for (expected, variables) in cases {
-            assert_eq!(read_from(variables), Err(expected.to_string()), "{variables:?}");
-        }
+        ]);
     }
 }
