@@ -41,7 +41,7 @@ const ROOMS: [(&str, &str); 24] = [
          transport watchers",
     ),
     ("lab", "event kv log machine message node role rules step"),
-    ("cli", "client config http json kv lab message server step storage transport"),
+    ("cli", "client config http json kv lab message rules server step storage transport"),
     ("main", ""),
     ("lib", ""),
 ];

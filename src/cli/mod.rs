@@ -7,13 +7,16 @@
 //! the configuration is wrong, 3 if there was no leader or nobody knows whether it was done.
 
 mod ask;
+mod cluster;
 mod demo;
+mod experiment;
 mod faults;
 mod help;
 mod links;
 mod menu;
 mod node;
 mod options;
+mod progress;
 mod show;
 mod simulate;
 mod start;
