@@ -58,20 +58,14 @@ impl Property {
     pub fn sentence(self) -> &'static str {
         match self {
             Property::ElectionSafety => "at most one leader is elected in a term.",
-            Property::LeaderAppendOnly => {
-                "a leader never overwrites or deletes entries of its log; it only appends."
-            }
-            Property::LogMatching => {
-                "two logs that have an entry of the same index and term are the same up to it."
-            }
+            Property::LeaderAppendOnly => "a leader never deletes entries of its log.",
+            Property::LogMatching => "logs that share an entry are the same up to it.",
             Property::LeaderCompleteness => {
-                "an entry that is committed is in the logs of the leaders of all later terms."
+                "what is committed is in the log of every later leader."
             }
-            Property::StateMachineSafety => {
-                "no two servers ever apply different entries of the same index, and none twice."
-            }
+            Property::StateMachineSafety => "all apply the same entries in the same order, once.",
             Property::Linearizability => {
-                "each command seems to take effect at one moment between its call and its answer."
+                "a command takes effect at one moment between its call and its answer."
             }
             Property::Liveness => "a majority that can talk elects a leader and serves, soon.",
         }
