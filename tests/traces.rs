@@ -1,5 +1,5 @@
-//! Golden traces: scripts of the lab under `tests/traces/`, and the stories of `raftlet replay`, with
-//! the output that they must have.
+//! Golden traces: scripts of the lab under `tests/traces/`, and the stories of `raftlet replay`,
+//! with the output that they must have.
 //!
 //! Each file is a lesson to be read. Each is run, and what comes out must be what the file says.
 //! After a change that is meant, `UPDATE_TRACES=1 cargo test --test traces` writes the files anew;

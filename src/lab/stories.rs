@@ -44,7 +44,11 @@ impl Story {
     pub fn named(name: &str) -> Result<Story, String> {
         STORIES.into_iter().find(|story| story.name == name).ok_or_else(|| {
             let names = STORIES.map(|story| story.name);
-            format!("there is no story {name}{}", did_you_mean(name, &names))
+            let hint = match did_you_mean(name, &names) {
+                hint if hint.is_empty() => "; raftlet replay lists them".to_string(),
+                hint => hint,
+            };
+            format!("there is no story {name}{hint}")
         })
     }
 
@@ -79,7 +83,7 @@ mod tests {
             error("figure-9"),
             "there is no story figure-9; did you mean figure-7 or figure-8?"
         );
-        assert_eq!(error("joy"), "there is no story joy");
+        assert_eq!(error("joy"), "there is no story joy; raftlet replay lists them");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct Debugger {
     pub is_over: bool,
     /// What was done and not undone.
     done: Vec<Done>,
-    /// The last output in which a rule was at work.
+    /// The last output in which a rule was at work or a property fell.
     last: Vec<Line>,
 }
 
@@ -60,7 +60,7 @@ impl Debugger {
         let lines = self.lab.tell(line).inspect_err(|_| self.lab = before)?;
         self.done.push(Done { line: line.to_string(), is_change });
         let texts = lines.iter().map(|line| line.text.clone()).collect();
-        if lines.iter().any(|line| line.rule.is_some()) {
+        if lines.iter().any(|line| line.rule.is_some() || line.fell.is_some()) {
             self.last = lines;
         }
         Ok(texts)

@@ -11,7 +11,7 @@ use crate::lab::checker::Violation;
 use crate::lab::journal::Happening;
 use crate::lab::world::{Setup, World};
 use crate::message::{Command, NodeId};
-use crate::rules::Rule;
+use crate::rules::{Property, Rule};
 
 /// A world that takes commands, line by line.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Line {
     pub text: String,
     /// The rule that it follows from, if it does.
     pub rule: Option<Rule>,
+    /// The property that fell, if one did.
+    pub fell: Option<Property>,
 }
 
 impl Default for Lab {
@@ -65,7 +67,7 @@ impl Lab {
         let shown = self.perform(verb.does, &mut words).map_err(named)?;
         words.end().map_err(named)?;
         let mut lines = self.take_lines(quietly);
-        lines.extend(shown.into_iter().map(|text| Line { text, rule: None }));
+        lines.extend(shown.into_iter().map(|text| Line { text, rule: None, fell: None }));
         Ok(lines)
     }
 
@@ -108,19 +110,24 @@ impl Lab {
                 *self.refusals.entry(*node).or_default() += 1;
             }
             if !quietly || matches!(happening, Happening::Broke(_)) {
-                let rule = rule_of(happening);
-                let text = self.text_of(happening);
-                lines.extend(text.lines().map(|line| Line { text: line.to_string(), rule }));
+                lines.extend(self.lines_of(happening));
             }
         }
         lines
     }
 
-    fn text_of(&self, happening: &Happening) -> String {
-        match happening {
+    fn lines_of(&self, happening: &Happening) -> Vec<Line> {
+        let (mut rule, mut fell) = (None, None);
+        let text = match happening {
             Happening::Answered(answer) => self.clients.line(answer),
             other => other.to_string(),
+        };
+        match happening {
+            Happening::Event(event) => rule = event.what.rule(),
+            Happening::Broke(violation) => fell = Some(violation.property),
+            _ => {}
         }
+        text.lines().map(|line| Line { text: line.to_string(), rule, fell }).collect()
     }
 
     // ---- Clients -------------------------------------------------------------------------------
@@ -140,12 +147,5 @@ impl Lab {
         let request = self.clients.read(what.clone());
         self.world.read(id, request, what);
         Ok(())
-    }
-}
-
-fn rule_of(happening: &Happening) -> Option<Rule> {
-    match happening {
-        Happening::Event(event) => event.what.rule(),
-        _ => None,
     }
 }

@@ -15,7 +15,7 @@ pub fn why(last: &[Line], words: &mut Words) -> Result<Vec<String>, String> {
         return why_line(last, number);
     }
     if let Some(property) = Property::named(asked) {
-        return Ok(vec![format!("{property}: {}", property.sentence())]);
+        return Ok(vec![promise(property)]);
     }
     let rules: Vec<Rule> = Rule::all().filter(|&rule| is_called(rule, asked)).collect();
     match rules[..] {
@@ -31,9 +31,11 @@ fn why_all(last: &[Line]) -> Result<Vec<String>, String> {
             rules.push(rule);
         }
     }
-    match rules[..] {
-        [] => Err("no rule has been at work yet".to_string()),
-        _ => Ok(explained(&rules)),
+    let mut lines = explained(&rules);
+    lines.extend(last.iter().find_map(|line| line.fell).map(promise));
+    match lines.is_empty() {
+        true => Err("no rule has been at work yet".to_string()),
+        false => Ok(lines),
     }
 }
 
@@ -43,10 +45,15 @@ fn why_line(last: &[Line], number: usize) -> Result<Vec<String>, String> {
         let count = last.len();
         return Err(format!("there is no line {number}: the last output with a rule has {count}"));
     };
-    match line.rule {
-        Some(rule) => Ok(explained(&[rule])),
-        None => Ok(vec![format!("no rule, this just happens: {}", line.text)]),
-    }
+    Ok(match (line.rule, line.fell) {
+        (Some(rule), _) => explained(&[rule]),
+        (None, Some(property)) => vec![promise(property)],
+        (None, None) => vec![format!("no rule, this just happens: {}", line.text)],
+    })
+}
+
+fn promise(property: Property) -> String {
+    format!("{property}: {}", property.sentence())
 }
 
 /// By its name, its place in Figure 2, its section, or as lines cite it.
@@ -80,7 +87,7 @@ mod tests {
     use super::*;
 
     fn explain(asked: &str) -> Result<Vec<String>, String> {
-        let line = |text: &str, rule| Line { text: text.to_string(), rule };
+        let line = |text: &str, rule| Line { text: text.to_string(), rule, fell: None };
         let last = [
             line("n2 votes", Some(Rule::UpToDateLog)),
             line("n1 leads", Some(Rule::Majority)),
@@ -99,6 +106,15 @@ mod tests {
         assert!(lines[2].starts_with("  Without it Leader Completeness falls: "));
         assert_eq!(lines[3], "Majority (Candidates 2, §5.2)");
         assert!(why(&[], &mut Words::of("")).is_err());
+    }
+
+    #[test]
+    fn why_names_the_property_that_fell() {
+        let fell = Some(Property::LogMatching);
+        let last = [Line { text: "*** Log Matching is broken".to_string(), rule: None, fell }];
+        let promise = "Log Matching: logs that share an entry are the same up to it.";
+        assert_eq!(why(&last, &mut Words::of("")).unwrap(), [promise]);
+        assert_eq!(why(&last, &mut Words::of("1")).unwrap(), [promise]);
     }
 
     #[test]
