@@ -2,7 +2,9 @@
 //! says of it, and the function that does it.
 
 use super::options::Options;
-use super::{Failure, ask, demo, experiment, faults, links, menu, node, show, simulate, start};
+use super::{
+    Failure, ask, demo, experiment, faults, lab, links, menu, node, replay, show, simulate, start,
+};
 
 /// A verb of the command line.
 pub struct Verb {
@@ -37,12 +39,13 @@ const ASK: &[&str] = &["--config", "--of", "--timeout", "--json"];
 const ASK_LOCAL: &[&str] = &["--local", "--config", "--of", "--timeout", "--json"];
 
 /// All verbs.
-pub const GROUPS: [Group; 5] = [
+pub const GROUPS: [Group; 6] = [
     Group { title: "Start", verbs: STARTING },
     Group { title: "Write and read", verbs: ASKING },
     Group { title: "Look", verbs: LOOKING },
     Group { title: "Break and mend", verbs: BREAKING },
     Group { title: "More", verbs: MORE },
+    Group { title: "The lab: a simulated cluster", verbs: LAB },
 ];
 
 const STARTING: &[Verb] = &[
@@ -235,17 +238,41 @@ const BREAKING: &[Verb] = &[
     },
 ];
 
-const MORE: &[Verb] = &[
-    Verb {
-        name: "client",
-        words: "",
-        summary: "a menu to elect, propose and look, and a prompt for commands",
-        help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log,\n\
+const MORE: &[Verb] = &[Verb {
+    name: "client",
+    words: "",
+    summary: "a menu to elect, propose and look, and a prompt for commands",
+    help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log,\n\
                5 exit; or type a command, such as set x 42. From a pipe it reads one command a\n\
                line, and the exit code is 1 if one of them failed.",
-        options: &["--config", "--of", "--timeout"],
-        example: "printf 'set x 42\\nget x\\n' | raftlet client",
-        run: menu::run,
+    options: &["--config", "--of", "--timeout"],
+    example: "printf 'set x 42\\nget x\\n' | raftlet client",
+    run: menu::run,
+}];
+
+const LAB: &[Verb] = &[
+    Verb {
+        name: "lab",
+        words: "[SCRIPT]",
+        summary: "Raft one step at a time: a prompt, or a script of its commands",
+        help: "You say what happens: timeout n1, deliver n1->n2, crash n1, propose n2 set x=1.\n\
+               Each line of the answer cites the rule of the paper that it follows from; why\n\
+               explains it, back undoes the last step, save keeps the run as a script, and help\n\
+               lists the rest. From a file or a pipe it prints the script with its output; if a\n\
+               line cannot be done, or expects what is not so, the exit code is 1.",
+        options: &[],
+        example: "printf 'timeout n1\\nrun\\nshow\\n' | raftlet lab",
+        run: lab::run,
+    },
+    Verb {
+        name: "replay",
+        words: "[NAME]",
+        summary: "the paper's Figures 7 and 8, and other stories, step by step",
+        help: "Without a name it lists them. On a terminal it waits for Enter at each stage,\n\
+               unless you say --brief. What it prints is a script: raftlet lab runs it again.",
+        options: &["--brief"],
+        example: "raftlet replay figure-8",
+        run: replay::run,
     },
     Verb {
         name: "sim",

@@ -11,4 +11,5 @@ pub mod linearizability;
 pub mod network;
 pub mod script;
 pub mod sim;
+pub mod stories;
 pub mod world;
