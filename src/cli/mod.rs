@@ -6,6 +6,7 @@
 //! on stderr. The exit code is 0 if it was done, 1 if it could not be, 2 if the command line or
 //! the configuration is wrong, 3 if there was no leader or nobody knows whether it was done.
 
+mod ablate;
 mod ask;
 mod cluster;
 mod demo;

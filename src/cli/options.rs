@@ -56,6 +56,10 @@ pub struct Options {
     pub real: bool,
     /// `--kills N`.
     pub kills: Option<usize>,
+    /// `--all`.
+    pub all: bool,
+    /// `--save FILE`.
+    pub save: Option<PathBuf>,
 }
 
 /// An option as `--help` shows it: its name, its value if it takes one, and what it does.
@@ -69,7 +73,7 @@ pub struct Known {
 }
 
 /// All options but `--help` and `--version`, which go with every verb.
-pub const KNOWN: [Known; 21] = [
+pub const KNOWN: [Known; 23] = [
     known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
     known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
     known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
@@ -89,6 +93,8 @@ pub const KNOWN: [Known; 21] = [
     known("--out", "FILE", "draw the curves into FILE.svg or FILE.html"),
     known("--real", "", "real processes on this machine, with an election timeout of 150–300 ms"),
     known("--kills", "N", "with --real: how often to kill the leader (default: 100)"),
+    known("--all", "", "every rule, a line each"),
+    known("--save", "FILE", "keep the run as a script"),
     known("--help", "", "this"),
     known("--version", "", "which raftlet this is"),
 ];
@@ -165,6 +171,8 @@ impl Options {
             "--out" => self.out = Some(value.into()),
             "--real" => self.real = true,
             "--kills" => self.kills = Some(number(name, &value, 1, 100_000)? as usize),
+            "--all" => self.all = true,
+            "--save" => self.save = Some(value.into()),
             _ => unreachable!("every option of the table is named here: a test holds it"),
         }
         Ok(())

@@ -3,7 +3,8 @@
 
 use super::options::Options;
 use super::{
-    Failure, ask, demo, experiment, faults, lab, links, menu, node, replay, show, simulate, start,
+    Failure, ablate, ask, demo, experiment, faults, lab, links, menu, node, replay, show, simulate,
+    start,
 };
 
 /// A verb of the command line.
@@ -273,6 +274,18 @@ const LAB: &[Verb] = &[
         options: &["--brief"],
         example: "raftlet replay figure-8",
         run: replay::run,
+    },
+    Verb {
+        name: "break",
+        words: "[RULE]",
+        summary: "leave a rule of the paper out, and see the shortest run in which safety falls",
+        help: "It searches random runs for one in which the rule's property falls, and leaves out\n\
+               every command that is not needed for that. Then come the same commands with the\n\
+               rule. For a rule of liveness it measures how much longer things take without.\n\
+               Without RULE it lists them all. Best in a release build.",
+        options: &["--all", "--save"],
+        example: "raftlet break UpToDateLog",
+        run: ablate::run,
     },
     Verb {
         name: "sim",

@@ -39,15 +39,20 @@ pub struct Line {
 
 impl Default for Lab {
     fn default() -> Lab {
-        let setup = Setup::of(3);
+        Lab::seeded(0)
+    }
+}
+
+impl Lab {
+    /// Three servers, whose random timeouts come from this number.
+    pub fn seeded(seed: u64) -> Lab {
+        let setup = Setup { seed, ..Setup::of(3) };
         let (world, clients, refusals) = (World::new(&setup), Clients::default(), BTreeMap::new());
         let mut lab = Lab { world, setup, clients, refusals, fell_before: None };
         lab.begin();
         lab
     }
-}
 
-impl Lab {
     /// Does what a line says and returns the lines that tell what happened.
     pub fn command(&mut self, line: &str) -> Result<Vec<String>, String> {
         let told = self.tell(line)?;
@@ -69,6 +74,11 @@ impl Lab {
         let mut lines = self.take_lines(quietly);
         lines.extend(shown.into_iter().map(|text| Line { text, rule: None, fell: None }));
         Ok(lines)
+    }
+
+    /// How often a server has refused AppendEntries.
+    pub fn refusals_of(&self, id: NodeId) -> u64 {
+        self.refusals.get(&id).copied().unwrap_or_default()
     }
 
     fn perform(&mut self, does: Does, words: &mut Words) -> Result<Vec<String>, String> {
