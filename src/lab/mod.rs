@@ -10,4 +10,5 @@ pub mod linearizability;
 pub mod network;
 pub mod script;
 pub mod sim;
+pub mod trace;
 pub mod world;

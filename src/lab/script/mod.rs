@@ -193,8 +193,12 @@ impl Lab {
 
     fn begin(&mut self) {
         self.fell_before = self.fell();
+        let records = self.world.recording.is_some();
         self.world = World::new(&self.setup);
         self.world.journal = Some(Vec::new());
+        if records {
+            self.world.record();
+        }
         self.clients = Clients::default();
     }
 
