@@ -32,8 +32,10 @@ impl Tracer {
     pub fn open(path: &Path) -> Result<Tracer, String> {
         let open = || {
             let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
-            let end = end_of_last_line(&mut file)?;
-            file.set_len(end)?;
+            let (end, length) = (end_of_last_line(&mut file)?, file.seek(SeekFrom::End(0))?);
+            if end < length {
+                file.set_len(end)?;
+            }
             Ok(file)
         };
         let file = open().map_err(|error| cannot_write(path, &error))?;
@@ -100,4 +102,96 @@ fn end_of_last_line(file: &mut File) -> io::Result<u64> {
         end = start;
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::message::{Command, NodeId};
+    use crate::record::read::{self, Facts};
+    use crate::rules::Rules;
+    use crate::step::{Input, Saved, Settings, Timing};
+
+    /// A file that goes with the test.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Scratch {
+            let name = format!("raftlet-tracer-{}-{name}", std::process::id());
+            Scratch(std::env::temp_dir().join(name))
+        }
+
+        fn facts(&self) -> Vec<Facts> {
+            let text = fs::read_to_string(&self.0).expect("it was written");
+            text.lines().filter_map(|line| read::line(line).expect(line).facts).collect()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    fn alone() -> Node {
+        let settings = Settings {
+            id: NodeId(1),
+            peers: Vec::new(),
+            timing: Timing::PAPER,
+            rules: Rules::ALL,
+            max_entries: 1,
+            max_bytes: 1,
+            seed: 1,
+        };
+        Node::new(settings, Saved::default(), 0)
+    }
+
+    #[test]
+    fn step_tells_what_is_new_of_the_log() {
+        let scratch = Scratch::new("step");
+        let mut tracer = Tracer::open(&scratch.0).unwrap();
+        let mut node = alone();
+        tracer.start(&node);
+        let inputs =
+            [Input::Tick, Input::TimerFires, Input::Propose(vec![(7, Command::new("set x=1"))])];
+        for input in inputs {
+            let cause = Cause::of(&input);
+            let outputs = node.step(0, input);
+            tracer.step(&node, cause, &outputs);
+        }
+        assert_eq!(fs::read(&scratch.0).unwrap(), b"", "nothing before it is flushed");
+        tracer.flush().unwrap();
+        let facts = scratch.facts();
+        let logs: Vec<_> = facts.iter().map(|facts| facts.log.clone()).collect();
+        let entries = node.log.entries_from(1);
+        let expected = [(1, vec![]), (1, entries[..1].to_vec()), (2, entries[1..].to_vec())];
+        assert_eq!(logs, expected.map(Some), "the tick in which nothing came is left out");
+        assert_eq!(facts.iter().map(|facts| facts.leads).collect::<Vec<_>>(), [false, true, true]);
+    }
+
+    #[test]
+    fn open_goes_on_behind_the_last_whole_line() {
+        let scratch = Scratch::new("torn");
+        for (before, after) in [
+            ("", ""),
+            ("one\n", "one\n"),
+            ("one\ntwo", "one\n"),
+            ("torn", ""),
+            (&format!("one\n{}", "x".repeat(10_000)), "one\n"),
+        ] {
+            fs::write(&scratch.0, before).unwrap();
+            let mut tracer = Tracer::open(&scratch.0).unwrap();
+            tracer.lines = "next\n".to_string();
+            tracer.flush().unwrap();
+            assert_eq!(fs::read_to_string(&scratch.0).unwrap(), format!("{after}next\n"));
+        }
+    }
+
+    #[test]
+    fn open_names_the_file_that_cannot_be_written() {
+        let why = Tracer::open(Path::new("/no/such/place")).err().unwrap();
+        assert!(why.starts_with("cannot write the trace /no/such/place: "), "{why}");
+    }
 }

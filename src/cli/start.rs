@@ -23,7 +23,7 @@ pub fn one(options: &Options, id: NodeId) -> Result<(), Failure> {
     }
     let data = options.data_of(id);
     let (fresh, verbose) = (options.fresh, options.verbose);
-    let options = server::Options { id, config, data, fresh, verbose };
+    let options = server::Options { id, config, data, fresh, verbose, trace: None };
     server::run(options, Store::default()).map_err(Failure::Running)
 }
 

@@ -4,25 +4,25 @@
 //! at one time is to be told apart. Messages are slanted arrows from the row of their sending to
 //! that of their arrival, with their words at the arrow's head; one that is lost ends in a cross,
 //! one in flight at the end is dashed. A server's line shows its role by colour and by stroke.
-//! Whoever points at a server's dot is told the events of that step, with their rules.
+//! Whoever points at a server's dot is told the events of that step, with their rules; and at the
+//! words of a message, all that it says.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::ways::{End, Place, Way, ways};
 use super::{Recording, note};
-use crate::event::RoleName;
-use crate::message::NodeId;
+use crate::message::{AppendEntries, AppendEntriesReply, NodeId, RequestVoteReply, Rpc};
 use crate::record::{Cause, Moment, Record, State, Step};
 
 const ROW: usize = 26;
 const COLUMN: usize = 300;
-const MARGIN: usize = 240;
+const MARGIN: usize = 270;
 const TOP: usize = 100;
 
 /// Colours are safe for colour-blind eyes (Okabe and Ito), and never alone.
 const STYLE: &str = "\
-text{font:11px sans-serif;fill:#222}.time{fill:#777;text-anchor:end}.node{font-weight:bold;\
+text{font:11px sans-serif;fill:#222;stroke:#fff;stroke-width:3px;paint-order:stroke}.time{fill:#777;text-anchor:end}.node{font-weight:bold;\
 font-size:15px;text-anchor:middle}.news{font-weight:bold}.from-left{text-anchor:end}\
 .message{stroke:#555;fill:none}.lost,.cross{stroke:#c00;fill:none}.cross{stroke-width:2}\
 .flying{stroke:#555;stroke-dasharray:4 4;fill:none}.lost-text,.broken{fill:#c00}\
@@ -46,7 +46,9 @@ pub fn text(recording: &Recording) -> String {
     );
     canvas.legend(&mut svg);
     canvas.lifelines(&mut svg, recording);
-    canvas.arrows(&mut svg, recording);
+    // Words go last: no line is to strike them out.
+    let words = canvas.arrows(&mut svg, recording);
+    svg += &words;
     canvas.steps(&mut svg, recording);
     svg + "</svg>\n"
 }
@@ -112,7 +114,7 @@ impl Canvas {
             let (mut class, mut from) = ("down", self.y(0));
             for (place, moment) in recording.moments.iter().enumerate() {
                 let new = match &moment.record {
-                    Record::Step(step) if step.id == id => class_of(step.state.role),
+                    Record::Step(step) if step.id == id => step.state.role.lower(),
                     Record::Crash(crashed, _) if *crashed == id => "down",
                     _ => continue,
                 };
@@ -125,24 +127,27 @@ impl Canvas {
         }
     }
 
-    fn arrows(&self, svg: &mut String, recording: &Recording) {
+    /// Draws the arrows, and returns their words.
+    fn arrows(&self, svg: &mut String, recording: &Recording) -> String {
+        let mut words = String::new();
         let mut last_row = self.rows - in_flight(recording);
         for way in ways(recording).values() {
             if way.end == End::InFlight {
                 last_row += 1;
             }
-            self.arrow(svg, way, last_row);
+            self.arrow(svg, &mut words, way, last_row);
         }
+        words
     }
 
     /// One arrow. What never arrives gets two thirds of the way.
-    fn arrow(&self, svg: &mut String, way: &Way, last_row: usize) {
+    fn arrow(&self, svg: &mut String, words: &mut String, way: &Way, last_row: usize) {
         let (from, to) = (self.x(way.message.from), self.x(way.message.to));
         let start = (from, self.y_of(way.sent));
-        let short = (from + 2 * to) / 3;
+        let part = (from + 2 * to) / 3;
         let side = if from < to { "from-left" } else { "from-right" };
         let label_x = |x: usize| if from < to { x - 12 } else { x + 12 };
-        let mut label = format!("[{}] {}", way.number, way.message.rpc);
+        let mut label = format!("[{}] {}", way.number, short(&way.message.rpc));
         let (end, class) = match way.end {
             End::Arrived(place) => {
                 let end = (to, self.y_of(place));
@@ -150,20 +155,25 @@ impl Canvas {
                 (end, side.to_string())
             }
             End::Lost(place, why) => {
-                let end = (short, self.y_of(place));
+                let end = (part, self.y_of(place));
                 line(svg, "lost", start, end);
                 cross(svg, end);
                 let _ = write!(label, ": lost, {why}");
                 (end, format!("lost-text {side}"))
             }
             End::InFlight => {
-                let end = (short, self.y(last_row));
+                let end = (part, self.y(last_row));
                 line(svg, "flying\" marker-end=\"url(#head)", start, end);
                 label += ": in flight";
                 (end, side.to_string())
             }
         };
-        text_at(svg, &class, (label_x(end.0), end.1 - 5), &label);
+        let (x, y, label) = (label_x(end.0), end.1 - 5, escape(&label));
+        let whole = escape(&way.message.to_string());
+        let _ = writeln!(
+            words,
+            "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{label}<title>{whole}</title></text>"
+        );
     }
 
     /// Dots, with what is new about their servers, and the time where it has gone on.
@@ -212,6 +222,27 @@ impl Canvas {
     }
 }
 
+/// A message in a few words.
+fn short(rpc: &Rpc) -> String {
+    let term = rpc.term();
+    match rpc {
+        Rpc::RequestVote(_) => format!("RequestVote, term {term}"),
+        Rpc::RequestVoteReply(RequestVoteReply { vote_granted: true, .. }) => {
+            format!("vote, term {term}")
+        }
+        Rpc::RequestVoteReply(_) => format!("no vote, term {term}"),
+        Rpc::AppendEntries(AppendEntries { entries, .. }) => match &entries[..] {
+            [] => format!("heartbeat, term {term}"),
+            [entry] => format!("append {}, term {term}", entry.id()),
+            [first, .., last] => format!("append {}..{}, term {term}", first.id(), last.id()),
+        },
+        Rpc::AppendEntriesReply(AppendEntriesReply { success: true, match_index, .. }) => {
+            format!("match {match_index}, term {term}")
+        }
+        Rpc::AppendEntriesReply(_) => format!("no match, term {term}"),
+    }
+}
+
 fn in_flight(recording: &Recording) -> usize {
     ways(recording).values().filter(|way| way.end == End::InFlight).count()
 }
@@ -226,10 +257,6 @@ fn is_shown(moment: &Moment) -> bool {
         Record::Duplicate(..) => false,
         _ => true,
     }
-}
-
-fn class_of(role: RoleName) -> &'static str {
-    role.lower()
 }
 
 fn line(svg: &mut String, class: &str, from: (usize, usize), to: (usize, usize)) {
