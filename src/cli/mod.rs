@@ -18,7 +18,8 @@ use options::Options;
 const HELP: &str = "\
 raftlet: Raft you can watch, break and read
 
-  raftlet               start every node of cluster.toml in this terminal
+  raftlet               start every node of cluster.toml in this terminal; where NODE_ID is
+                        set, as in containers, the one node of the environment
   raftlet N             start node N; begin with 1, 2 and 3 in three terminals
   raftlet status        all nodes: role, term, leader, log
   raftlet set K V       write; finds the leader by itself
@@ -43,6 +44,10 @@ Options of sim
   --steps N             steps of each run before the faults end (default: 600)
 
   --help, --version
+
+Environment, where there is no file: NODE_ID (which node this is), PEERS (node2:5000,node3:5000
+or 2=node2:5000), PORT (default: 5000 + NODE_ID), HOST (what to bind), ADVERTISE (host:port
+where clients outside reach this node), FAULTS_FROM (loopback or anywhere)
 
 With cargo, put -- first: cargo run -- set x 42
 A word that begins with -- is an option, unless it stands behind a lone --.
@@ -77,7 +82,7 @@ fn dispatch(options: &Options) -> Result<(), Failure> {
         _ if options.help => print(HELP),
         ["help"] => print(HELP),
         _ if options.version => print(concat!("raftlet ", env!("CARGO_PKG_VERSION"), "\n")),
-        [] => start::all(options),
+        [] => start::alone(options),
         ["status"] => show::status(options),
         ["set", key, value] => ask::set(options, key, value),
         ["get", key] => ask::get(options, key),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use crate::config::Config;
+use crate::config::{Config, environment};
 use crate::message::NodeId;
 use crate::step::Timing;
 use crate::transport::Kind;
@@ -119,20 +119,29 @@ impl Options {
         }
     }
 
-    /// The registry: of the file that was named, or `cluster.toml`, or the built-in one; with what
-    /// the command line changes.
+    /// The registry: of the file that was named, or of the environment, or `cluster.toml`, or the
+    /// built-in one; with what the command line changes.
     pub fn registry(&self) -> Result<Config, Failure> {
         let default = Path::new("cluster.toml");
-        let mut config = match &self.config {
-            Some(path) => Config::load(path).map_err(Failure::Usage)?,
-            None if default.exists() => Config::load(default).map_err(Failure::Usage)?,
-            None => Config::built_in(),
+        let mut config = match (&self.config, self.environment()?) {
+            (Some(path), _) => Config::load(path).map_err(Failure::Usage)?,
+            (None, Some((_, config))) => config,
+            (None, None) if default.exists() => Config::load(default).map_err(Failure::Usage)?,
+            (None, None) => Config::built_in(),
         };
         if self.fast {
             config.timing = Timing::PAPER;
         }
         config.transport = self.transport.unwrap_or(config.transport);
         Ok(config)
+    }
+
+    /// The node and the registry that the environment names, unless the command line names others.
+    pub fn environment(&self) -> Result<Option<(NodeId, Config)>, Failure> {
+        match self.config {
+            Some(_) => Ok(None),
+            None => environment::of_process().map_err(Failure::Usage),
+        }
     }
 
     /// The registry, which must have this node.

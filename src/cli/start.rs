@@ -15,8 +15,22 @@ use crate::server;
 /// process that started it has ended, however it ended.
 const CHILD: &str = "RAFTLET_CHILD";
 
+/// `raftlet` alone: in a container the node that its environment names, else every node.
+pub fn alone(options: &Options) -> Result<(), Failure> {
+    match options.environment()? {
+        Some((id, _)) => one(options, id),
+        None => all(options),
+    }
+}
+
 /// Runs one node in this process, until Ctrl+C.
 pub fn one(options: &Options, id: NodeId) -> Result<(), Failure> {
+    if let Some((own, _)) = options.environment()?.filter(|(own, _)| *own != id) {
+        let (own, id) = (own.0, id.0);
+        return Err(Failure::Usage(format!(
+            "NODE_ID is {own}, so this is not node {id}: start raftlet {own}, or unset NODE_ID"
+        )));
+    }
     let config = options.registry_with(id)?;
     if env::var_os(CHILD).is_some() {
         thread::spawn(end_with_parent);
@@ -37,7 +51,7 @@ fn end_with_parent() {
 ///
 /// Ctrl+C reaches all processes of the terminal. If only this one is killed, the pipes to the
 /// others close, and they end.
-pub fn all(options: &Options) -> Result<(), Failure> {
+fn all(options: &Options) -> Result<(), Failure> {
     let config = options.registry()?;
     let mut children = Vec::new();
     let mut held_open: Vec<Option<ChildStdin>> = Vec::new();

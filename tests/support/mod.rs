@@ -151,10 +151,13 @@ fn collect(from: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) {
     });
 }
 
-/// The built binary, with these words.
+/// The built binary, with these words, whatever the environment of the test says of nodes.
 pub fn raftlet(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raftlet"));
     command.args(words).stdin(Stdio::null()).env("NO_COLOR", "1");
+    for variable in ["NODE_ID", "PORT", "PEERS", "HOST", "ADVERTISE", "FAULTS_FROM"] {
+        command.env_remove(variable);
+    }
     command
 }
 
