@@ -252,9 +252,14 @@ fn some(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::trace::jsonl;
+    use crate::lab::journal::Power;
+    use crate::lab::network::Weather;
     use crate::lab::trace::tests::{RUN, record};
-    use crate::rules::Property;
+    use crate::lab::trace::{Recording, jsonl};
+    use crate::lab::world::{Setup, World};
+    use crate::message::{Command, NodeId};
+    use crate::rules::{Property, Rule, Rules};
+    use crate::step::Random;
 
     fn step(id: u64, step: &str, term: Term, role: &str, more: &str) -> String {
         format!(
@@ -369,5 +374,73 @@ mod tests {
         let torn = init(1) + "{\"time\":7,\"no";
         let Ok(Verdict::Held(seen)) = text("t", &torn) else { panic!() };
         assert_eq!((seen.lines, seen.unfinished[0].to_string()), (1, "t:2".to_string()));
+    }
+
+    /// Random worlds, with and without rules: the lines must tell what the world's own checker saw,
+    /// and where.
+    #[test]
+    fn text_agrees_with_the_simulator_on_random_runs() {
+        let left_out = [None, Some(Rule::OneVotePerTerm), Some(Rule::UpToDateLog), None];
+        let (mut fell, mut held) = (0, 0);
+        for seed in 0..40 {
+            let mut rules = Rules::ALL;
+            if let Some(rule) = left_out[seed as usize % left_out.len()] {
+                rules = rules.without(rule);
+            }
+            let lines = jsonl::text(&accidents(seed, rules));
+            let broken = lines.lines().position(|line| line.contains("\"step\":\"Broken\""));
+            let merged = judge_all(&[1, 2, 3].map(|id| ("node", lines_of(id, &lines))));
+            let merged_fell = matches!(merged, Ok(Verdict::Fell(..)));
+            assert_eq!(merged_fell, broken.is_some(), "seed {seed}: {merged:?}");
+            match text("run", &lines).unwrap_or_else(|why| panic!("seed {seed}: {why}")) {
+                Verdict::Held(_) => {
+                    held += 1;
+                    assert_eq!(broken, None, "seed {seed}");
+                }
+                Verdict::Fell(violation, position, _) => {
+                    fell += 1;
+                    let broken = broken.unwrap_or_else(|| panic!("seed {seed}: {violation}"));
+                    let said = lines.lines().nth(broken).unwrap();
+                    assert!(said.contains(&violation.to_string()), "seed {seed}: {said}");
+                    // What the step sent may have been lost in the lines between.
+                    assert!(position.line as usize <= broken, "seed {seed}");
+                }
+            }
+        }
+        assert!(fell > 2 && held > 15, "{fell} fell, {held} held");
+    }
+
+    /// What this server would have written of its own.
+    fn lines_of(id: u64, lines: &str) -> String {
+        let own = lines.lines().filter(|line| line.contains(&format!("\"node\":{id},")));
+        own.map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Three servers, messages lost, doubled and late, clients, crashes.
+    fn accidents(seed: u64, rules: Rules) -> Recording {
+        let mut world = World::new(&Setup { rules, seed, ..Setup::of(3) });
+        let mut random = Random(seed);
+        world.record();
+        world.network.weather = Weather {
+            delay_ms: (1, 40),
+            late_percent: 10,
+            late_ms: 400,
+            lost_percent: 15,
+            doubled_percent: 10,
+        };
+        world.disk_ms = (0, 20);
+        for round in 0..40 {
+            world.pass_until(world.now + 100, true);
+            let id = NodeId(random.between(1, 3));
+            match random.between(1, 4) {
+                1 if world.node(id).is_some() => world.crash(id, Power::Fails),
+                1 | 2 => world.restart(id),
+                _ if world.node(id).is_some() => {
+                    world.propose(id, vec![(round, Command::new(&format!("set x={round}")))]);
+                }
+                _ => {}
+            }
+        }
+        world.recording.expect("it was asked for")
     }
 }

@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn text_is_what_mermaid_reads() {
         let diagram = text(&record("cluster 1\ntimeout n1\npropose n1 set x=#1;<b>\nrun"));
-        let expected = "sequenceDiagram\n    participant n1\n    Note over n1: term 1, leader\n    Note over n1: commits 1\n    \
+        let expected = "sequenceDiagram\n    participant n1\n    \
+            Note over n1: term 1, leader\n    Note over n1: commits 1\n    \
             Note over n1: client: set x=#35;1#59;#60;b#62;\n    Note over n1: commits 2\n";
         assert_eq!(diagram, expected);
     }

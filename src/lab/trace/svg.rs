@@ -21,15 +21,18 @@ const MARGIN: usize = 270;
 const TOP: usize = 100;
 
 /// Colours are safe for colour-blind eyes (Okabe and Ito), and never alone.
-const STYLE: &str = "\
-text{font:11px sans-serif;fill:#222;stroke:#fff;stroke-width:3px;paint-order:stroke}.time{fill:#777;text-anchor:end}.node{font-weight:bold;\
-font-size:15px;text-anchor:middle}.news{font-weight:bold}.from-left{text-anchor:end}\
-.message{stroke:#555;fill:none}.lost,.cross{stroke:#c00;fill:none}.cross{stroke-width:2}\
-.flying{stroke:#555;stroke-dasharray:4 4;fill:none}.lost-text,.broken{fill:#c00}\
-.broken{font-weight:bold;font-size:13px}\
-.follower{stroke:#0072b2;stroke-width:2}.candidate{stroke:#e69f00;stroke-width:4;\
-stroke-dasharray:8 4}.leader{stroke:#009e73;stroke-width:7}\
-.down{stroke:#999;stroke-width:2;stroke-dasharray:1 6}circle{fill:#fff;stroke:#222;stroke-width:1.5}";
+const STYLE: &str = "
+text{font:11px sans-serif;fill:#222;stroke:#fff;stroke-width:3px;paint-order:stroke}
+.time{fill:#777;text-anchor:end}.news{font-weight:bold}.from-left{text-anchor:end}
+.node{font-weight:bold;font-size:15px;text-anchor:middle}
+.broken{font-weight:bold;font-size:13px}.lost-text,.broken{fill:#c00}
+.message{stroke:#555}.flying{stroke:#555;stroke-dasharray:4 4}
+.lost,.cross{stroke:#c00}.cross{stroke-width:2;fill:none}
+.follower{stroke:#0072b2;stroke-width:2}.leader{stroke:#009e73;stroke-width:7}
+.candidate{stroke:#e69f00;stroke-width:4;stroke-dasharray:8 4}
+.down{stroke:#999;stroke-width:2;stroke-dasharray:1 6}
+circle{fill:#fff;stroke:#222;stroke-width:1.5}
+";
 
 /// The picture.
 pub fn text(recording: &Recording) -> String {
@@ -98,7 +101,7 @@ impl Canvas {
             line(svg, kind, (x, 20), (x + 40, 20));
             text_at(svg, "", (x + 48, 24), kind);
         }
-        line(svg, "message\" marker-end=\"url(#head)", (500, 20), (540, 20));
+        headed(svg, "message", (500, 20), (540, 20));
         text_at(svg, "", (548, 24), "message");
         line(svg, "lost", (620, 20), (650, 20));
         cross(svg, (650, 20));
@@ -151,7 +154,7 @@ impl Canvas {
         let (end, class) = match way.end {
             End::Arrived(place) => {
                 let end = (to, self.y_of(place));
-                line(svg, "message\" marker-end=\"url(#head)", start, end);
+                headed(svg, "message", start, end);
                 (end, side.to_string())
             }
             End::Lost(place, why) => {
@@ -163,7 +166,7 @@ impl Canvas {
             }
             End::InFlight => {
                 let end = (part, self.y(last_row));
-                line(svg, "flying\" marker-end=\"url(#head)", start, end);
+                headed(svg, "flying", start, end);
                 label += ": in flight";
                 (end, side.to_string())
             }
@@ -188,7 +191,10 @@ impl Canvas {
             }
             match &moment.record {
                 Record::Step(step) => {
-                    self.step(svg, step, y, states.insert(step.id, &step.state));
+                    let before = states.insert(step.id, &step.state);
+                    if is_shown(moment) || step.cause == Cause::Init {
+                        self.step(svg, step, y, before);
+                    }
                 }
                 Record::Crash(id, saves_lost) => {
                     cross(svg, (self.x(*id), y));
@@ -261,8 +267,15 @@ fn is_shown(moment: &Moment) -> bool {
 
 fn line(svg: &mut String, class: &str, from: (usize, usize), to: (usize, usize)) {
     let ((x1, y1), (x2, y2)) = (from, to);
-    let _ =
-        writeln!(svg, "<line class=\"{class}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>");
+    let place = format!("x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"");
+    let _ = writeln!(svg, "<line class=\"{class}\" {place}/>");
+}
+
+/// A line with an arrow's head.
+fn headed(svg: &mut String, class: &str, from: (usize, usize), to: (usize, usize)) {
+    let mut plain = String::new();
+    line(&mut plain, class, from, to);
+    *svg += &plain.replace("/>", " marker-end=\"url(#head)\"/>");
 }
 
 fn cross(svg: &mut String, (x, y): (usize, usize)) {
