@@ -386,11 +386,11 @@ impl<M: StateMachine> Server<M> {
                 self.transport.send(message);
             }
             Output::Apply { entry, request } => {
-                let reply = self.machine.apply(&entry.command);
+                let (id, reply) = self.machine.apply(&entry);
                 self.applied = entry.index;
                 if let Some(request) = request {
                     self.metrics.command();
-                    self.answer(request, Answer::Applied(entry.id(), reply));
+                    self.answer(request, Answer::Applied(id, reply));
                 }
             }
             Output::AnswerRead { request } => self.answer_read(request),

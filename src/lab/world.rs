@@ -470,9 +470,9 @@ impl World {
     }
 
     fn apply(&mut self, id: NodeId, entry: &Entry, request: Option<RequestId>) {
-        let reply = self.server_mut(id).store.apply(&entry.command);
+        let (done_by, reply) = self.server_mut(id).store.apply(entry);
         if let Some(request) = request {
-            let outcome = Outcome::Applied(entry.id(), reply);
+            let outcome = Outcome::Applied(done_by, reply);
             self.answer(Answer { by: id, request, outcome });
         }
     }
