@@ -4,13 +4,18 @@
 //! there, not from the golden files. After a change that is meant, `UPDATE_TRACES=1 cargo test
 //! --test records` writes the files anew; look at the pictures before you commit them.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use raftlet::lab::script::Lab;
 use raftlet::lab::trace::check::{self, Verdict};
 use raftlet::lab::trace::{Recording, jsonl, mermaid, shiviz, svg};
+use raftlet::record::read;
 use raftlet::rules::Property;
+use raftlet::step::Random;
+use support::{Cluster, Process, Scratch, exits, raftlet as raftlet_process, run as run_raftlet};
 
 type Form = fn(&Recording) -> String;
 
@@ -123,4 +128,121 @@ fn check_refuses_a_line_that_was_corrupted_by_hand() {
     }
     let cut = lines.replacen(third, &third[..third.len() - 1], 1);
     assert!(check::text("run", &cut).unwrap_err().starts_with("run:3: this is not JSON: "));
+}
+
+/// Lines whose numbers and words were changed at random: they are refused, or fall, or hold; never
+/// does the check itself break down.
+#[test]
+fn check_survives_mangled_lines() {
+    let lines = jsonl::text(&run());
+    let mut random = Random(1);
+    let (mut refused, mut fell) = (0, 0);
+    for _ in 0..2000 {
+        let mut bytes = lines.clone().into_bytes();
+        for _ in 0..random.between(1, 5) {
+            let at = random.between(0, bytes.len() as u64 - 1) as usize;
+            let digits: &[u8] = b"01239";
+            match bytes[at] {
+                b'0'..=b'9' => bytes[at] = digits[random.between(0, 4) as usize],
+                b',' => {
+                    bytes.splice(at..at, b"9007199254740992".iter().copied());
+                }
+                b'\n' => bytes[at] = b' ',
+                _ => {
+                    let end = bytes[at..].iter().position(|&byte| byte == b',').unwrap_or(0);
+                    bytes.drain(at..at + end);
+                }
+            }
+        }
+        match check::text("run", &String::from_utf8_lossy(&bytes)) {
+            Err(why) => {
+                refused += 1;
+                assert!(why.starts_with("run:") && why.lines().count() == 1, "{why}");
+            }
+            Ok(Verdict::Fell(..)) => fell += 1,
+            Ok(Verdict::Held(_)) => {}
+        }
+    }
+    assert!(refused > 500 && fell > 20, "{refused} refused, {fell} fell");
+}
+
+/// The names of the trace files of a cluster's nodes.
+fn traces(cluster: &Cluster, nodes: u64) -> Vec<String> {
+    let path = |id| cluster.scratch.0.join(format!("n{id}.jsonl")).display().to_string();
+    (1..=nodes).map(path).collect()
+}
+
+fn start_traced(cluster: &mut Cluster, id: u64, trace: &str) {
+    let (config, data) = (cluster.config(), cluster.data());
+    let words = [&id.to_string(), "--fast", "--config", &config, "--data", &data, "--trace", trace];
+    cluster.adopt(id, Process::start(&mut raftlet_process(&words)));
+}
+
+#[test]
+fn real_nodes_leave_traces_that_hold_over_the_death_of_a_leader() {
+    let mut cluster = Cluster::new(3, "");
+    let files = traces(&cluster, 3);
+    for (id, file) in (1..).zip(&files) {
+        start_traced(&mut cluster, id, file);
+    }
+    cluster.set("x", "1");
+    let old = cluster.leader();
+    cluster.kill(old);
+    cluster.set("x", "2");
+    start_traced(&mut cluster, old, &files[old as usize - 1]);
+    cluster.wait_until_equal();
+    cluster.set("x", "3");
+    (1..=3).for_each(|id| cluster.kill(id));
+
+    let words: Vec<&str> = ["check"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let (told, _) = exits(&run_raftlet(&words), 0);
+    assert!(told.starts_with("All five properties of Figure 3 held.\n"), "{told}");
+    let Ok(Verdict::Held(seen)) = check::files(&files) else { panic!("{told}") };
+    assert!(seen.servers == 3 && seen.elections >= 2 && seen.committed >= 5, "{seen}");
+    let all: String =
+        files.iter().map(|file| fs::read_to_string(file).expect("it is there")).collect();
+    assert_eq!(all.matches("\"step\":\"Restart\"").count(), 1, "the old leader's");
+
+    // A second leader of the first leader's term is made up: now that must fall, at its line.
+    let facts = all.lines().filter_map(|line| read::line(line).expect(line).facts);
+    let first = facts.filter(|facts| facts.leads).map(|facts| facts.current_term).min();
+    let forged = cluster.scratch.0.join("forged.jsonl").display().to_string();
+    let line = |step: &str, term, state: &str| {
+        format!(
+            "{{\"time\":{},\"node\":9,\"step\":\"{step}\",\"currentTerm\":{term},\
+             \"state\":\"{state}\",\"votedFor\":9,\"commitIndex\":0,\"logFrom\":1,\"log\":[],\
+             \"applied\":[]}}\n",
+            1_u64 << 53
+        )
+    };
+    let made_up = line("Init", 0, "Follower") + &line("Timeout", first.unwrap(), "Leader");
+    fs::write(&forged, made_up).expect("the scratch can be written");
+    let (told, why) = exits(&run_raftlet(&[&words[..], &[&forged]].concat()), 1);
+    assert!(told.starts_with(&format!("{forged}:2: Election Safety is broken: n")), "{told}");
+    assert_eq!(why, format!("raftlet: Election Safety fell at {forged}:2\n"));
+}
+
+/// A trace is for people: if it cannot be written, the node does its work all the same.
+#[cfg(target_os = "linux")]
+#[test]
+fn node_goes_on_without_a_trace_that_cannot_be_written() {
+    let mut cluster = Cluster::new(1, "");
+    start_traced(&mut cluster, 1, "/dev/full");
+    let line = cluster.process(1).wait_for_line("the trace ends here");
+    assert!(line.contains("cannot write the trace /dev/full: "), "{line}");
+    cluster.set("x", "1");
+    assert_eq!(cluster.get("x"), "1");
+    let told = cluster.process(1).text();
+    assert_eq!(told.matches("the trace ends here").count(), 1, "once:\n{told}");
+}
+
+#[test]
+fn check_says_what_cannot_be_read() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("bad.jsonl").display().to_string();
+    fs::write(&path, "{\"time\":1}\n").expect("the scratch can be written");
+    let (_, why) = exits(&run_raftlet(&["check", &path]), 2);
+    assert_eq!(why, format!("raftlet: {path}:1: step is missing\n"));
+    let (_, why) = exits(&run_raftlet(&["check", "/no/such/file"]), 2);
+    assert!(why.starts_with("raftlet: cannot open /no/such/file: "), "{why}");
 }

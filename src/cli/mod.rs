@@ -7,6 +7,7 @@
 //! the configuration is wrong, 3 if there was no leader or nobody knows whether it was done.
 
 mod ask;
+mod check;
 mod demo;
 mod faults;
 mod help;

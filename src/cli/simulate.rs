@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::options::Options;
 use super::{Failure, print};
 use crate::lab::journal::Counts;
-use crate::lab::sim;
+use crate::lab::{sim, trace};
 
 /// How often the progress line is renewed.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -27,6 +27,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     for seed in first..end {
         progress.show(seed);
         let run = sim::run(seed, &explored);
+        if options.leave.any() && (run.is_err() || end - first == 1) {
+            let recording = sim::record(seed, &explored);
+            trace::write(&options.leave, &recording).map_err(Failure::Running)?;
+        }
         let report = run.map_err(|failure| {
             progress.clear();
             Failure::Running(failure.to_string())

@@ -2,13 +2,14 @@
 //! says of it, and the function that does it.
 
 use super::options::Options;
-use super::{Failure, ask, demo, faults, links, menu, node, show, simulate, start};
+use super::{Failure, ask, check, demo, faults, links, menu, node, show, simulate, start};
 
 /// A verb of the command line.
 pub struct Verb {
     /// What to type; nothing for the two that start nodes.
     pub name: &'static str,
-    /// The words behind it, as in `K V` or `[A [B]]`. What may be left out stands in brackets.
+    /// The words behind it, as in `K V` or `[A [B]]`. What may be left out stands in brackets;
+    /// behind three dots there may be more.
     pub words: &'static str,
     /// What it does, in one short line.
     pub summary: &'static str,
@@ -32,6 +33,8 @@ pub struct Group {
 
 const START: &[&str] =
     &["--config", "--of", "--data", "--fast", "--transport", "--fresh", "--verbose"];
+const START_ONE: &[&str] =
+    &["--config", "--of", "--data", "--fast", "--transport", "--fresh", "--verbose", "--trace"];
 const START_OF: &[&str] = &["--data", "--fast", "--transport", "--fresh", "--verbose"];
 const ASK: &[&str] = &["--config", "--of", "--timeout", "--json"];
 const ASK_LOCAL: &[&str] = &["--local", "--config", "--of", "--timeout", "--json"];
@@ -62,8 +65,9 @@ const STARTING: &[Verb] = &[
         summary: "start node N; begin with 1, 2 and 3 in three terminals",
         help: "It prints what happens and why, and runs until Ctrl+C. Start it again and it goes\n\
                on with the term, vote and log that it has saved. With --fresh it forgets them,\n\
-               and may break a promise that it gave: so never two nodes at once.",
-        options: START,
+               and may break a promise that it gave: so never two nodes at once. With --trace it\n\
+               writes every step as a line of JSON, which raftlet check judges.",
+        options: START_ONE,
         example: "raftlet 2 --of 5",
         run: start::one,
     },
@@ -253,10 +257,32 @@ const MORE: &[Verb] = &[
         summary: "try thousands of accidents in a simulated cluster",
         help: "The same algorithm in a world where time is a number: messages are lost, servers\n\
                crash, and each run comes from its seed alone. If a property of the paper falls,\n\
-               it tells how it came to that.",
-        options: &["--seed", "--seeds", "--nodes", "--steps"],
+               it tells how it came to that. The run of --seed, or the one that fails, can be\n\
+               drawn or written down, each form to its FILE (- is stdout); see docs/TRACES.md.",
+        options: &[
+            "--seed",
+            "--seeds",
+            "--nodes",
+            "--steps",
+            "--mermaid",
+            "--svg",
+            "--shiviz",
+            "--jsonl",
+        ],
         example: "raftlet sim --seed 7",
         run: simulate::run,
+    },
+    Verb {
+        name: "check",
+        words: "FILE...",
+        summary: "did Raft's properties hold in a run that was written down?",
+        help: "It reads what sim --jsonl or raftlet 1 --trace has written, all files as one run,\n\
+               and judges it by the five properties of Figure 3. If one fell it names the line\n\
+               and tells what happened before, and the exit code is 1; it is 2 if a line cannot\n\
+               be read. Files of several nodes are merged by terms, never by their clocks.",
+        options: &[],
+        example: "raftlet check n1.jsonl n2.jsonl n3.jsonl",
+        run: check::run,
     },
 ];
 
@@ -296,7 +322,10 @@ impl Verb {
     /// in silence.
     pub fn check(&self, options: &Options) -> Result<(), Failure> {
         let (called, usage) = (self.called(options), self.usage());
-        let most = self.words.split_whitespace().count();
+        let most = match self.words.ends_with("...") {
+            true => usize::MAX,
+            false => self.words.split_whitespace().count(),
+        };
         let least = self.words.split_whitespace().filter(|word| !word.starts_with('[')).count();
         if options.words.len() < least {
             return Err(Failure::Usage(format!("{called} needs more words: write {usage}")));
@@ -336,6 +365,7 @@ mod tests {
             ("incr x -1", "raftlet incr K [BY]"),
             ("heal", "raftlet heal [A [B]]"),
             ("heal 1 2", "raftlet heal [A [B]]"),
+            ("check a b c", "raftlet check FILE..."),
         ] {
             assert_eq!(checked(line).map(Verb::usage), Ok(usage.to_string()), "{line}");
         }
@@ -347,6 +377,8 @@ mod tests {
             ("dance", "no such verb: \"dance\"; see raftlet --help"),
             ("set x", "set needs more words: write raftlet set K V"),
             ("pause", "pause needs more words: write raftlet pause N"),
+            ("check", "check needs more words: write raftlet check FILE..."),
+            ("up 3 --trace t", "--trace does not go with up: see raftlet --help"),
             ("get x y", "get takes no y: write raftlet get K"),
             ("heal 1 2 3", "heal takes no 3: write raftlet heal [A [B]]"),
             ("1 2", "1 takes no 2: write raftlet N"),

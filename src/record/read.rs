@@ -10,6 +10,9 @@ use crate::message::{Command, Entry, Index, NodeId, Term};
 /// The greatest number in a line.
 const MAX_NUMBER: u64 = 1 << 53;
 
+/// How much of a wrong value is shown.
+const MAX_SHOWN_CHARS: usize = 40;
+
 /// A line of a trace, as far as it matters here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
@@ -56,11 +59,16 @@ pub fn line(text: &str) -> Result<Line, String> {
         _ => return Err(format!("there is no step {step:?}")),
     };
     let events = json.get("events").and_then(Json::as_array).unwrap_or_default();
-    let mut told: Vec<String> = events.iter().filter_map(Json::as_str).map(String::from).collect();
+    let mut told: Vec<String> = events.iter().filter_map(Json::as_str).map(shown).collect();
     if step == "Crash" {
         told.push(format!("{}  crashes", NodeId(number(&json, "node")?)));
     }
     Ok(Line { time_ms: number(&json, "time")?, step, facts, told })
+}
+
+/// A text for people, on one line: a file may hold what a terminal would take for commands.
+fn shown(text: &str) -> String {
+    text.chars().map(|one| if one.is_control() { '·' } else { one }).collect()
 }
 
 fn facts(json: &Json, step: &str) -> Result<Facts, String> {
@@ -133,7 +141,14 @@ fn member<'a, T>(
     of_kind: impl Fn(&'a Json) -> Option<T>,
 ) -> Result<T, String> {
     let value = json.get(name).ok_or_else(|| format!("{name} is missing"))?;
-    of_kind(value).ok_or_else(|| format!("{name} cannot be {value}"))
+    of_kind(value).ok_or_else(|| {
+        let mut shown = value.to_string();
+        if let Some((end, _)) = shown.char_indices().nth(MAX_SHOWN_CHARS) {
+            shown.truncate(end);
+            shown.push('…');
+        }
+        format!("{name} cannot be {shown}")
+    })
 }
 
 #[cfg(test)]
@@ -163,6 +178,12 @@ mod tests {
             applied: vec![entry(1, 1, "no-op")],
         };
         assert_eq!(line.facts, Some(expected));
+    }
+
+    #[test]
+    fn line_tells_people_nothing_that_a_terminal_obeys() {
+        let hostile = STEP.replace("term 2  committed", "\\u001b[2J\\n");
+        assert_eq!(line(&hostile).unwrap().told, ["n1  ·[2J·"]);
     }
 
     #[test]
