@@ -139,11 +139,13 @@ fn check_survives_mangled_lines() {
     let (mut refused, mut fell) = (0, 0);
     for _ in 0..2000 {
         let mut bytes = lines.clone().into_bytes();
-        for _ in 0..random.between(1, 5) {
+        for _ in 0..random.between(1, 60) {
             let at = random.between(0, bytes.len() as u64 - 1) as usize;
             let digits: &[u8] = b"01239";
             match bytes[at] {
                 b'0'..=b'9' => bytes[at] = digits[random.between(0, 4) as usize],
+                // Most changes are of numbers, so that many lines can still be read.
+                _ if random.between(1, 100) > 1 => {}
                 b',' => {
                     bytes.splice(at..at, b"9007199254740992".iter().copied());
                 }
