@@ -15,7 +15,9 @@ use raftlet::lab::trace::{Recording, jsonl, mermaid, shiviz, svg};
 use raftlet::record::read;
 use raftlet::rules::Property;
 use raftlet::step::Random;
-use support::{Cluster, Process, Scratch, exits, raftlet as raftlet_process, run as run_raftlet};
+use support::{
+    Cluster, Process, Scratch, exits, output_of, raftlet as raftlet_process, run as run_raftlet,
+};
 
 type Form = fn(&Recording) -> String;
 
@@ -236,6 +238,15 @@ fn node_goes_on_without_a_trace_that_cannot_be_written() {
     assert_eq!(cluster.get("x"), "1");
     let told = cluster.process(1).text();
     assert_eq!(told.matches("the trace ends here").count(), 1, "once:\n{told}");
+}
+
+#[test]
+fn sim_writes_its_run_for_check_to_read() {
+    let (lines, summary) = exits(&run_raftlet(&["sim", "--seed", "3", "--jsonl", "-"]), 0);
+    assert!(summary.contains("No property fell."), "{summary}");
+    let check = output_of(&mut raftlet_process(&["check", "-"]), &lines);
+    let (told, _) = exits(&check, 0);
+    assert!(told.contains(&format!("{} lines in 1 file, 3 servers", lines.lines().count())));
 }
 
 #[test]

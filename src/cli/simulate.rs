@@ -40,7 +40,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     }
     progress.clear();
     let seconds = started.elapsed().as_secs_f64();
-    print(&summary(&explored, end - first, &counts, operations, seconds))
+    let summary = summary(&explored, end - first, &counts, operations, seconds);
+    if options.leave.take_stdout() {
+        eprint!("{summary}");
+        return Ok(());
+    }
+    print(&summary)
 }
 
 fn summary(

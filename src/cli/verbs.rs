@@ -276,10 +276,10 @@ const MORE: &[Verb] = &[
         name: "check",
         words: "FILE...",
         summary: "did Raft's properties hold in a run that was written down?",
-        help: "It reads what sim --jsonl or raftlet 1 --trace has written, all files as one run,\n\
-               and judges it by the five properties of Figure 3. If one fell it names the line\n\
-               and tells what happened before, and the exit code is 1; it is 2 if a line cannot\n\
-               be read. Files of several nodes are merged by terms, never by their clocks.",
+        help: "It reads what sim --jsonl or raftlet 1 --trace has written (- is stdin), all as one\n\
+               run, and judges it by the five properties of Figure 3. If one fell it names the\n\
+               line and tells what happened before, and the exit code is 1; it is 2 if a line\n\
+               cannot be read. Files of several nodes are merged by terms, never by their clocks.",
         options: &[],
         example: "raftlet check n1.jsonl n2.jsonl n3.jsonl",
         run: check::run,

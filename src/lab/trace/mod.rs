@@ -148,6 +148,12 @@ impl Options {
     pub fn any(&self) -> bool {
         *self != Options::default()
     }
+
+    /// Whether stdout is taken: nothing else may be written to it.
+    pub fn take_stdout(&self) -> bool {
+        let Options { mermaid, svg, shiviz, jsonl } = self;
+        [mermaid, svg, shiviz, jsonl].into_iter().flatten().any(|path| path == Path::new("-"))
+    }
 }
 
 /// Writes a run in every form that is asked for.

@@ -59,3 +59,30 @@ pub fn ways(recording: &Recording) -> BTreeMap<Number, Way<'_>> {
     }
     ways
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::world::{Setup, World};
+
+    #[test]
+    fn ways_know_messages_that_chance_doubled() {
+        let mut world = World::new(&Setup::of(3));
+        world.network.weather.doubled_percent = 100;
+        world.record();
+        world.pass_until(400, true);
+        let recording = world.recording.expect("it was asked for");
+        let ways = ways(&recording);
+        let arrived = recording.moments.iter().filter_map(|moment| match &moment.record {
+            Record::Step(step) => match step.cause {
+                Cause::Receive(number, _) => Some(number.expect("it has one")),
+                _ => None,
+            },
+            _ => None,
+        });
+        let arrived: Vec<Number> = arrived.collect();
+        assert!(arrived.len() > 8 && arrived.iter().all(|number| ways.contains_key(number)));
+        let (first, second) = (&ways[&1], &ways[&2]);
+        assert_eq!((first.message, first.sent), (second.message, second.sent), "its copy");
+    }
+}
