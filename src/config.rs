@@ -374,7 +374,7 @@ fn unknown_key(table: &Table, name: &str, known: &[&str]) -> String {
 }
 
 /// The line about a name that nobody knows: the known ones, and the one that was likely meant.
-fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+pub fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     let nearest = known.iter().min_by_key(|known| edit_distance(name, known));
     let hint = match nearest {
         Some(nearest) if edit_distance(name, nearest) <= 1 + nearest.len() / 4 => {

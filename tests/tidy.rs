@@ -43,7 +43,7 @@ const ROOMS: [(&str, &str); 26] = [
     ("record", "event json message node role step"),
     ("tracer", "message node record step"),
     ("lab", "event kv log machine message node record role rules step"),
-    ("cli", "client config http json kv lab message server step storage transport"),
+    ("cli", "client config http json kv lab message rules server step storage transport"),
     ("main", ""),
     ("lib", ""),
 ];

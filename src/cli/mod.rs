@@ -8,13 +8,16 @@
 
 mod ask;
 mod check;
+mod cluster;
 mod demo;
+mod experiment;
 mod faults;
 mod help;
 mod links;
 mod menu;
 mod node;
 mod options;
+mod progress;
 mod show;
 mod simulate;
 mod start;

@@ -2,7 +2,9 @@
 //! says of it, and the function that does it.
 
 use super::options::Options;
-use super::{Failure, ask, check, demo, faults, links, menu, node, show, simulate, start};
+use super::{
+    Failure, ask, check, demo, experiment, faults, links, menu, node, show, simulate, start,
+};
 
 /// A verb of the command line.
 pub struct Verb {
@@ -279,10 +281,22 @@ const MORE: &[Verb] = &[
         help: "It reads what sim --jsonl or raftlet 1 --trace has written (- is stdin), all as one\n\
                run, and judges it by the five properties of Figure 3. If one fell it names the\n\
                line and tells what happened before, and the exit code is 1; it is 2 if a line\n\
-               cannot be read. Files of several nodes are merged by terms, never by their clocks.",
+               cannot be read. Files of several nodes are merged by terms, not by clocks.",
         options: &[],
         example: "raftlet check n1.jsonl n2.jsonl n3.jsonl",
         run: check::run,
+    },
+    Verb {
+        name: "experiment",
+        words: "[NAME]",
+        summary: "take a measurement of the paper again; without NAME: which ones",
+        help: "election-timeout is Figure 16: how long a cluster has no leader after a crash, for\n\
+               ten choices of the election timeout. In the simulator it takes a second, and a\n\
+               seed gives the same numbers everywhere (default: --seed 1). With --real five\n\
+               processes on free ports lose their leader to kill -9 again and again.",
+        options: &["--trials", "--seed", "--out", "--real", "--kills"],
+        example: "raftlet experiment election-timeout --out figure16.svg",
+        run: experiment::run,
     },
 ];
 
