@@ -16,6 +16,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use crate::message::NodeId;
+use crate::nearest::unknown;
 use crate::step::Timing;
 use crate::transport::Kind;
 use toml::{Data, Fault, Setting, Table, Value, shown};
@@ -373,35 +374,6 @@ fn unknown_key(table: &Table, name: &str, known: &[&str]) -> String {
     unknown(&format!("key `{}` in [{}]", shown(name), table.name), name, known)
 }
 
-/// The line about a name that nobody knows: the known ones, and the one that was likely meant.
-pub fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    let nearest = known.iter().min_by_key(|known| edit_distance(name, known));
-    let hint = match nearest {
-        Some(nearest) if edit_distance(name, nearest) <= 1 + nearest.len() / 4 => {
-            format!("; did you mean {nearest}?")
-        }
-        _ => String::new(),
-    };
-    format!("unknown {what}: known are {}{hint}", known.join(", "))
-}
-
-/// How many letters must be added, removed or changed to make one word the other (Levenshtein):
-/// `row[j]` is the distance between what was read of `a` and the first `j` letters of `b`.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for j in 1..=b.len() {
-            let changed = diagonal + usize::from(letter != b[j - 1]);
-            diagonal = row[j];
-            row[j] = changed.min(row[j] + 1).min(row[j - 1] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -720,23 +692,6 @@ mod tests {
         assert!(is_address(&host([63, 63, 63, 61])));
         assert!(!is_address(&host([63, 63, 63, 62])));
         assert!(!is_address(&host([1, 1, 64, 1])));
-    }
-
-    #[test]
-    fn edit_distance_counts_letters_added_removed_and_changed() {
-        let cases = [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("node", "nodes", 1),
-            ("nnodes", "nodes", 1),
-            ("modes", "nodes", 1),
-            ("kitten", "sitting", 3),
-            ("ab", "ba", 2),
-        ];
-        for (a, b, distance) in cases {
-            assert_eq!(edit_distance(a, b), distance, "{a} {b}");
-        }
     }
 
     #[test]

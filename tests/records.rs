@@ -9,7 +9,8 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use raftlet::lab::script::Lab;
+use raftlet::lab::script::{Lab, Script};
+use raftlet::lab::stories::STORIES;
 use raftlet::lab::trace::check::{self, Verdict};
 use raftlet::lab::trace::{Recording, jsonl, mermaid, shiviz, svg};
 use raftlet::record::read;
@@ -102,18 +103,37 @@ fn check_finds_planted_breaks_where_they_happened() {
     }
 }
 
-/// All that the repository's traces do is as the properties have it, or as the simulator says.
+/// All that the repository's traces and stories do holds, or falls as the simulator says.
 #[test]
-fn check_agrees_with_the_simulator_on_every_trace() {
+fn check_agrees_with_the_simulator_on_every_trace_and_story() {
     let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
+    let mut scripts: Vec<(String, String)> =
+        STORIES.iter().map(|story| (story.name.to_string(), story.text.to_string())).collect();
     for file in fs::read_dir(traces).expect("the traces are there") {
         let path = file.expect("readable").path();
-        let recording = record(&fs::read_to_string(&path).expect("readable"));
-        let lines = jsonl::text(&recording);
-        let verdict = check::text("run", &lines).unwrap_or_else(|why| panic!("{path:?}: {why}"));
-        let fell = lines.contains("\"step\":\"Broken\"");
-        assert_eq!(matches!(verdict, Verdict::Fell(..)), fell, "{path:?}: {verdict}");
+        let text = fs::read_to_string(&path).expect("readable");
+        scripts.push((path.display().to_string(), text));
     }
+    let (mut fell, mut held) = (0, 0);
+    for (name, text) in &scripts {
+        let mut script = Script::new(name);
+        script.record();
+        for line in text.lines() {
+            script.line(line).unwrap_or_else(|why| panic!("{why}"));
+        }
+        for recording in script.lab().recordings() {
+            let lines = jsonl::text(recording);
+            let broken = lines.contains("\"step\":\"Broken\"");
+            // What clients were told is not in the lines.
+            let of_clients = lines.contains("\"why\":\"Linearizability");
+            let verdict = check::text("run", &lines).unwrap_or_else(|why| panic!("{name}: {why}"));
+            let fell_here = matches!(verdict, Verdict::Fell(..));
+            assert_eq!(fell_here, broken && !of_clients, "{name}: {verdict}");
+            assert_eq!(verdict.to_string().contains("do not show it"), of_clients, "{verdict}");
+            *if broken { &mut fell } else { &mut held } += 1;
+        }
+    }
+    assert!(fell >= 3 && held >= 20, "{fell} fell, {held} held");
 }
 
 #[test]
@@ -247,6 +267,37 @@ fn sim_writes_its_run_for_check_to_read() {
     let check = output_of(&mut raftlet_process(&["check", "-"]), &lines);
     let (told, _) = exits(&check, 0);
     assert!(told.contains(&format!("{} lines in 1 file, 3 servers", lines.lines().count())));
+}
+
+#[test]
+fn lab_and_replay_leave_a_file_for_each_cluster() {
+    let scratch = Scratch::new();
+    let path = |name: &str| scratch.0.join(name).display().to_string();
+    let lab = |script: &str, words: &[&str]| {
+        output_of(&mut raftlet_process(&[&["lab"], words].concat()), script)
+    };
+    let (jsonl, svg) = (path("run.jsonl"), path("run.svg"));
+    let words = ["--jsonl", &jsonl, "--svg", &svg];
+    let twice = "timeout n1\nback\ntimeout n2\ncluster 1\ntimeout n1\nrun\n";
+    let (told, _) = exits(&lab(twice, &words), 0);
+    assert!(told.contains("n2  term 1  FOLLOWER  → CANDIDATE"), "{told}");
+    for (name, steps) in [("run-1.jsonl", 4), ("run-2.jsonl", 3)] {
+        let lines = fs::read_to_string(path(name)).expect(name);
+        assert_eq!(lines.lines().count(), steps, "what was undone is not in it: {lines}");
+    }
+    assert!(
+        !fs::exists(&jsonl).expect("it can be asked") && fs::exists(path("run-2.svg")).unwrap()
+    );
+    let (_, why) = exits(&lab(twice, &["--svg", "-"]), 1);
+    assert_eq!(why, "raftlet: the run has 2 clusters, and - takes one: name a file\n");
+    // One cluster: nothing but the picture. A run that fails is drawn up to there.
+    let (picture, why) = exits(&lab("timeout n1\nexpect leader n1\n", &["--mermaid", "-"]), 1);
+    assert!(picture.starts_with("sequenceDiagram\n") && why.contains("stdin:2: expect"), "{why}");
+
+    let story = path("story.jsonl");
+    exits(&run_raftlet(&["replay", "split-vote", "--jsonl", &story]), 0);
+    let (told, _) = exits(&run_raftlet(&["check", &story]), 0);
+    assert!(told.starts_with("All five properties of Figure 3 held.\n"), "{told}");
 }
 
 #[test]

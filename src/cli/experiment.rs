@@ -9,11 +9,11 @@ use std::path::Path;
 use super::options::Options;
 use super::progress::Progress;
 use super::{Failure, print};
-use crate::config;
 use crate::lab::experiment::election_timeout::{ABOUT, ROWS, trials};
 use crate::lab::experiment::figure::{self, Curve};
 use crate::lab::experiment::table::{Measured, table};
 use crate::lab::experiment::times::Times;
+use crate::nearest;
 use crate::rules::Rules;
 
 const NAMES: [&str; 1] = ["election-timeout"];
@@ -27,7 +27,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let Some(name) = options.word(0) else { return print(LIST) };
     if !NAMES.contains(&name) {
         let what = format!("experiment {name:?}");
-        return Err(Failure::Usage(config::unknown(&what, name, &NAMES)));
+        return Err(Failure::Usage(nearest::unknown(&what, name, &NAMES)));
     }
     check(options)?;
     match options.real {

@@ -26,7 +26,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let run = sim::run(seed, &explored);
         if options.leave.any() && (run.is_err() || end - first == 1) {
             let recording = sim::record(seed, &explored);
-            trace::write(&options.leave, &recording).map_err(Failure::Running)?;
+            trace::write(&options.leave, &[&recording]).map_err(Failure::Running)?;
         }
         let report = run.map_err(|failure| Failure::Running(failure.to_string()))?;
         counts.add(&report.counts);

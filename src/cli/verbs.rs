@@ -3,7 +3,8 @@
 
 use super::options::Options;
 use super::{
-    Failure, ask, check, demo, experiment, faults, links, menu, node, show, simulate, start,
+    Failure, ask, check, demo, experiment, faults, lab, links, menu, node, replay, show, simulate,
+    start,
 };
 
 /// A verb of the command line.
@@ -41,13 +42,17 @@ const START_OF: &[&str] = &["--data", "--fast", "--transport", "--fresh", "--ver
 const ASK: &[&str] = &["--config", "--of", "--timeout", "--json"];
 const ASK_LOCAL: &[&str] = &["--local", "--config", "--of", "--timeout", "--json"];
 
+/// What a run in the lab can leave behind.
+const LEAVE: &[&str] = &["--mermaid", "--svg", "--shiviz", "--jsonl"];
+
 /// All verbs.
-pub const GROUPS: [Group; 5] = [
+pub const GROUPS: [Group; 6] = [
     Group { title: "Start", verbs: STARTING },
     Group { title: "Write and read", verbs: ASKING },
     Group { title: "Look", verbs: LOOKING },
     Group { title: "Break and mend", verbs: BREAKING },
     Group { title: "More", verbs: MORE },
+    Group { title: "The lab: a simulated cluster", verbs: LAB },
 ];
 
 const STARTING: &[Verb] = &[
@@ -241,17 +246,44 @@ const BREAKING: &[Verb] = &[
     },
 ];
 
-const MORE: &[Verb] = &[
-    Verb {
-        name: "client",
-        words: "",
-        summary: "a menu to elect, propose and look, and a prompt for commands",
-        help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log,\n\
+const MORE: &[Verb] = &[Verb {
+    name: "client",
+    words: "",
+    summary: "a menu to elect, propose and look, and a prompt for commands",
+    help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log,\n\
                5 exit; or type a command, such as set x 42. From a pipe it reads one command a\n\
                line, and the exit code is 1 if one of them failed.",
-        options: &["--config", "--of", "--timeout"],
-        example: "printf 'set x 42\\nget x\\n' | raftlet client",
-        run: menu::run,
+    options: &["--config", "--of", "--timeout"],
+    example: "printf 'set x 42\\nget x\\n' | raftlet client",
+    run: menu::run,
+}];
+
+const LAB: &[Verb] = &[
+    Verb {
+        name: "lab",
+        words: "[SCRIPT]",
+        summary: "Raft one step at a time: a prompt, or a script of its commands",
+        help: "You say what happens: timeout n1, deliver n1->n2, crash n1, propose n2 set x=1.\n\
+               Each line of the answer cites the rule of the paper that it follows from; why\n\
+               explains it, back undoes the last step, save keeps the run as a script, and help\n\
+               lists the rest. From a file or a pipe it prints the script with its output; if a\n\
+               line cannot be done, or expects what is not so, the exit code is 1. The run can\n\
+               be drawn or written down, each form to its FILE; see docs/TRACES.md.",
+        options: LEAVE,
+        example: "printf 'timeout n1\\nrun\\nshow\\n' | raftlet lab",
+        run: lab::run,
+    },
+    Verb {
+        name: "replay",
+        words: "[NAME]",
+        summary: "the paper's Figures 7 and 8, and other stories, step by step",
+        help: "Without a name it lists them. On a terminal it waits for Enter at each stage,\n\
+               unless you say --brief. What it prints is a script: raftlet lab runs it again.\n\
+               With --svg and its like the story is drawn; FILE-1, FILE-2 if it has several\n\
+               clusters.",
+        options: &["--brief", "--mermaid", "--svg", "--shiviz", "--jsonl"],
+        example: "raftlet replay figure-8",
+        run: replay::run,
     },
     Verb {
         name: "sim",
@@ -278,9 +310,9 @@ const MORE: &[Verb] = &[
         name: "check",
         words: "FILE...",
         summary: "did Raft's properties hold in a run that was written down?",
-        help: "It reads what sim --jsonl or raftlet 1 --trace has written (- is stdin), all as one\n\
-               run, and judges it by the five properties of Figure 3. If one fell it names the\n\
-               line and tells what happened before, and the exit code is 1; it is 2 if a line\n\
+        help: "It reads what sim --jsonl or raftlet 1 --trace has written (- is stdin), all as\n\
+               one run, and judges it by the five properties of Figure 3. If one fell it names\n\
+               the line and tells what happened before, and the exit code is 1; it is 2 if a line\n\
                cannot be read. Files of several nodes are merged by terms, not by clocks.",
         options: &[],
         example: "raftlet check n1.jsonl n2.jsonl n3.jsonl",

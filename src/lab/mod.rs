@@ -11,5 +11,6 @@ pub mod linearizability;
 pub mod network;
 pub mod script;
 pub mod sim;
+pub mod stories;
 pub mod trace;
 pub mod world;

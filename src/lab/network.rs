@@ -4,7 +4,7 @@
 //! overtake each other. Here each of that can be had, either by hand (a script picks the message
 //! that is to arrive next, be lost, or be doubled) or by chance (the [`Weather`], drawn from a
 //! seed). A link is cut in one direction; what is sent on it then is lost, and so is what is
-//! still on its way.
+//! still on its way. A slow link, too, is slow in one direction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +50,8 @@ pub struct Network {
     pub weather: Weather,
     in_flight: BTreeMap<Slot, Message>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// How much longer links take than chance says.
+    slow: BTreeMap<(NodeId, NodeId), Millis>,
     last_number: Number,
     random: Random,
 }
@@ -61,6 +63,7 @@ impl Network {
             weather: Weather::FAIR,
             in_flight: BTreeMap::new(),
             cut: BTreeSet::new(),
+            slow: BTreeMap::new(),
             last_number: 0,
             random: Random(seed),
         }
@@ -77,10 +80,11 @@ impl Network {
         if self.happens(weather.lost_percent) {
             return (number, Some("dropped"));
         }
-        let due = now + self.delay();
+        let more = self.slow.get(&(message.from, message.to)).copied().unwrap_or_default();
+        let due = now + self.delay_by_chance() + more;
         if self.happens(weather.doubled_percent) {
             self.last_number += 1;
-            let copy_due = now + self.delay();
+            let copy_due = now + self.delay_by_chance() + more;
             self.in_flight.insert((copy_due, self.last_number), message.clone());
         }
         self.in_flight.insert((due, number), message);
@@ -92,7 +96,7 @@ impl Network {
         self.last_number
     }
 
-    fn delay(&mut self) -> Millis {
+    fn delay_by_chance(&mut self) -> Millis {
         let Weather { delay_ms: (least, greatest), late_percent, late_ms, .. } = self.weather;
         match self.happens(late_percent) {
             true => self.random.between(least, late_ms),
@@ -122,17 +126,31 @@ impl Network {
         self.in_flight.keys().next().copied()
     }
 
-    /// The message that was sent first.
-    pub fn oldest(&self) -> Option<Slot> {
-        self.in_flight.keys().min_by_key(|&&(_, number)| number).copied()
+    /// All that is in flight, in the order of arrival.
+    pub fn in_flight(&self) -> Vec<(Slot, &Message)> {
+        self.in_flight.iter().map(|(&slot, message)| (slot, message)).collect()
     }
 
-    /// All that is in flight, in the order of sending.
-    pub fn in_flight(&self) -> Vec<(Slot, &Message)> {
-        let mut all: Vec<_> =
-            self.in_flight.iter().map(|(&slot, message)| (slot, message)).collect();
-        all.sort_unstable_by_key(|&((_, number), _)| number);
-        all
+    /// A message in flight is due so much later.
+    pub fn delay(&mut self, slot: Slot, ms: Millis) {
+        if let Some(message) = self.in_flight.remove(&slot) {
+            self.in_flight.insert((slot.0 + ms, slot.1), message);
+        }
+    }
+
+    /// What is on this link now, and is sent on it later, takes so much longer.
+    pub fn slow(&mut self, from: NodeId, to: NodeId, ms: Millis) {
+        *self.slow.entry((from, to)).or_default() += ms;
+        let is_on_it = |message: &Message| (message.from, message.to) == (from, to);
+        let on_it: Vec<Slot> = self
+            .in_flight()
+            .into_iter()
+            .filter(|(_, m)| is_on_it(m))
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in on_it {
+            self.delay(slot, ms);
+        }
     }
 
     /// Cuts a link in one direction.
@@ -140,9 +158,10 @@ impl Network {
         self.cut.insert((from, to));
     }
 
-    /// Mends all links.
+    /// Mends all links. What is late on a slow one stays late.
     pub fn heal(&mut self) {
         self.cut.clear();
+        self.slow.clear();
     }
 
     /// Whether what goes this way is lost.
@@ -197,6 +216,25 @@ mod tests {
     }
 
     #[test]
+    fn delay_lets_others_overtake_and_a_slow_link_delays_what_is_on_it_and_what_comes() {
+        let mut network = Network::new(1);
+        network.send(0, message(1));
+        network.send(0, message(2));
+        network.delay((10, 1), 100);
+        let back = Message { from: N2, to: N1, ..message(3) };
+        network.send(0, back);
+        network.slow(N1, N2, 5);
+        network.send(0, message(4));
+        let slots = |network: &Network| -> Vec<Slot> {
+            network.in_flight().into_iter().map(|(slot, _)| slot).collect()
+        };
+        assert_eq!(slots(&network), [(10, 3), (15, 2), (15, 4), (115, 1)]);
+        network.heal();
+        network.send(0, message(5));
+        assert_eq!(slots(&network)[1], (10, 5));
+    }
+
+    #[test]
     fn weather_loses_doubles_and_delays() {
         let mut network = Network::new(1);
         network.weather.lost_percent = 100;
@@ -209,7 +247,8 @@ mod tests {
         let slots: Vec<Slot> = (0..20)
             .map(|_| {
                 network.send(0, message(3));
-                network.in_flight().last().expect("just sent").0
+                let slots = network.in_flight().into_iter().map(|(slot, _)| slot);
+                slots.max_by_key(|&(_, number)| number).expect("just sent")
             })
             .collect();
         assert!(slots.iter().all(|&(due, _)| (10..=1000).contains(&due)));

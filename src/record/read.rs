@@ -60,8 +60,10 @@ pub fn line(text: &str) -> Result<Line, String> {
     };
     let events = json.get("events").and_then(Json::as_array).unwrap_or_default();
     let mut told: Vec<String> = events.iter().filter_map(Json::as_str).map(shown).collect();
-    if step == "Crash" {
-        told.push(format!("{}  crashes", NodeId(number(&json, "node")?)));
+    match step.as_str() {
+        "Crash" => told.push(format!("{}  crashes", NodeId(number(&json, "node")?))),
+        "Broken" => told.push(shown(member(&json, "why", Json::as_str)?)),
+        _ => {}
     }
     Ok(Line { time_ms: number(&json, "time")?, step, facts, told })
 }

@@ -54,6 +54,8 @@ pub struct Seen {
     pub elections: usize,
     pub committed: usize,
     pub applied: u64,
+    /// What the simulator saw fall and these lines do not show, such as what clients were told.
+    pub reported: Vec<String>,
     /// The last line of these files is not finished: it was left out.
     pub unfinished: Vec<Position>,
 }
@@ -178,6 +180,9 @@ impl Judge {
     /// Takes in a line; the property that falls, if one does.
     fn take(&mut self, line: &Line, position: &Position) -> Result<Option<Violation>, String> {
         self.seen.lines += 1;
+        if line.step == "Broken" {
+            self.seen.reported.push(format!("{position} says: {}", line.told.join(", ")));
+        }
         self.run_up.extend(for_people(line).iter().map(|told| format!("{position}  {told}")));
         let too_many = self.run_up.len().saturating_sub(RUN_UP);
         self.run_up.drain(..too_many);
@@ -227,7 +232,7 @@ impl fmt::Display for Verdict {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Seen { files, lines, servers, elections, committed, applied, unfinished } = self;
+        let Seen { files, lines, servers, elections, committed, applied, .. } = self;
         writeln!(f, "All five properties of Figure 3 held.")?;
         writeln!(
             f,
@@ -238,7 +243,10 @@ impl fmt::Display for Seen {
         let (elections, committed) =
             (some(*elections, "elected leader"), some(*committed, "committed entry"));
         writeln!(f, "{elections}, {committed}, applied {applied} times in all.")?;
-        unfinished
+        for report in &self.reported {
+            writeln!(f, "But {report}. The servers' own lines do not show it.")?;
+        }
+        self.unfinished
             .iter()
             .try_for_each(|position| writeln!(f, "{position} is not finished, and was left out."))
     }

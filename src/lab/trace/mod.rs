@@ -95,6 +95,14 @@ impl Recording {
         sent.find(|(_, sent)| sent == message).and_then(|(number, _)| *number)
     }
 
+    /// Whether anything has happened yet, but that servers are there.
+    pub fn has_begun(&self) -> bool {
+        self.moments.iter().any(|moment| match &moment.record {
+            Record::Step(step) => step.cause != Cause::Init,
+            _ => true,
+        })
+    }
+
     fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
         self.moments.iter().filter_map(|moment| match &moment.record {
             Record::Step(step) => Some(step),
@@ -156,21 +164,37 @@ impl Options {
     }
 }
 
-/// Writes a run in every form that is asked for.
+/// Writes runs in every form that is asked for. If there are several, each gets a file of its own:
+/// `run-1.svg`, `run-2.svg`.
 ///
 /// # Errors
 /// One line that names the file.
-pub fn write(options: &Options, recording: &Recording) -> Result<(), String> {
+pub fn write(options: &Options, recordings: &[&Recording]) -> Result<(), String> {
     type Form = fn(&Recording) -> String;
     let Options { mermaid, svg, shiviz, jsonl } = options;
     let forms: [(&Option<PathBuf>, Form); 4] =
         [(mermaid, mermaid::text), (svg, svg::text), (shiviz, shiviz::text), (jsonl, jsonl::text)];
+    if options.take_stdout() && recordings.len() > 1 {
+        let count = recordings.len();
+        return Err(format!("the run has {count} clusters, and - takes one: name a file"));
+    }
     for (path, form) in forms {
-        if let Some(path) = path {
-            write_file(path, &form(recording))?;
+        let Some(path) = path else { continue };
+        for (before, recording) in recordings.iter().enumerate() {
+            let number = (recordings.len() > 1).then_some(before + 1);
+            write_file(&numbered(path, number), &form(recording))?;
         }
     }
     Ok(())
+}
+
+/// `run-2.svg` for `run.svg`.
+fn numbered(path: &Path, number: Option<usize>) -> PathBuf {
+    let Some(number) = number else { return path.to_path_buf() };
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().map(|extension| extension.to_string_lossy());
+    let ending = extension.map_or(String::new(), |extension| format!(".{extension}"));
+    path.with_file_name(format!("{stem}-{number}{ending}"))
 }
 
 fn write_file(path: &Path, text: &str) -> Result<(), String> {
@@ -206,6 +230,14 @@ pub(super) mod tests {
     /// and two messages that are in flight at the end.
     pub const RUN: &str = "cluster 3\ntimeout n1\ncut n1->n3\nduplicate n1->n2\ndeliver n1->n2\n\
         drop 2\nrun\nheal\ncrash n2\nrestart n2\ntimeout n1";
+
+    #[test]
+    fn numbered_keeps_the_ending() {
+        for (path, expected) in [("a/run.svg", "a/run-2.svg"), ("run", "run-2")] {
+            assert_eq!(numbered(Path::new(path), Some(2)), Path::new(expected));
+            assert_eq!(numbered(Path::new(path), None), Path::new(path));
+        }
+    }
 
     #[test]
     fn recording_numbers_every_message_and_knows_copies() {
