@@ -19,6 +19,8 @@ const ROW: usize = 26;
 const COLUMN: usize = 300;
 const MARGIN: usize = 270;
 const TOP: usize = 100;
+/// How near a message comes that never arrives.
+const NEAR: usize = 80;
 
 /// Colours are safe for colour-blind eyes (Okabe and Ito), and never alone.
 const STYLE: &str = "
@@ -143,11 +145,11 @@ impl Canvas {
         words
     }
 
-    /// One arrow. What never arrives gets two thirds of the way.
+    /// One arrow. What never arrives comes near to its server, and to no other's line.
     fn arrow(&self, svg: &mut String, words: &mut String, way: &Way, last_row: usize) {
         let (from, to) = (self.x(way.message.from), self.x(way.message.to));
         let start = (from, self.y_of(way.sent));
-        let part = (from + 2 * to) / 3;
+        let part = if from < to { to - NEAR } else { to + NEAR };
         let side = if from < to { "from-left" } else { "from-right" };
         let label_x = |x: usize| if from < to { x - 12 } else { x + 12 };
         let mut label = format!("[{}] {}", way.number, short(&way.message.rpc));
