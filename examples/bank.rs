@@ -108,7 +108,8 @@ fn run(words: &[String]) -> Result<(), String> {
     {
         let data = Path::new("data/bank").join(word);
         let id = NodeId(id);
-        let options = server::Options { id, config, data, fresh: false, verbose: false };
+        let (fresh, verbose, trace) = (false, false, None);
+        let options = server::Options { id, config, data, fresh, verbose, trace };
         return server::run(options, Bank::default());
     }
     let nodes = config.nodes.into_values().collect();

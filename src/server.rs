@@ -27,9 +27,11 @@ use crate::machine::{Sessions, StateMachine};
 use crate::message::{Command, Index, Message, NodeId, Term};
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::record::Cause;
 use crate::rules::Rules;
 use crate::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
 use crate::storage::{Recovered, Storage};
+use crate::tracer::Tracer;
 use crate::transport::{self, Kind, Received, Transport};
 use crate::watchers::{Direction, Watchers};
 use clock::Clock;
@@ -66,6 +68,8 @@ pub struct Options {
     pub fresh: bool,
     /// Show every message.
     pub verbose: bool,
+    /// Where to write every step, if anywhere.
+    pub trace: Option<PathBuf>,
 }
 
 /// Runs a node until its disk fails. The machine is empty: the node applies its log to it.
@@ -77,6 +81,7 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
     // The address comes first: a node that cannot have it should forget nothing.
     let transport = open_transport(&options, &desk)?;
     let forgot = options.fresh && Storage::forget(&options.data, options.id)?;
+    let tracer = options.trace.as_deref().map(Tracer::open).transpose()?;
     let (storage, mut recovered) =
         Storage::open(&options.data, &options.config.cluster, options.id)?;
     let note = match forgot {
@@ -85,6 +90,7 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
     };
     let mut server = Server::new(&options, machine, storage, recovered, transport);
     server.tell_how_it_starts(note);
+    server.begin_trace(tracer);
     let outcome = server.serve(&inbox);
     server.console.close();
     outcome
@@ -134,6 +140,8 @@ struct Server<M> {
     console: Console,
     watchers: Watchers,
     metrics: Metrics,
+    /// What is written of every step, unless nobody asked for it or it could not be written.
+    tracer: Option<Tracer>,
     options: Options,
     /// Clients that wait, by the number that the node knows them by.
     clients: BTreeMap<RequestId, Client>,
@@ -194,6 +202,7 @@ impl<M: StateMachine> Server<M> {
             console: Console::open(),
             watchers: Watchers::default(),
             metrics: Metrics::default(),
+            tracer: None,
             options: options.clone(),
             clients: BTreeMap::new(),
             next_request: 0,
@@ -212,6 +221,13 @@ impl<M: StateMachine> Server<M> {
         });
         let (voted_for, last) = (self.node.voted_for, self.node.log.last());
         self.report(What::Recovered { voted_for, last, note });
+    }
+
+    fn begin_trace(&mut self, tracer: Option<Tracer>) {
+        self.tracer = tracer;
+        if let Some(tracer) = &mut self.tracer {
+            tracer.start(&self.node);
+        }
     }
 
     /// Serves for ever; returns only when the disk fails.
@@ -249,21 +265,30 @@ impl<M: StateMachine> Server<M> {
                 Incoming::Client(ask, sender) => self.take_ask(ask, sender, &mut batch),
             }
         }
-        let now = self.clock.now();
         let Batch { mut todo, proposals, reads } = batch;
         let mut outputs = Vec::new();
         if !proposals.is_empty() {
-            outputs.extend(self.node.step(now, Input::Propose(proposals)));
+            outputs.extend(self.step(Input::Propose(proposals)));
         }
         if !reads.is_empty() {
-            outputs.extend(self.node.step(now, Input::Read(reads)));
+            outputs.extend(self.step(Input::Read(reads)));
         }
         if !self.clock.stands_still() {
-            outputs.extend(self.node.step(now, Input::Tick));
+            outputs.extend(self.step(Input::Tick));
         }
         todo.extend(outputs.into_iter().map(Todo::Do));
         self.watchers.tick(self.clock.uptime_ms());
         self.perform(todo)
+    }
+
+    /// Tells the node one thing, and the trace what came of it.
+    fn step(&mut self, input: Input) -> Vec<Output> {
+        let cause = self.tracer.as_ref().map(|_| Cause::of(&input));
+        let outputs = self.node.step(self.clock.now(), input);
+        if let (Some(tracer), Some(cause)) = (&mut self.tracer, cause) {
+            tracer.step(&self.node, cause, &outputs);
+        }
+        outputs
     }
 
     fn take_message(&mut self, message: Message, batch: &mut Batch) {
@@ -279,7 +304,7 @@ impl<M: StateMachine> Server<M> {
         if self.options.verbose {
             batch.add(vec![self.event(What::Receives(message.clone()))]);
         }
-        batch.add(self.node.step(self.clock.now(), Input::Receive(message)));
+        batch.add(self.step(Input::Receive(message)));
     }
 
     /// Whether a message is of a term that no cluster comes to while one of its servers is away.
@@ -301,6 +326,7 @@ impl<M: StateMachine> Server<M> {
     /// Does all of it, in order; but all that is to be saved is saved at the place of the first of
     /// it, with one fsync. To save earlier than asked does no harm.
     fn perform(&mut self, mut todo: Vec<Todo>) -> Result<(), String> {
+        self.flush_trace();
         let first_save = todo.iter().position(Todo::is_save).unwrap_or(todo.len());
         let rest = todo.split_off(first_save);
         todo.into_iter().for_each(|one| self.perform_one(one));
@@ -311,8 +337,17 @@ impl<M: StateMachine> Server<M> {
         rest.into_iter().for_each(|one| self.perform_one(one));
         // The disk has answered: a leader may now count itself, and commit.
         let saved = Input::Saved(self.node.log.last());
-        let outputs = self.node.step(self.clock.now(), saved);
+        let outputs = self.step(saved);
         self.perform(outputs.into_iter().map(Todo::Do).collect())
+    }
+
+    /// What is about to be done is in the trace before. If that cannot be written, the trace ends
+    /// and the node goes on.
+    fn flush_trace(&mut self) {
+        if let Some(Err(why)) = self.tracer.as_mut().map(Tracer::flush) {
+            self.tracer = None;
+            self.report(What::TraceEnds { why });
+        }
     }
 
     fn save(&mut self, todo: &[Todo]) -> Result<(), String> {

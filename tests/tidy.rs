@@ -13,7 +13,7 @@ const MAX_FUNCTION_LINES: usize = 60;
 const MAX_NODE_LINES: usize = 700;
 
 /// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
-const ROOMS: [(&str, &str); 25] = [
+const ROOMS: [(&str, &str); 27] = [
     // The brain: pure.
     ("message", ""),
     ("rules", ""),
@@ -38,10 +38,12 @@ const ROOMS: [(&str, &str); 25] = [
     ("client", "http json kv message"),
     (
         "server",
-        "config console event http inbox machine message metrics node role rules step storage \
-         transport watchers",
+        "config console event http inbox machine message metrics node record role rules step \
+         storage tracer transport watchers",
     ),
-    ("lab", "event kv log machine message nearest node role rules step"),
+    ("record", "event json message node role step"),
+    ("tracer", "message node record step"),
+    ("lab", "event kv log machine message nearest node record role rules step"),
     ("cli", "client config http json kv lab message nearest rules server step storage transport"),
     ("main", ""),
     ("lib", ""),

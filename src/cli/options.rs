@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::config::{Config, environment};
+use crate::lab::trace;
 use crate::message::NodeId;
 use crate::step::Timing;
 use crate::transport::Kind;
@@ -48,6 +49,10 @@ pub struct Options {
     pub nodes: Option<u64>,
     /// `--steps N`.
     pub steps: Option<u64>,
+    /// `--trace FILE`.
+    pub trace: Option<PathBuf>,
+    /// `--mermaid FILE`, `--svg FILE`, `--shiviz FILE`, `--jsonl FILE`.
+    pub leave: trace::Options,
     /// `--trials N`.
     pub trials: Option<usize>,
     /// `--out FILE`.
@@ -73,7 +78,7 @@ pub struct Known {
 }
 
 /// All options but `--help` and `--version`, which go with every verb.
-pub const KNOWN: [Known; 23] = [
+pub const KNOWN: [Known; 28] = [
     known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
     known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
     known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
@@ -89,6 +94,11 @@ pub const KNOWN: [Known; 23] = [
     known("--seeds", "A..B", "all runs from A to B - 1 (default: 0..1000)"),
     known("--nodes", "N", "servers (default: 3)"),
     known("--steps", "N", "steps of each run before the faults end (default: 600)"),
+    known("--trace", "FILE", "write every step to FILE, for raftlet check"),
+    known("--mermaid", "FILE", "draw the run as a sequence diagram, which GitHub shows"),
+    known("--svg", "FILE", "draw the run as a space-time diagram, which any browser shows"),
+    known("--shiviz", "FILE", "write the run as a log with vector clocks, for ShiViz"),
+    known("--jsonl", "FILE", "write every step of the run as JSON, for raftlet check"),
     known("--trials", "N", "trials of each row (default: 1000, of 150–150 100)"),
     known("--out", "FILE", "draw the curves into FILE.svg or FILE.html"),
     known("--real", "", "real processes on this machine, with an election timeout of 150–300 ms"),
@@ -167,6 +177,11 @@ impl Options {
             "--seeds" => self.seeds = Some(range(name, &value)?),
             "--nodes" => self.nodes = Some(number(name, &value, 1, 9)?),
             "--steps" => self.steps = Some(number(name, &value, 1, 10_000_000)?),
+            "--trace" => self.trace = Some(value.into()),
+            "--mermaid" => self.leave.mermaid = Some(value.into()),
+            "--svg" => self.leave.svg = Some(value.into()),
+            "--shiviz" => self.leave.shiviz = Some(value.into()),
+            "--jsonl" => self.leave.jsonl = Some(value.into()),
             "--trials" => self.trials = Some(number(name, &value, 1, 1_000_000)? as usize),
             "--out" => self.out = Some(value.into()),
             "--real" => self.real = true,

@@ -6,7 +6,7 @@ use super::options::Options;
 use super::progress::Progress;
 use super::{Failure, print};
 use crate::lab::journal::Counts;
-use crate::lab::sim;
+use crate::lab::{sim, trace};
 
 /// Runs all seeds, and tells how often what happened; or, at the first seed at which a property
 /// falls, how it came to that and how to repeat it.
@@ -24,13 +24,22 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     for seed in first..end {
         progress.show(|| format!("seed {seed}, {} of {}", seed - first, end - first));
         let run = sim::run(seed, &explored);
+        if options.leave.any() && (run.is_err() || end - first == 1) {
+            let recording = sim::record(seed, &explored);
+            trace::write(&options.leave, &[&recording]).map_err(Failure::Running)?;
+        }
         let report = run.map_err(|failure| Failure::Running(failure.to_string()))?;
         counts.add(&report.counts);
         operations += report.operations;
     }
     drop(progress);
     let seconds = started.elapsed().as_secs_f64();
-    print(&summary(&explored, end - first, &counts, operations, seconds))
+    let summary = summary(&explored, end - first, &counts, operations, seconds);
+    if options.leave.take_stdout() {
+        eprint!("{summary}");
+        return Ok(());
+    }
+    print(&summary)
 }
 
 fn summary(

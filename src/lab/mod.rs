@@ -13,4 +13,5 @@ pub mod network;
 pub mod script;
 pub mod sim;
 pub mod stories;
+pub mod trace;
 pub mod world;

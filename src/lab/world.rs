@@ -18,9 +18,11 @@ use crate::lab::checker::{Checker, Violation};
 use crate::lab::disk::Disk;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome, Power};
 use crate::lab::network::{Network, Number, Slot};
+use crate::lab::trace::Recording;
 use crate::machine::Sessions;
 use crate::message::{Command, Entry, Message, NodeId};
 use crate::node::Node;
+use crate::record::Cause;
 use crate::rules::Rules;
 use crate::step::{Input, Millis, Output, Random, RequestId, Saved, Settings, Timing};
 
@@ -84,6 +86,8 @@ pub struct World {
     pub answers: Vec<Answer>,
     /// What happened, if somebody wants to see it.
     pub journal: Option<Vec<Happening>>,
+    /// What the run is to leave behind, if anything: see [`World::record`].
+    pub recording: Option<Recording>,
     /// How often what happened.
     pub counts: Counts,
     /// Least and greatest time that a disk takes.
@@ -103,6 +107,7 @@ impl World {
             network: Network::new(random.bits()),
             answers: Vec::new(),
             journal: None,
+            recording: None,
             counts: Counts::default(),
             disk_ms: (0, 0),
             servers: BTreeMap::new(),
@@ -155,10 +160,32 @@ impl World {
         }
     }
 
+    /// Begins to record the run from here on, every step with the state after it.
+    pub fn record(&mut self) {
+        self.recording = Some(Recording::default());
+        for id in self.ids() {
+            self.record_start(id, Cause::Init);
+        }
+    }
+
+    /// Records that a server has started, if it has.
+    fn record_start(&mut self, id: NodeId, cause: Cause) {
+        if let (Some(recording), Some(node)) = (&mut self.recording, &self.servers[&id].node) {
+            recording.step(self.now, node, cause, &[]);
+        }
+    }
+
     /// Notes what happened, if somebody wants to see it.
     fn note(&mut self, happening: impl FnOnce() -> Happening) {
+        if self.journal.is_none() && self.recording.is_none() {
+            return;
+        }
+        let happening = happening();
+        if let Some(recording) = &mut self.recording {
+            recording.note(self.now, &happening);
+        }
         if let Some(journal) = &mut self.journal {
-            journal.push(happening());
+            journal.push(happening);
         }
     }
 
@@ -233,6 +260,7 @@ impl World {
         self.server_mut(id).settings.seed = self.random.bits();
         self.start(id);
         self.counts.restarts += 1;
+        self.record_start(id, Cause::Restart);
         let Saved { current_term: term, voted_for, ref entries } = *self.servers[&id].disk.safe();
         let last = entries.last().map(Entry::id).unwrap_or_default();
         let what = What::Recovered { voted_for, last, note: None };
@@ -267,6 +295,7 @@ impl World {
         self.server_mut(id).disk = Disk::holding(saved);
         if self.node(id).is_some() {
             self.start(id);
+            self.record_start(id, Cause::Init);
         }
     }
 
@@ -351,10 +380,12 @@ impl World {
 
     fn take_step(&mut self, id: NodeId, input: Input) {
         let now = self.now;
+        let cause = self.recording.is_some().then(|| Cause::of(&input));
         let server = self.server_mut(id);
         let Some(node) = &mut server.node else { return };
         let outputs = node.step(now + server.skew_ms, input);
         self.counts.steps += 1;
+        self.record_step(id, cause, &outputs);
         let fallen = self.check(id, &outputs);
         let mut saved = None;
         for output in outputs {
@@ -369,6 +400,14 @@ impl World {
         }
         if let Some(last) = saved {
             self.take_step(id, Input::Saved(last));
+        }
+    }
+
+    fn record_step(&mut self, id: NodeId, cause: Option<Cause>, outputs: &[Output]) {
+        if let (Some(recording), Some(cause), Some(node)) =
+            (&mut self.recording, cause, &self.servers[&id].node)
+        {
+            recording.step(self.now, node, cause, outputs);
         }
     }
 
@@ -415,14 +454,18 @@ impl World {
 
     fn send(&mut self, message: Message) {
         self.counts.messages += 1;
-        let copy = self.journal.is_some().then(|| message.clone());
+        let is_noted = self.journal.is_some() || self.recording.is_some();
+        let copy = is_noted.then(|| message.clone());
         let (number, lost) = self.network.send(self.now, message);
         self.counts.messages_lost += u64::from(lost.is_some());
-        if let Some(message) = copy {
-            self.note(|| match lost {
-                None => Happening::Sent(number, message),
-                Some(why) => Happening::Lost(number, message, why),
-            });
+        let Some(message) = copy else { return };
+        self.note(|| match lost {
+            None => Happening::Sent(number, message.clone()),
+            Some(why) => Happening::Lost(number, message.clone(), why),
+        });
+        // By chance it may be in flight twice.
+        for copy in number + 1..=self.network.last_number() {
+            self.note(|| Happening::Sent(copy, message.clone()));
         }
     }
 

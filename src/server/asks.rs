@@ -98,14 +98,14 @@ impl<M: StateMachine> Server<M> {
             return Answer::Refused(format!("{me} leads term {term} already"));
         }
         batch.add(vec![self.event(What::Asked("start an election"))]);
-        batch.add(self.node.step(self.clock.now(), Input::TimerFires));
+        batch.add(self.step(Input::TimerFires));
         Answer::Status(Box::new(self.status()))
     }
 
     fn send_heartbeats(&mut self, batch: &mut Batch) -> Answer {
         let Role::Leader(_) = self.node.role else { return Answer::NotLeader(self.leader()) };
         batch.add(vec![self.event(What::Asked("send heartbeats"))]);
-        batch.add(self.node.step(self.clock.now(), Input::TimerFires));
+        batch.add(self.step(Input::TimerFires));
         Answer::Status(Box::new(self.status()))
     }
 

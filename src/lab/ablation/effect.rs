@@ -70,8 +70,8 @@ const SCENES: [Scene; 13] = [
     scene(
         Rule::IgnoreOldLeadersTimer,
         "ms until n3 gives up its dead leader, while an older one still sends",
-        "cluster 5\ntimeout n1\nrun\ncut n2->n1\ncut n3->n1\ncut n4->n1\ncut n5->n1\ntimeout n2\n\
-         run\ncrash n2",
+        "cluster 5\ntimeout n1\nrun\ncut n2->n1\ncut n3->n1\ncut n4->n1\ncut n5->n1\n\
+         timeout n2\nrun\ncrash n2",
         Until("not follows n3 n2"),
     ),
     scene(

@@ -9,6 +9,7 @@ use crate::event::{Event, What};
 use crate::kv::Request;
 use crate::lab::checker::Violation;
 use crate::lab::journal::Happening;
+use crate::lab::trace::Recording;
 use crate::lab::world::{Setup, World};
 use crate::message::{Command, NodeId};
 use crate::rules::{Property, Rule};
@@ -24,6 +25,8 @@ pub struct Lab {
     pub(super) refusals: BTreeMap<NodeId, u64>,
     /// What fell first in the clusters before this one.
     fell_before: Option<Violation>,
+    /// What was recorded of them.
+    recorded_before: Vec<Recording>,
 }
 
 /// A line of output.
@@ -48,7 +51,8 @@ impl Lab {
     pub fn seeded(seed: u64) -> Lab {
         let setup = Setup { seed, ..Setup::of(3) };
         let (world, clients, refusals) = (World::new(&setup), Clients::default(), BTreeMap::new());
-        let mut lab = Lab { world, setup, clients, refusals, fell_before: None };
+        let (fell_before, recorded_before) = (None, Vec::new());
+        let mut lab = Lab { world, setup, clients, refusals, fell_before, recorded_before };
         lab.begin();
         lab
     }
@@ -92,10 +96,21 @@ impl Lab {
     /// A fresh world.
     pub(super) fn begin(&mut self) {
         self.fell_before = self.fell();
+        let recording = self.world.recording.take();
         self.world = World::new(&self.setup);
         self.world.journal = Some(Vec::new());
+        if let Some(recording) = recording {
+            self.recorded_before.extend(Some(recording).filter(Recording::has_begun));
+            self.world.record();
+        }
         self.clients = Clients::default();
         self.refusals.clear();
+    }
+
+    /// What was recorded, a cluster each; see [`World::record`].
+    pub fn recordings(&self) -> Vec<&Recording> {
+        let last = self.world.recording.as_ref().filter(|recording| recording.has_begun());
+        self.recorded_before.iter().chain(last).collect()
     }
 
     /// The first property that fell, in this cluster or an earlier one.

@@ -80,6 +80,16 @@ impl Script {
         Script { name: name.to_string(), debugger: Debugger::default(), lines: 0 }
     }
 
+    /// Begins to record the run, for what it is to leave behind.
+    pub fn record(&mut self) {
+        self.debugger.lab.world.record();
+    }
+
+    /// Its world, and what was recorded of it.
+    pub fn lab(&self) -> &Lab {
+        &self.debugger.lab
+    }
+
     /// Runs its next line, and returns what the script's text has there: the line and its output,
     /// or nothing for output that was there before, and behind `quit`.
     pub fn line(&mut self, line: &str) -> Result<String, String> {

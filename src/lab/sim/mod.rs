@@ -16,6 +16,7 @@ use std::ops::Range;
 use crate::lab::checker::Violation;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome};
 use crate::lab::linearizability;
+use crate::lab::trace::Recording;
 use crate::lab::world::{Setup, World};
 use crate::message::NodeId;
 use crate::node::Node;
@@ -97,6 +98,14 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
         let account = again.account.into_iter().flatten().collect();
         Box::new(Failure { seed, options: *options, violation, account })
     })
+}
+
+/// Explores one world, for what it leaves behind, whether or not a property falls.
+pub fn record(seed: u64, options: &Options) -> Recording {
+    let mut sim = Sim::new(seed, options, false);
+    sim.world.record();
+    let _ = sim.explore();
+    sim.world.recording.take().unwrap_or_default()
 }
 
 /// Explores one world after the other: what to take from the iterator until it fails, or ends.
