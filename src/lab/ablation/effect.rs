@@ -63,8 +63,8 @@ const SCENES: [Scene; 13] = [
     scene(
         Rule::ResetTimerSparingly,
         "ms to a leader, where two of the four that are left cannot win",
-        "cluster 5\nlog n1 = 1\nlog n2 = 1 1\nlog n3 = 1 1 1\nlog n4 = 1 1 1 1\nlog n5 = 1 1 1 1 1\n\
-         crash n5",
+        "cluster 5\nlog n1 = 1\nlog n2 = 1 1\nlog n3 = 1 1 1\nlog n4 = 1 1 1 1\n\
+         log n5 = 1 1 1 1 1\ncrash n5",
         Until("leader"),
     ),
     scene(
