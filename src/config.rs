@@ -16,7 +16,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use crate::message::NodeId;
-use crate::nearest::nearest;
+use crate::nearest::unknown;
 use crate::step::Timing;
 use crate::transport::Kind;
 use toml::{Data, Fault, Setting, Table, Value, shown};
@@ -372,15 +372,6 @@ fn wrong_type(name: &str, value: &Value, wanted: &str) -> Fault {
 
 fn unknown_key(table: &Table, name: &str, known: &[&str]) -> String {
     unknown(&format!("key `{}` in [{}]", shown(name), table.name), name, known)
-}
-
-/// The line about a name that nobody knows: the known ones, and the one that was likely meant.
-fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    let hint = match nearest(name, known) {
-        Some(nearest) => format!("; did you mean {nearest}?"),
-        None => String::new(),
-    };
-    format!("unknown {what}: known are {}{hint}", known.join(", "))
 }
 
 #[cfg(test)]

@@ -30,6 +30,15 @@ pub fn did_you_mean(name: &str, known: &[&str]) -> String {
     }
 }
 
+/// The line about a name that nobody knows: the known ones, and the one that was likely meant.
+pub fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    let hint = match nearest(name, known) {
+        Some(nearest) => format!("; did you mean {nearest}?"),
+        None => String::new(),
+    };
+    format!("unknown {what}: known are {}{hint}", known.join(", "))
+}
+
 fn is_near(name: &str, known: &str) -> bool {
     edit_distance(name, known) <= 1 + known.len() / 4
 }

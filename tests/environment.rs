@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use raftlet::json::Json;
-use support::{Cluster, Process, raftlet, text};
+use support::{Cluster, Process, raftlet, text, wait_for};
 
 /// What starts the node of this environment, far from any other registry: in the directory of the
 /// test stands a cluster.toml for nodes by the same numbers, which do not run.
@@ -70,6 +70,53 @@ fn five_nodes_by_environment_alone_elect_and_replicate() {
         let log = cluster.status(id).expect("it runs").to_string();
         assert!(log.contains("set x=42") && log.contains("set x=43"), "{log}");
         assert!(cluster.scratch.0.join(format!("data/{id}")).is_dir(), "data/{id}");
+    }
+}
+
+#[test]
+fn second_node_of_one_id_is_refused_and_told_why() {
+    let mut cluster = Cluster::new(3, "");
+    let [one, two] = [1, 2].map(|id| at(&cluster, id));
+    start(&mut cluster, 1, &two, &[]);
+    start(&mut cluster, 2, &one, &[]);
+    let leader = cluster.leader();
+    let mut second = raftlet(&["--fast", "--data", "elsewhere"]);
+    second.current_dir(&cluster.scratch.0).envs([
+        ("NODE_ID", "2"),
+        ("PORT", &port(&cluster, 3)),
+        ("PEERS", &one),
+    ]);
+    let second = Process::start(&mut second);
+    let line = second.wait_for_line("unreachable at");
+    assert!(line.contains("another node 2 speaks from"), "{line}");
+    cluster.set("x", "1");
+    assert_eq!(cluster.leader(), leader, "the second one disturbs nobody");
+}
+
+#[test]
+fn redirect_leads_to_what_the_leader_advertises() {
+    let mut cluster = Cluster::new(3, "");
+    for id in 1..=3 {
+        let peers: Vec<String> =
+            (1..=3).map(|peer| format!("{peer}={}", at(&cluster, peer))).collect();
+        let advertise = format!("node{id}.example:80");
+        let advertise = if id == 3 { "" } else { &advertise };
+        start(&mut cluster, id, &peers.join(","), &[("ADVERTISE", advertise)]);
+    }
+    for _ in 0..2 {
+        let leader = cluster.leader();
+        let expected = match leader {
+            3 => at(&cluster, 3),
+            id => format!("node{id}.example:80"),
+        };
+        let follower = cluster.running().into_iter().find(|&id| id != leader);
+        let follower = follower.expect("there are two or three");
+        wait_for(&format!("a redirect to {expected}"), || {
+            let body = r#"{"command":"get x"}"#;
+            let reply = cluster.http(follower, "POST", "/client_command", Some(body))?;
+            (reply.status == 307 && reply.text().contains(&expected)).then_some(())
+        });
+        cluster.kill(leader); // and now the same of another one
     }
 }
 

@@ -42,7 +42,7 @@ const ROOMS: [(&str, &str); 25] = [
          transport watchers",
     ),
     ("lab", "event kv log machine message nearest node role rules step"),
-    ("cli", "client config http json kv lab message nearest server step storage transport"),
+    ("cli", "client config http json kv lab message nearest rules server step storage transport"),
     ("main", ""),
     ("lib", ""),
 ];

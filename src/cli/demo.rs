@@ -4,20 +4,17 @@
 //! Each step says what is about to happen, waits until it did, shows the nodes' lines about it, and
 //! ends with what follows from it. If anything does not happen as it was told, the demo fails.
 
-mod cluster;
-
 use std::env;
 use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::cluster::{Cluster, Line, Settled};
 use super::options::Options;
 use super::{Failure, ask, print, show};
 use crate::client::Client;
-use crate::json::Json;
-use crate::message::{EntryId, NodeId, Term};
+use crate::message::{NodeId, Term};
 use crate::step::Timing;
-use cluster::{Cluster, Line};
 
 /// Slow enough to follow, fast enough to stay awake.
 const SLOW: Timing = Timing { heartbeat_ms: 300, election_timeout_ms: (1000, 2000) };
@@ -37,7 +34,7 @@ const ELECTION: [&str; 5] = ["→ CANDIDATE", "voted for", "refused its vote", "
 
 /// Tells the whole story.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let cluster = Cluster::new(if options.brief { FAST } else { SLOW })?;
+    let cluster = Cluster::new(3, if options.brief { FAST } else { SLOW })?;
     let addresses = cluster.options.registry()?.nodes.into_values().collect();
     let client = Client::new(addresses, ask::TIMEOUT, |_| {});
     let mut story = Story { cluster, client, teller: Teller::new(options.brief) };
@@ -87,7 +84,7 @@ impl Story {
              a candidate and asks for votes; two of three make it the leader.",
         )?;
         let mark = self.cluster.mark();
-        Cluster::ids().try_for_each(|id| self.cluster.start(id))?;
+        self.cluster.start_all()?;
         let Settled { leader, term, .. } = self.wait_for_leader(mark, 0)?;
         self.show(mark, is_of_election)?;
         self.teller.conclude(&format!(
@@ -200,7 +197,7 @@ impl Story {
 
     fn wait_until_settled(&mut self, after: Term) -> Result<Settled, Failure> {
         self.cluster.wait_for("a leader, and equal logs", |cluster| {
-            settled(cluster).filter(|settled| settled.term > after)
+            cluster.settled().filter(|settled| settled.term > after)
         })
     }
 
@@ -214,34 +211,6 @@ impl Story {
 
 fn is_of_election(line: &Line) -> bool {
     ELECTION.iter().any(|part| line.text.contains(part))
-}
-
-/// What a cluster has agreed on.
-struct Settled {
-    leader: NodeId,
-    term: Term,
-    /// The log of each, committed and applied, and its last entry.
-    log: Vec<Json>,
-    last: EntryId,
-}
-
-/// Whether all nodes that run follow one of them, with the same log, all of it applied.
-fn settled(cluster: &Cluster) -> Option<Settled> {
-    let running = cluster.running();
-    let seen = show::look(&cluster.options).ok()?.into_iter();
-    let statuses = seen.filter(|seen| running.contains(&seen.id)).map(|seen| seen.status);
-    let statuses = statuses.collect::<Option<Vec<Json>>>()?;
-    let first = statuses.first()?;
-    let is_same = |name| statuses.iter().all(|status| status.get(name) == first.get(name));
-    let names = ["leader", "current_term", "log", "last_log_index", "last_applied"];
-    let number = |name| first.get(name).and_then(Json::as_u64);
-    let leader = NodeId(number("leader")?);
-    let last = EntryId { index: number("last_log_index")?, term: number("last_log_term")? };
-    let is_settled = names.into_iter().all(is_same)
-        && number("last_applied") == Some(last.index)
-        && running.contains(&leader);
-    let log = first.get("log").and_then(Json::as_array)?.to_vec();
-    is_settled.then_some(Settled { leader, term: number("current_term")?, log, last })
 }
 
 /// Puts the story on the terminal.

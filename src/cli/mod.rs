@@ -7,7 +7,9 @@
 //! the configuration is wrong, 3 if there was no leader or nobody knows whether it was done.
 
 mod ask;
+mod cluster;
 mod demo;
+mod experiment;
 mod faults;
 mod help;
 mod lab;
@@ -15,6 +17,7 @@ mod links;
 mod menu;
 mod node;
 mod options;
+mod progress;
 mod quiz;
 mod replay;
 mod rules;

@@ -48,6 +48,14 @@ pub struct Options {
     pub nodes: Option<u64>,
     /// `--steps N`.
     pub steps: Option<u64>,
+    /// `--trials N`.
+    pub trials: Option<usize>,
+    /// `--out FILE`.
+    pub out: Option<PathBuf>,
+    /// `--real`.
+    pub real: bool,
+    /// `--kills N`.
+    pub kills: Option<usize>,
 }
 
 /// An option as `--help` shows it: its name, its value if it takes one, and what it does.
@@ -61,7 +69,7 @@ pub struct Known {
 }
 
 /// All options but `--help` and `--version`, which go with every verb.
-pub const KNOWN: [Known; 17] = [
+pub const KNOWN: [Known; 21] = [
     known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
     known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
     known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
@@ -73,10 +81,14 @@ pub const KNOWN: [Known; 17] = [
     known("--json", "", "one JSON object a line, for scripts"),
     known("--local", "", "what one node has applied, at once; it may be out of date"),
     known("--brief", "", "without the pauses, and faster"),
-    known("--seed", "N", "one run, told step by step if it fails"),
+    known("--seed", "N", "the run of this number (sim tells it step by step if it fails)"),
     known("--seeds", "A..B", "all runs from A to B - 1 (default: 0..1000)"),
     known("--nodes", "N", "servers (default: 3)"),
     known("--steps", "N", "steps of each run before the faults end (default: 600)"),
+    known("--trials", "N", "trials of each row (default: 1000, of 150–150 100)"),
+    known("--out", "FILE", "draw the curves into FILE.svg or FILE.html"),
+    known("--real", "", "real processes on this machine, with an election timeout of 150–300 ms"),
+    known("--kills", "N", "with --real: how often to kill the leader (default: 100)"),
     known("--help", "", "this"),
     known("--version", "", "which raftlet this is"),
 ];
@@ -149,6 +161,10 @@ impl Options {
             "--seeds" => self.seeds = Some(range(name, &value)?),
             "--nodes" => self.nodes = Some(number(name, &value, 1, 9)?),
             "--steps" => self.steps = Some(number(name, &value, 1, 10_000_000)?),
+            "--trials" => self.trials = Some(number(name, &value, 1, 1_000_000)? as usize),
+            "--out" => self.out = Some(value.into()),
+            "--real" => self.real = true,
+            "--kills" => self.kills = Some(number(name, &value, 1, 100_000)? as usize),
             _ => unreachable!("every option of the table is named here: a test holds it"),
         }
         Ok(())

@@ -19,7 +19,8 @@ use crate::server;
 /// process that started it has ended, however it ended.
 const CHILD: &str = "RAFTLET_CHILD";
 
-/// Set as well for a node of the demo: if it ends in this way, its `--data` directory goes, too.
+/// Set as well for a node of a verb's own cluster: if it ends in this way, its `--data` directory
+/// goes, too.
 pub const SCRATCH: &str = "RAFTLET_SCRATCH";
 
 /// `raftlet` alone: in a container the node that its environment names, else every node.

@@ -3,7 +3,8 @@
 
 use super::options::Options;
 use super::{
-    Failure, ask, demo, faults, lab, links, menu, node, quiz, replay, rules, show, simulate, start,
+    Failure, ask, demo, experiment, faults, lab, links, menu, node, quiz, replay, rules, show,
+    simulate, start,
 };
 
 /// A verb of the command line.
@@ -305,6 +306,18 @@ const LAB: &[Verb] = &[
         options: &["--seed", "--seeds", "--nodes", "--steps"],
         example: "raftlet sim --seed 7",
         run: simulate::run,
+    },
+    Verb {
+        name: "experiment",
+        words: "[NAME]",
+        summary: "take a measurement of the paper again; without NAME: which ones",
+        help: "election-timeout is Figure 16: how long a cluster has no leader after a crash, for\n\
+               ten choices of the election timeout. In the simulator it takes a second, and a\n\
+               seed gives the same numbers everywhere (default: --seed 1). With --real five\n\
+               processes on free ports lose their leader to kill -9 again and again.",
+        options: &["--trials", "--seed", "--out", "--real", "--kills"],
+        example: "raftlet experiment election-timeout --out figure16.svg",
+        run: experiment::run,
     },
 ];
 

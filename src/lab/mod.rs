@@ -5,6 +5,7 @@
 
 pub mod checker;
 pub mod disk;
+pub mod experiment;
 pub mod journal;
 pub mod linearizability;
 pub mod network;

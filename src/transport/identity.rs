@@ -67,6 +67,11 @@ impl Identity {
         Ok(Speaker { identity: self, instance, source })
     }
 
+    /// From where the peer was heard last.
+    pub fn source(&self) -> Option<SocketAddr> {
+        lock(&self.holder).as_ref().map(|holder| holder.source)
+    }
+
     /// A datagram came. Only a Hello names its instance, and only with a Hello is the number taken.
     ///
     /// # Errors

@@ -434,6 +434,11 @@ impl Outbox {
         was_calling && self.listening_since.elapsed() >= SILENCE
     }
 
+    /// From where the peer was heard last, if it has said which process it is.
+    pub fn heard_from(&self) -> Option<SocketAddr> {
+        self.at_peer().identity.source()
+    }
+
     /// The text of a Hello, which is to be sent now.
     pub fn hello(&mut self) -> String {
         self.greeted_at = Some(Instant::now());

@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::door::PAUSE;
 use super::links::Errand;
 use super::read::Body;
-use super::shared::{HELLO_EVERY, Outbox, SILENT, Shared};
+use super::shared::{HELLO_EVERY, Outbox, SILENCE, SILENT, Shared};
 use super::{read, write};
 use crate::message::{Command, Entry, Index, Message, Rpc, Term};
 
@@ -70,12 +70,16 @@ impl Speaker {
             }
             Ok(()) => None,
         };
-        // It may have another address now.
         let is_lost = trouble.is_some() || self.addresses.is_empty();
         if let Some(why) = trouble {
             self.outbox.shared.lost(self.outbox.peer, why);
         }
-        if is_lost && self.looked_up_at.elapsed() >= HELLO_EVERY {
+        // It may have another address now. One that is heard from there may still not hear us.
+        let is_elsewhere = |source| !self.addresses.contains(&source);
+        let age = self.looked_up_at.elapsed();
+        if is_lost && age >= HELLO_EVERY
+            || age >= SILENCE && self.outbox.heard_from().is_some_and(is_elsewhere)
+        {
             self.look_up();
         }
         self.greet();
@@ -201,7 +205,9 @@ fn hear(
 
 #[cfg(test)]
 mod tests {
-    use super::super::read;
+    use super::super::Kind;
+    use super::super::read::{self, Hello, Letter};
+    use super::super::tests::options;
     use super::*;
     use crate::message::{AppendEntries, Command, NodeId};
 
@@ -220,6 +226,30 @@ mod tests {
             round: 0,
         };
         Message { from: NodeId(1), to: NodeId(2), rpc: Rpc::AppendEntries(rpc) }
+    }
+
+    #[test]
+    fn look_looks_up_a_peer_that_is_heard_from_elsewhere() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let names = [1, 2].map(|port| at(port).to_string());
+        let (shared, mut outboxes) = Shared::new(options(Kind::Udp, 1, &names), |_| {});
+        let long_ago = Instant::now().checked_sub(SILENCE).expect("the machine is up for longer");
+        let mut speaker = Speaker {
+            outbox: outboxes.remove(0),
+            sockets: Arc::default(),
+            addresses: vec![at(9)], // where it was
+            trouble: None,
+            looked_up_at: long_ago,
+        };
+        let mut address_after_hello_from = |source| {
+            let body = Body::Hello(Hello { address: None, instance: Some(7) });
+            let letter = Letter { cluster: None, from: NodeId(2), to: NodeId(1), body };
+            shared.check_source(&letter, source).unwrap();
+            speaker.look();
+            speaker.addresses[0]
+        };
+        assert_eq!(address_after_hello_from(at(9)), at(9));
+        assert_eq!(address_after_hello_from(at(2)), at(2));
     }
 
     #[test]

@@ -149,6 +149,10 @@ mod tests {
                 "test:1: expect: leadr is nothing that can be expected; did you mean leader?",
             ),
             ("expect leader n1", "test:1: expect: expected leader n1, found: n1 is follower"),
+            (
+                "expect refusals n1 1",
+                "test:1: expect: expected refusals n1 1, found: n1 has refused 0",
+            ),
             ("t n4", "test:1: timeout: there is no server n4: they are n1 to n3"),
             ("delay 3", "test:1: delay: no message is in flight for 3"),
             (

@@ -1,7 +1,7 @@
-//! The demo's own cluster: three processes on free ports, in a temporary directory.
+//! A verb's own cluster: some processes on free ports, in a temporary directory.
 //!
 //! It leaves nothing behind. When it is dropped it kills its nodes and removes the directory. If
-//! the demo itself is killed, or ended by Ctrl+C, the nodes notice it (their stdin ends), remove
+//! the verb's process is killed, or ended by Ctrl+C, the nodes notice it (their stdin ends), remove
 //! the directory and end; so that they outlive Ctrl+C by that much, they are in a process group of
 //! their own.
 
@@ -16,15 +16,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::options::Options;
-use super::super::{Failure, start};
-use crate::message::NodeId;
+use super::options::Options;
+use super::{Failure, show, start};
+use crate::json::Json;
+use crate::message::{EntryId, NodeId, Term};
 use crate::step::Timing;
 
 /// After this, what was announced did not happen.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-const NODES: u64 = 3;
 
 /// Where to look for free ports: below those that the system gives to outgoing connections, which
 /// could take that of a node that is down.
@@ -40,7 +39,19 @@ pub struct Line {
     pub text: String,
 }
 
-/// Three nodes, and all that they have printed so far.
+/// What a cluster has agreed on.
+pub struct Settled {
+    /// Who leads.
+    pub leader: NodeId,
+    /// In which term.
+    pub term: Term,
+    /// The log of each, committed and applied.
+    pub log: Vec<Json>,
+    /// Its last entry.
+    pub last: EntryId,
+}
+
+/// Some nodes, and all that they have printed so far.
 pub struct Cluster {
     /// What tells any verb that this cluster is meant.
     pub options: Options,
@@ -51,12 +62,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A directory and a registry; no node runs yet.
-    pub fn new(timing: Timing) -> Result<Cluster, Failure> {
-        let directory = env::temp_dir().join(format!("raftlet-demo-{}", process::id()));
+    /// A directory and a registry of so many nodes; none runs yet.
+    pub fn new(nodes: u64, timing: Timing) -> Result<Cluster, Failure> {
+        let directory = env::temp_dir().join(format!("raftlet-scratch-{}", process::id()));
         let config = directory.join("cluster.toml");
         let written = fs::create_dir_all(&directory)
-            .and_then(|()| fs::write(&config, registry(timing, &free_ports())));
+            .and_then(|()| fs::write(&config, registry(timing, &free_ports(nodes))));
         written.map_err(|error| {
             Failure::Running(format!("cannot write {}: {error}", config.display()))
         })?;
@@ -65,9 +76,9 @@ impl Cluster {
         Ok(Cluster { options, directory, running: BTreeMap::new(), lines: Arc::default() })
     }
 
-    /// The numbers of its nodes, whether they run or not.
-    pub fn ids() -> impl Iterator<Item = NodeId> {
-        (1..=NODES).map(NodeId)
+    /// Starts every node of the registry.
+    pub fn start_all(&mut self) -> Result<(), Failure> {
+        self.options.registry()?.nodes.into_keys().try_for_each(|id| self.start(id))
     }
 
     /// Starts a node, or starts it again.
@@ -103,6 +114,26 @@ impl Cluster {
         self.running.keys().copied().collect()
     }
 
+    /// What they have agreed on, if all nodes that run follow one of them, with the same log, all
+    /// of it applied.
+    pub fn settled(&self) -> Option<Settled> {
+        let running = self.running();
+        let seen = show::look(&self.options).ok()?.into_iter();
+        let statuses = seen.filter(|seen| running.contains(&seen.id)).map(|seen| seen.status);
+        let statuses = statuses.collect::<Option<Vec<Json>>>()?;
+        let first = statuses.first()?;
+        let is_same = |name| statuses.iter().all(|status| status.get(name) == first.get(name));
+        let names = ["leader", "current_term", "log", "last_log_index", "last_applied"];
+        let number = |name| first.get(name).and_then(Json::as_u64);
+        let leader = NodeId(number("leader")?);
+        let last = EntryId { index: number("last_log_index")?, term: number("last_log_term")? };
+        let is_settled = names.into_iter().all(is_same)
+            && number("last_applied") == Some(last.index)
+            && running.contains(&leader);
+        let log = first.get("log").and_then(Json::as_array)?.to_vec();
+        is_settled.then_some(Settled { leader, term: number("current_term")?, log, last })
+    }
+
     /// How many lines there are so far.
     pub fn mark(&self) -> usize {
         self.lines.lock().expect("no reader panics").len()
@@ -133,6 +164,16 @@ impl Cluster {
     pub fn wait_for<T>(
         &mut self,
         what: &str,
+        thing: impl FnMut(&Cluster) -> Option<T>,
+    ) -> Result<T, Failure> {
+        self.wait_closely(Duration::from_millis(20), what, thing)
+    }
+
+    /// The same, with another pause between two looks.
+    pub fn wait_closely<T>(
+        &mut self,
+        pause: Duration,
+        what: &str,
         mut thing: impl FnMut(&Cluster) -> Option<T>,
     ) -> Result<T, Failure> {
         let since = Instant::now();
@@ -151,7 +192,7 @@ impl Cluster {
             if since.elapsed() > PATIENCE {
                 return Err(Failure::Running(format!("waited in vain for {what}")));
             }
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(pause);
         }
     }
 }
@@ -174,7 +215,7 @@ fn collect(id: NodeId, from: impl Read + Send + 'static, lines: Arc<Mutex<Vec<Li
 fn registry(timing: Timing, ports: &[u16]) -> String {
     let Timing { heartbeat_ms, election_timeout_ms: (shortest, longest) } = timing;
     let mut text = format!(
-        "[cluster]\nname = \"demo\"\n[timing]\nheartbeat_ms = {heartbeat_ms}\n\
+        "[cluster]\nname = \"scratch\"\n[timing]\nheartbeat_ms = {heartbeat_ms}\n\
          election_timeout_ms = [{shortest}, {longest}]\n[nodes]\n"
     );
     for (id, port) in (1..).zip(ports) {
@@ -183,10 +224,10 @@ fn registry(timing: Timing, ports: &[u16]) -> String {
     text
 }
 
-/// Free ports. Where the search begins depends on the process, so that two demos do not meet.
-fn free_ports() -> Vec<u16> {
+/// Free ports. Where the search begins depends on the process, so that two clusters do not meet.
+fn free_ports(nodes: u64) -> Vec<u16> {
     let begin = (process::id() % u32::from(PORTS)) as u16;
     let candidates = (0..PORTS).map(|offset| FIRST_PORT + (begin + offset) % PORTS);
     let is_free = |port: &u16| TcpListener::bind(("localhost", *port)).is_ok();
-    candidates.filter(is_free).take(NODES as usize).collect()
+    candidates.filter(is_free).take(nodes as usize).collect()
 }
