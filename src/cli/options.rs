@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
+use super::rules::rule;
 use crate::config::{Config, environment};
 use crate::message::NodeId;
+use crate::rules::Rule;
 use crate::step::Timing;
 use crate::transport::Kind;
 
@@ -48,6 +50,8 @@ pub struct Options {
     pub nodes: Option<u64>,
     /// `--steps N`.
     pub steps: Option<u64>,
+    /// `--without RULE`.
+    pub without: Option<Rule>,
     /// `--trials N`.
     pub trials: Option<usize>,
     /// `--out FILE`.
@@ -69,7 +73,7 @@ pub struct Known {
 }
 
 /// All options but `--help` and `--version`, which go with every verb.
-pub const KNOWN: [Known; 21] = [
+pub const KNOWN: [Known; 22] = [
     known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
     known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
     known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
@@ -84,6 +88,7 @@ pub const KNOWN: [Known; 21] = [
     known("--seed", "N", "the run of this number (sim tells it step by step if it fails)"),
     known("--seeds", "A..B", "all runs from A to B - 1 (default: 0..1000)"),
     known("--nodes", "N", "servers (default: 3)"),
+    known("--without", "RULE", "all servers leave out this rule"),
     known("--steps", "N", "steps of each run before the faults end (default: 600)"),
     known("--trials", "N", "trials of each row (default: 1000, of 150–150 100)"),
     known("--out", "FILE", "draw the curves into FILE.svg or FILE.html"),
@@ -160,6 +165,7 @@ impl Options {
             }
             "--seeds" => self.seeds = Some(range(name, &value)?),
             "--nodes" => self.nodes = Some(number(name, &value, 1, 9)?),
+            "--without" => self.without = Some(rule(&value)?),
             "--steps" => self.steps = Some(number(name, &value, 1, 10_000_000)?),
             "--trials" => self.trials = Some(number(name, &value, 1, 1_000_000)? as usize),
             "--out" => self.out = Some(value.into()),

@@ -15,7 +15,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     print(&text.map_err(Failure::Running)?)
 }
 
-fn rule(name: &str) -> Result<Rule, Failure> {
+/// The rule of this name; the error names those that were likely meant.
+pub fn rule(name: &str) -> Result<Rule, Failure> {
     Rule::named(name).ok_or_else(|| {
         let names: Vec<String> = Rule::all().map(Rule::name).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

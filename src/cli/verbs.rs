@@ -303,7 +303,7 @@ const LAB: &[Verb] = &[
         help: "The same algorithm in a world where time is a number: messages are lost, servers\n\
                crash, and each run comes from its seed alone. If a property of the paper falls,\n\
                it tells how it came to that.",
-        options: &["--seed", "--seeds", "--nodes", "--steps"],
+        options: &["--seed", "--seeds", "--nodes", "--steps", "--without"],
         example: "raftlet sim --seed 7",
         run: simulate::run,
     },
