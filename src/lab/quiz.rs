@@ -289,3 +289,82 @@ fn number(is_so: impl Fn(&str) -> Result<bool, String>) -> Result<u64, String> {
     }
     Err(format!("no number up to {MAX_NUMBER} is right"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VOTES: &str = "# Votes\n#\n# Two ask.\ncluster 3\nquietly timeout n1\ntimeout n2\n\n\
+        #? Whom does n3 vote for?\n#- n1: vote n3 n1\n#- n2: vote n3 n2\n#! OneVotePerTerm\n\n\
+        deliver n2->n3\n# First come, first served.\n";
+
+    fn question(text: &str) -> Question {
+        Question::read(text).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    fn right(text: &str) -> Answer {
+        question(text).play().unwrap_or_else(|why| panic!("{why}")).right
+    }
+
+    #[test]
+    fn play_works_out_the_answer_and_shows_what_was_before_and_after() {
+        let question = question(VOTES);
+        assert_eq!((question.title.as_str(), question.rule), ("Votes", Rule::OneVotePerTerm));
+        let played = question.play().unwrap();
+        assert_eq!(played.right, Answer::Options(vec![1]));
+        assert_eq!(question.spell(&played.right), "b (n2)");
+        assert!(played.setting.starts_with("Two ask.\nlab> cluster 3\nlab> timeout n2\n    n2"));
+        assert!(played.outcome.starts_with("lab> deliver n2->n3\n    [4] reaches n3"));
+        assert!(played.outcome.ends_with("\nFirst come, first served.\n"));
+        assert_eq!(right(&VOTES.replace("deliver n2", "deliver n1")), Answer::Options(vec![0]));
+    }
+
+    #[test]
+    fn play_finds_the_number_and_tries_what_ifs_from_the_question_on() {
+        let ask = VOTES.replace("#- n1: vote n3 n1\n#- n2: vote n3 n2", "#= term n2 ?");
+        assert_eq!(right(&ask), Answer::Number(1));
+        let what_if = VOTES.replace("#- n1: vote", "#+ n1: run; drop n1 0; vote");
+        assert!(question(&what_if).play().unwrap_err().starts_with("drop: "));
+        let what_if = VOTES.replace("#- n1: vote", "#+ n1: deliver n1->n3; timeout n3; vote");
+        assert_eq!(right(&what_if), Answer::Options(vec![1]), "n3 votes for itself, in term 2");
+        let what_if = VOTES.replace("#- n1: vote", "#+ n1: deliver n1->n3; vote");
+        assert_eq!(right(&what_if), Answer::Options(vec![0, 1]));
+    }
+
+    #[test]
+    fn read_names_the_question_and_what_it_lacks() {
+        for (lacks, why) in [
+            ("#? Whom does n3 vote for?\n", "asks nothing"),
+            ("#! OneVotePerTerm\n", "names no rule"),
+            ("#- n1: vote n3 n1\n#- n2: vote n3 n2\n", "cannot be answered"),
+            (": vote n3 n1", "has a bare option"),
+        ] {
+            let error = Question::read(&VOTES.replace(lacks, "")).map(|question| question.title);
+            assert_eq!(error, Err(format!("the question \"Votes\" {why}")));
+        }
+    }
+
+    #[test]
+    fn understand_takes_letters_and_the_words_of_an_option() {
+        let one = question(VOTES);
+        let two = question(&VOTES.replace("#-", "#+"));
+        for (line, of_one, of_two) in [
+            ("b", Some(vec![1]), Some(vec![1])),
+            ("A", Some(vec![0]), Some(vec![0])),
+            ("N2", Some(vec![1]), Some(vec![1])),
+            ("b, a", None, Some(vec![0, 1])),
+            ("aab", None, Some(vec![0, 1])),
+            ("none", None, Some(vec![])),
+            ("c", None, None),
+            ("yes", None, None),
+            (",", None, None),
+        ] {
+            assert_eq!(one.understand(line).ok(), of_one.map(Answer::Options), "{line}");
+            assert_eq!(two.understand(line).ok(), of_two.map(Answer::Options), "{line}");
+        }
+        let number =
+            question(&VOTES.replace("#- n1: vote n3 n1\n#- n2: vote n3 n2", "#= term n2 ?"));
+        assert_eq!(number.understand("12"), Ok(Answer::Number(12)));
+        assert_eq!(number.understand("b"), Err("type a number".to_string()));
+    }
+}

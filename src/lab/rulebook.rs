@@ -16,11 +16,11 @@ const OPENING: &str = "\
 holds the two together.*
 
 Raft is safe because every server obeys a few dozen small rules, and most of them are a sentence of
-Figure 2 of the paper (Ongaro and Ousterhout, \"In Search of an Understandable Consensus Algorithm\",
-extended version). Here they stand in the order of that figure, box by box. Read them with the
-figure beside you. Of each rule you find its place in the figure and its section; what it asks; what
-falls if it alone is left out; the line of a log that cites it, with the story in which it was
-written; and two commands.
+Figure 2 of the paper (Ongaro and Ousterhout, \"In Search of an Understandable Consensus
+Algorithm\", extended version). Here they stand in the order of that figure, box by box. Read them
+with the figure beside you. Of each rule you find its place in the figure and its section; what it
+asks; what falls if it alone is left out; the line of a log that cites it, with the story in which
+it was written; and two commands.
 
 - `raftlet break RULE` leaves the rule out and looks for a run in which that does harm. Predict the
   run before you look: that is the best exercise that this page has to offer.
@@ -118,4 +118,40 @@ fn snake_case(name: &str) -> String {
         snake.extend(character.to_lowercase());
     }
     snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_has_the_boxes_of_figure_2_in_order_and_each_rule_once() {
+        let page = page().unwrap();
+        let titles: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(titles, BOXES.map(|(_, title)| title));
+        let rules: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+        assert_eq!(rules, Rule::all().map(Rule::name).collect::<Vec<_>>());
+    }
+
+    /// A box holds the rules whose place in Figure 2 names it, and those that the figure lacks.
+    #[test]
+    fn rules_stand_in_the_box_that_their_place_names() {
+        let mut title = "";
+        for rule in Rule::all() {
+            title = BOXES.iter().find(|(first, _)| *first == rule).map_or(title, |found| found.1);
+            let place = rule.about().place;
+            let named = place.trim_end_matches(|c: char| c.is_ascii_digit()).trim();
+            assert!(title.contains(named), "{}: {place} in {title}", rule.name());
+            assert!(!place.is_empty() || !title.contains("RPC"), "{}", rule.name());
+        }
+    }
+
+    #[test]
+    fn quotes_are_lines_that_cite_their_rule() {
+        let quotes = quotes().unwrap();
+        assert!(quotes.len() >= 16, "{}", quotes.len());
+        for (rule, (line, story)) in quotes {
+            assert!(line.ends_with(&format!("({rule})")), "{story}: {line}");
+        }
+    }
 }
