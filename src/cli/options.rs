@@ -306,6 +306,7 @@ mod tests {
                 "" => name.to_string(),
                 "tcp|udp" => format!("{name} udp"),
                 "A..B" => format!("{name}=1..2"),
+                "RULE" => format!("{name} NoOp"),
                 _ => format!("{name} 5"),
             };
             assert_eq!(read(&line).expect(&line).given, [*name]);
@@ -327,6 +328,7 @@ mod tests {
             ("--jsno", "no such option: --jsno; see raftlet --help"),
             ("--json=1", "--json takes no value, not 1: see raftlet --help"),
             ("--data", "--data needs a value: --data DIR"),
+            ("--without NoOps", "there is no rule NoOps; did you mean NoOp?"),
             ("--timeout 0.09", "--timeout is a number of seconds from 0.1 to 3600, not 0.09"),
             ("--timeout NaN", "--timeout is a number of seconds from 0.1 to 3600, not NaN"),
             ("--timeout 3601", "--timeout is a number of seconds from 0.1 to 3600, not 3601"),
