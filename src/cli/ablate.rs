@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::options::Options;
 use super::progress::Progress;
+use super::rules::rule;
 use super::{Failure, print};
 use crate::lab::ablation::effect::{Effect, Spread, TRIALS, effect};
 use crate::lab::ablation::{Run, Search};
 use crate::lab::script;
-use crate::nearest::did_you_mean;
 use crate::rules::{Property, Rule};
 
 /// A search that has found nothing ends after this time.
@@ -20,17 +20,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     match options.word(0) {
         _ if options.all => all(),
         None => print(&list()),
-        Some(name) => one(named(name)?, options),
+        Some(name) => one(rule(name)?, options),
     }
-}
-
-fn named(name: &str) -> Result<Rule, Failure> {
-    Rule::named(name).ok_or_else(|| {
-        let names: Vec<String> = Rule::all().map(Rule::name).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let hint = did_you_mean(name, &names);
-        Failure::Usage(format!("there is no rule {name}; raftlet break lists them{hint}"))
-    })
 }
 
 fn list() -> String {

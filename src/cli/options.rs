@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
+use super::rules::rule;
 use crate::config::{Config, environment};
 use crate::lab::trace;
 use crate::message::NodeId;
+use crate::rules::Rule;
 use crate::step::Timing;
 use crate::transport::Kind;
 
@@ -53,6 +55,8 @@ pub struct Options {
     pub trace: Option<PathBuf>,
     /// `--mermaid FILE`, `--svg FILE`, `--shiviz FILE`, `--jsonl FILE`.
     pub leave: trace::Options,
+    /// `--without RULE`.
+    pub without: Option<Rule>,
     /// `--trials N`.
     pub trials: Option<usize>,
     /// `--out FILE`.
@@ -78,7 +82,7 @@ pub struct Known {
 }
 
 /// All options but `--help` and `--version`, which go with every verb.
-pub const KNOWN: [Known; 28] = [
+pub const KNOWN: [Known; 29] = [
     known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
     known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
     known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
@@ -93,6 +97,7 @@ pub const KNOWN: [Known; 28] = [
     known("--seed", "N", "the run of this number (sim tells it step by step if it fails)"),
     known("--seeds", "A..B", "all runs from A to B - 1 (default: 0..1000)"),
     known("--nodes", "N", "servers (default: 3)"),
+    known("--without", "RULE", "all servers leave out this rule"),
     known("--steps", "N", "steps of each run before the faults end (default: 600)"),
     known("--trace", "FILE", "write every step to FILE, for raftlet check"),
     known("--mermaid", "FILE", "draw the run as a sequence diagram, which GitHub shows"),
@@ -176,6 +181,7 @@ impl Options {
             }
             "--seeds" => self.seeds = Some(range(name, &value)?),
             "--nodes" => self.nodes = Some(number(name, &value, 1, 9)?),
+            "--without" => self.without = Some(rule(&value)?),
             "--steps" => self.steps = Some(number(name, &value, 1, 10_000_000)?),
             "--trace" => self.trace = Some(value.into()),
             "--mermaid" => self.leave.mermaid = Some(value.into()),
@@ -323,6 +329,7 @@ mod tests {
                 "" => name.to_string(),
                 "tcp|udp" => format!("{name} udp"),
                 "A..B" => format!("{name}=1..2"),
+                "RULE" => format!("{name} NoOp"),
                 _ => format!("{name} 5"),
             };
             assert_eq!(read(&line).expect(&line).given, [*name]);
@@ -344,6 +351,7 @@ mod tests {
             ("--jsno", "no such option: --jsno; see raftlet --help"),
             ("--json=1", "--json takes no value, not 1: see raftlet --help"),
             ("--data", "--data needs a value: --data DIR"),
+            ("--without NoOps", "there is no rule NoOps; did you mean NoOp?"),
             ("--timeout 0.09", "--timeout is a number of seconds from 0.1 to 3600, not 0.09"),
             ("--timeout NaN", "--timeout is a number of seconds from 0.1 to 3600, not NaN"),
             ("--timeout 3601", "--timeout is a number of seconds from 0.1 to 3600, not 3601"),

@@ -46,7 +46,7 @@ fn list() -> String {
 }
 
 /// Waits for Enter; false if that was enough.
-fn pause() -> Result<bool, Failure> {
+pub fn pause() -> Result<bool, Failure> {
     print(ASK)?;
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line);

@@ -15,7 +15,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let explored = sim::Options {
         nodes: options.nodes.unwrap_or(default.nodes),
         steps: options.steps.unwrap_or(default.steps),
-        ..default
+        rules: options.without.map_or(default.rules, |rule| default.rules.without(rule)),
     };
     let (first, end) = options.seeds.unwrap_or((0, 1000));
     let mut progress = Progress::default();

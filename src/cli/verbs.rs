@@ -3,8 +3,8 @@
 
 use super::options::Options;
 use super::{
-    Failure, ablate, ask, check, demo, experiment, faults, lab, links, menu, node, replay, show,
-    simulate, start,
+    Failure, ablate, ask, check, demo, experiment, faults, lab, links, menu, node, quiz, replay,
+    rules, show, simulate, start,
 };
 
 /// A verb of the command line.
@@ -298,6 +298,27 @@ const LAB: &[Verb] = &[
         run: ablate::run,
     },
     Verb {
+        name: "rules",
+        words: "[RULE]",
+        summary: "every rule of the paper: where it stands, what falls without it",
+        help: "This is docs/RULES.md, in the order of Figure 2: of each rule the sentence, the\n\
+               property that falls, the test, the run that breaks it and the line that cites it.",
+        options: &[],
+        example: "raftlet rules UpToDateLog",
+        run: rules::run,
+    },
+    Verb {
+        name: "quiz",
+        words: "[N]",
+        summary: "predict what will happen next, then watch it happen",
+        help: "It shows servers, logs and messages, and asks: who wins, who votes, what is\n\
+               committed? Then the simulator runs on, and says which rule decided. With N only\n\
+               that question. From a pipe it reads an answer a line.",
+        options: &[],
+        example: "raftlet quiz 7",
+        run: quiz::run,
+    },
+    Verb {
         name: "sim",
         words: "",
         summary: "try thousands of accidents in a simulated cluster",
@@ -310,6 +331,7 @@ const LAB: &[Verb] = &[
             "--seeds",
             "--nodes",
             "--steps",
+            "--without",
             "--mermaid",
             "--svg",
             "--shiviz",

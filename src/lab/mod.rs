@@ -10,6 +10,8 @@ pub mod experiment;
 pub mod journal;
 pub mod linearizability;
 pub mod network;
+pub mod quiz;
+pub mod rulebook;
 pub mod script;
 pub mod sim;
 pub mod stories;

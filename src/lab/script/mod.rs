@@ -213,6 +213,11 @@ mod tests {
             ("expect answer ok", "expected answer ok, found: none"),
             ("expect pending 1", "expected pending 1, found: 0"),
             ("expect broken LogMatching", "expected broken LogMatching, found: no property fell"),
+            (
+                "timeout n1\nrun\nexpect next_index n1 n2 1",
+                "expected next_index n1 n2 1, found: next_index[n2] = 2",
+            ),
+            ("expect next_index n2 n1 1", "expected next_index n2 n1 1, found: n2 does not lead"),
             ("expect not safe", "expected not safe, found: no property fell"),
         ] {
             let found = error(text);

@@ -20,7 +20,7 @@ use crate::lab::trace::Recording;
 use crate::lab::world::{Setup, World};
 use crate::message::NodeId;
 use crate::node::Node;
-use crate::rules::{Property, Rules};
+use crate::rules::{Property, Rule, Rules};
 use crate::step::{Millis, Random};
 use clients::Clients;
 use faults::{Faults, pick};
@@ -85,6 +85,9 @@ impl fmt::Display for Failure {
         }
         if options.steps != usual.steps {
             write!(f, " --steps {}", options.steps)?;
+        }
+        for rule in Rule::all().filter(|&rule| !options.rules.obeys(rule)) {
+            write!(f, " --without {}", rule.name())?;
         }
         Ok(())
     }
