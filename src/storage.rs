@@ -182,13 +182,13 @@ pub fn log_path(dir: &Path) -> PathBuf {
     dir.join(LOG)
 }
 
-/// Takes the directory for this process, and creates it if need be.
 /// How many bytes a node's files have in this directory; what cannot be read counts nothing.
 pub fn size_bytes(dir: &Path) -> u64 {
     let size = |name| fs::metadata(dir.join(name)).map_or(0, |file| file.len());
     [LOG, VOTE].into_iter().map(size).sum()
 }
 
+/// Takes the directory for this process, and creates it if need be.
 fn lock(dir: &Path, id: NodeId) -> Result<File, String> {
     create_dir(dir)?;
     let path = dir.join("lock");
