@@ -324,7 +324,10 @@ fn protocol_explains_every_field() {
     let texts = blocks(PROTOCOL).into_iter().flatten().flat_map(|example| {
         let at = example.printed.iter().position(|line| line.starts_with('{'));
         let answer = example.printed[at.unwrap_or(example.printed.len())..].join("\n");
-        [answer].into_iter().chain(curl::words(&example.command).expect("whole"))
+        let notices = example.printed.iter().filter_map(|line| line.strip_prefix("data: "));
+        let notices = notices.filter(|data| !data.ends_with(",…}")).map(str::to_string);
+        let words = curl::words(&example.command).expect("whole");
+        [vec![answer], notices.collect(), words].concat()
     });
     let mut count = 0;
     for json in texts.filter_map(|text| printed_json(&text)) {
