@@ -141,12 +141,12 @@ fn printed_json(text: &str) -> Option<Json> {
 
 /// Compares all that a command has printed with what the document says.
 fn check(printed: &[&str], output: &str) -> Result<(), String> {
-    let begins_body = |line: &&str| line.starts_with('{');
-    let at = printed.iter().position(|line| begins_body(&line)).unwrap_or(printed.len());
+    let begins_body = |line: &str| line.starts_with('{');
+    let at = printed.iter().position(|line| begins_body(line)).unwrap_or(printed.len());
     let (head, body) = (&printed[..at], printed[at..].join("\n"));
     let body = printed_json(&body);
     let mut lines: Vec<&str> = output.lines().collect();
-    let last = lines.pop_if(|line| body.is_some() && begins_body(&&**line));
+    let last = lines.pop_if(|line| body.is_some() && begins_body(line));
     if !all_fit(trimmed(head), trimmed(&lines)) {
         return Err(format!("these lines are printed:\n{}\n", head.join("\n")));
     }
@@ -340,17 +340,72 @@ fn protocol_explains_every_field() {
     assert!(count > 100, "only {count} fields");
 }
 
+/// The texts in quotes in a function.
+fn quoted_in(file: &str, function: &str) -> Vec<String> {
+    let source = fs::read_to_string(file).expect(file);
+    let code = source.split(&format!("fn {function}(")).nth(1).expect(function);
+    let code = code.split("\n    }\n").next().expect("a part");
+    code.split('"').skip(1).step_by(2).map(str::to_string).collect()
+}
+
 #[test]
-fn protocol_lists_every_kind_of_event() {
-    let source = fs::read_to_string("src/event.rs").expect("src/event.rs");
-    let kinds = source.split("fn kind(").nth(1).and_then(|rest| rest.split("\n    }\n").next());
-    let kinds = kinds.expect("fn kind").split('"').skip(1).step_by(2);
+fn protocol_lists_every_kind_of_event_and_message() {
+    let (events, messages) =
+        (quoted_in("src/event.rs", "kind"), quoted_in("src/message.rs", "name"));
+    assert!(events.len() > 10 && messages.len() == 5, "{events:?} {messages:?}");
     // No watcher can be there at the start, and messages are told in another way.
     let untold = ["started", "recovered", "receives", "sends"];
-    let told: Vec<&str> = kinds.filter(|kind| !untold.contains(kind)).collect();
-    assert!(told.len() > 10, "{told:?}");
-    for kind in told {
-        assert!(names(kind), "docs/PROTOCOL.md does not list the event {kind}");
+    for kind in events.iter().chain(&messages).filter(|kind| !untold.contains(&&***kind)) {
+        assert!(names(kind), "docs/PROTOCOL.md does not list {kind}");
+    }
+}
+
+/// A file, a limit in it, and what the document says of it.
+#[rustfmt::skip]
+const LIMITS: &[(&str, &str, &str)] = &[
+    ("kv/request.rs", "MAX_KEY_BYTES: usize = 1 << 10;", "| key | 1 to 1024 bytes |"),
+    ("kv/request.rs", "MAX_VALUE_BYTES: usize = 1 << 20;", "| value | 1 MiB;"),
+    ("http/wire.rs", "HEAD_BYTES: usize = 16 * 1024;", "line and headers | 16 KiB |"),
+    ("http/server.rs", "BODY_BYTES: usize = 4 * 1024 * 1024;", "| request: body | 4 MiB |"),
+    ("http/server.rs", "idle: Duration::from_secs(5),", "for its head | 5 s each |"),
+    ("http/server.rs", "head: Duration::from_secs(5),", "for its head | 5 s each |"),
+    ("http/server.rs", "body: Duration::from_secs(30),", "taking the answer | 30 s each |"),
+    ("http/server.rs", "answer: Duration::from_secs(30),", "taking the answer | 30 s each |"),
+    ("http/api.rs", "PATIENCE: Duration = Duration::from_secs(5);", "or read | 5 s, then 504 |"),
+    ("http/api/body.rs", "(1..=64).contains(&name.len())", "| 1 to 64 letters, digits, `-` or"),
+    ("http/api/events.rs", "MAX_WAITING: usize = 1024;", "Who falls 1024 notices behind"),
+    ("http/api/events.rs", "IDLE: Duration = Duration::from_secs(10);", "every 10 s"),
+    ("http/api/look.rs", "MAX_STATUS_CHARS: usize = 200;", "cut after 200 characters"),
+    ("http/api/look.rs", "LOG_LIMIT: u64 = 100;", "and 100 if left out"),
+    ("http/api/look.rs", "MAX_LOG_LIMIT: u64 = 1000;", "`limit` is 1 to 1000"),
+    ("server/asks.rs", "ENTRIES_IN_STATUS: u64 = 100;", "its last 100 entries"),
+    ("server.rs", "MAX_CLIENTS: usize = 10_000;", "for a majority | 10,000, then 503 |"),
+    ("server.rs", "MAX_TERMS_MISSED: Term = 10_000_000;", "a term more than 10,000,000"),
+    ("server.rs", "MAX_PER_MESSAGE: (usize, usize) = (1024, 1024 * 1024);", "| 1024 or 1 MiB of"),
+    ("server.rs", "MAX_PER_DATAGRAM: (usize, usize) = (256, 32 * 1024);", "UDP 256 or 32 KiB"),
+    ("machine.rs", "MAX_SESSIONS: usize = 1000;", "by their serial | 1000;"),
+    ("watchers.rs", "WINDOW_MS: Millis = 100;", "in each tenth of a second"),
+    ("watchers.rs", "TOLD_IN_WINDOW: u64 = 6;", "only the first 6 are told"),
+    ("transport/door.rs", "MAX_HTTP: usize = 1024;", "| HTTP connections | 1024,"),
+    ("transport/door.rs", "PATIENCE: Duration = Duration::from_secs(5);", "4096 bytes, within 5 s;"),
+    ("transport/tcp.rs", "MAX_HELLO_BYTES: u64 = 4096;", "the first 4096 bytes"),
+    ("transport/tcp.rs", "MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;", "between nodes | 16 MiB;"),
+    ("transport/tcp.rs", "LINE_PATIENCE: Duration = Duration::from_secs(60);", "within 60 s |"),
+    ("transport/udp.rs", "MAX_DATAGRAM_BYTES: usize = 60_000;", "| datagram | 60,000 bytes |"),
+    ("transport/udp.rs", "MAX_ENVELOPE_BYTES: usize = 1_000;", "as JSON, 59,000 bytes"),
+    ("transport/links.rs", "MAX_QUEUE: usize = 1024;", "for one peer | 1024,"),
+    ("transport/links.rs", "MAX_DELAY_MS: u64 = 60_000;", "0 to 60000 ms"),
+    ("transport/read.rs", "MAX_NUMBER: u64 = 1 << 53;", "numbers above 2^53"),
+    ("transport/shared.rs", "HELLO_EVERY: Duration = Duration::from_secs(1);", "every second"),
+    ("transport/shared.rs", "SILENCE: Duration = Duration::from_secs(3);", "not heard for 3 s"),
+];
+
+#[test]
+fn protocol_tells_the_limits_that_hold() {
+    for (file, limit, said) in LIMITS {
+        let source = fs::read_to_string(format!("src/{file}")).expect(file);
+        assert!(source.contains(limit), "src/{file} has another limit than {limit}: {said}");
+        assert!(PROTOCOL.contains(said), "docs/PROTOCOL.md does not say {said}");
     }
 }
 
