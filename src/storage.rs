@@ -182,13 +182,13 @@ pub fn log_path(dir: &Path) -> PathBuf {
     dir.join(LOG)
 }
 
-/// Takes the directory for this process, and creates it if need be.
 /// How many bytes a node's files have in this directory; what cannot be read counts nothing.
 pub fn size_bytes(dir: &Path) -> u64 {
     let size = |name| fs::metadata(dir.join(name)).map_or(0, |file| file.len());
     [LOG, VOTE].into_iter().map(size).sum()
 }
 
+/// Takes the directory for this process, and creates it if need be.
 fn lock(dir: &Path, id: NodeId) -> Result<File, String> {
     create_dir(dir)?;
     let path = dir.join("lock");
@@ -270,6 +270,7 @@ fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::format::COLUMNS;
     use super::format::tests::{LEADER, N2, encode_log, entry, hostile_entries};
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -313,6 +314,8 @@ mod tests {
         }
     }
 
+    const DOCUMENT: &str = include_str!("../docs/PROTOCOL.md");
+
     /// The checksums were computed by zlib.
     #[test]
     fn files_as_documented() {
@@ -333,6 +336,15 @@ mod tests {
             scratch.read(VOTE),
             "# raftlet cluster demo node 2\ncurrent_term = 4\nvoted_for = 3\nchecksum = 8659f950\n"
         );
+        for file in [LOG, VOTE] {
+            let block = format!("```text\n{}```", scratch.read(file));
+            assert!(DOCUMENT.contains(&block), "docs/PROTOCOL.md has another {file}");
+            assert!(DOCUMENT.contains(&format!("`{file}`")), "{file}");
+        }
+        for column in COLUMNS.trim_end().split(" | ") {
+            let explains = |row: &str| row.starts_with("| ") && row.contains(column);
+            assert!(DOCUMENT.lines().any(explains), "{column} is not explained");
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::message::{Command, Entry, EntryId, NodeId, Term};
 pub(super) const LOG: &str = "RaftLog.txt";
 /// The name of the file with the term and vote.
 pub(super) const VOTE: &str = "vote.txt";
-const COLUMNS: &str = "Machine ID | Index | Term | Value | Leader Id | Checksum\n";
+/// What the columns of the log are.
+pub(super) const COLUMNS: &str = "Machine ID | Index | Term | Value | Leader Id | Checksum\n";
 const SEPARATOR: &str = " | ";
 
 /// What to do about damage. To forget is safe only if the others remember: hence the second half.
