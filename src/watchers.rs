@@ -140,7 +140,7 @@ fn event_to_json(event: &Event) -> Json {
 }
 
 fn message_to_json(stream: Stream, rpc: &Rpc) -> Json {
-    let told = [("current_term", rpc.term().into()), ("text", rpc.to_string().into())];
+    let told = [("term", rpc.term().into()), ("text", rpc.to_string().into())];
     Json::object(stream_members(stream).into_iter().chain(told))
 }
 
