@@ -204,10 +204,17 @@ impl Walk {
             }
             _ => self.sent_lately(u64::MAX),
         };
-        if let Some(message) =
-            message.filter(|m| !self.is_cut_off(m.from) && !self.is_cut_off(m.to))
+        let Some(message) =
+            message.filter(|it| !self.is_cut_off(it.from) && !self.is_cut_off(it.to))
+        else {
+            return;
+        };
+        self.deliver(&message);
+        // What answers a late message is later still.
+        if self.chance(50)
+            && let Some((_, answer)) = self.newest(message.to, message.from)
         {
-            self.deliver(&message);
+            self.late.push(answer);
         }
     }
 
