@@ -113,6 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let nodes = config.nodes.into_values().collect();
     let mut bank = Client::new(nodes, Duration::from_secs(10), |why| eprintln!("{why}"));
     let done = bank.command(&words.join(" "))?;
-    println!("{}", done.result.unwrap_or("not found".to_string()));
-    Ok(())
+    let result = done.result.unwrap_or("not found".to_string());
+    println!("{result}");
+    if result.starts_with("error: ") { Err("nothing was changed".into()) } else { Ok(()) }
 }

@@ -24,7 +24,7 @@ use crate::event::{Event, What};
 use crate::http::{self, api::Site};
 use crate::inbox::{self, Answer, Desk, Incoming, Leader};
 use crate::machine::{Sessions, StateMachine};
-use crate::message::{Command, Index, Message, NodeId, Term};
+use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::record::Cause;
@@ -146,6 +146,8 @@ struct Server<M> {
     /// Clients that wait, by the number that the node knows them by.
     clients: BTreeMap<RequestId, Client>,
     next_request: RequestId,
+    /// The last picture of the state that someone asked for, and how far it had applied the log.
+    picture: Option<(Index, Arc<str>)>,
     clock: Clock,
 }
 
@@ -206,6 +208,7 @@ impl<M: StateMachine> Server<M> {
             options: options.clone(),
             clients: BTreeMap::new(),
             next_request: 0,
+            picture: None,
             clock: Clock::start(),
         }
     }
@@ -300,6 +303,12 @@ impl<M: StateMachine> Server<M> {
             return batch
                 .add(vec![self.event(What::Dropped { from: message.from.to_string(), why })]);
         }
+        if let Some(id) = self.contradiction(&message.rpc) {
+            let why =
+                format!("entry {id} contradicts a committed one: no leader sends that (§5.4)");
+            return batch
+                .add(vec![self.event(What::Dropped { from: message.from.to_string(), why })]);
+        }
         self.note_message(Direction::Received, &message);
         if self.options.verbose {
             batch.add(vec![self.event(What::Receives(message.clone()))]);
@@ -311,6 +320,15 @@ impl<M: StateMachine> Server<M> {
     /// Terms only go up: to believe one forged line would use them all up, for good.
     fn leaps(&self, term: Term) -> bool {
         term > self.node.current_term + MAX_TERMS_MISSED
+    }
+
+    /// The entry by which a message would replace a committed one. Every leader holds all that is
+    /// committed (Leader Completeness, Figure 3): whoever wrote this is none.
+    fn contradiction(&self, rpc: &Rpc) -> Option<EntryId> {
+        let Rpc::AppendEntries(rpc) = rpc else { return None };
+        let Node { current_term, commit_index, log, .. } = &self.node;
+        let ids = rpc.entries.iter().map(Entry::id).filter(|_| rpc.term >= *current_term);
+        ids.take_while(|id| id.index <= *commit_index).find(|&id| !log.contains(id))
     }
 
     fn note_message(&mut self, direction: Direction, message: &Message) {

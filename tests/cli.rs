@@ -205,6 +205,11 @@ fn client_reads_commands_from_a_pipe() {
     let log = log.expect("a log").to_string();
     assert!(log.contains(r#""hello""#) && log.contains(r#""world""#), "{log}");
 
+    // A long value, with what could command a terminal: in the log it is the beginning of a line.
+    let long = format!("set long \x1b[31m{}\n4\n", "v".repeat(70_000));
+    let (out, _) = exits(&cluster.verb_with(&["client"], &long), 0);
+    assert!(out.lines().all(|line| line.chars().count() < 120) && !out.contains('\x1b'), "{out}");
+
     let (out, err) = exits(&cluster.verb_with(&["client"], "get y\nset z\nset z 1\npause\n"), 1);
     assert!(out.starts_with("ok (entry ") && out.lines().count() == 1, "{out}");
     for part in ["y is not set", "set KEY=VALUE", "pause N", "3 of 4 commands failed"] {
