@@ -119,6 +119,19 @@ fn break_prints_a_run_that_plays() {
     }
 }
 
+/// All but the line that tells how long it took.
+#[test]
+fn readme_shows_what_break_prints() {
+    let readme = fs::read_to_string("README.md").expect("README.md");
+    let command = "$ cargo run -q --release -- break UpToDateLog\n";
+    let shown = readme.split(command).nth(1).and_then(|rest| rest.split("```").next());
+    let printed = text(&run(&["break", "UpToDateLog"]).stdout);
+    let without_time = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.contains(" s.")).map(String::from).collect()
+    };
+    assert_eq!(without_time(shown.expect("the capture")), without_time(&printed));
+}
+
 #[test]
 fn break_measures_what_a_rule_of_liveness_does() {
     let printed = text(&run(&["break", "FastBackup"]).stdout);

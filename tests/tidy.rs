@@ -198,7 +198,7 @@ fn every_file_opens_with_a_paragraph() {
     assert_none("files that do not say what they are", offences.collect());
 }
 
-/// What README quotes of the code, of a trace and of the registry is what stands there.
+/// What README quotes of the code and of the registry is what stands there.
 #[test]
 fn readme_quotes_what_is_there() {
     let read = |path: &str| fs::read_to_string(path).expect(path);
@@ -213,8 +213,6 @@ fn readme_quotes_what_is_there() {
     let code = unindented(read("src/node.rs"));
     let quoted = block("```rust\n");
     assert!(!quoted.is_empty() && code.contains(&unindented(quoted[0].to_string())), "{quoted:?}");
-    let trace = read("tests/traces/13-vote-forgotten.txt");
-    assert!(block("```text\n").iter().any(|quoted| trace.ends_with(quoted)), "the trace");
     assert!(read("cluster.toml").ends_with(block("```toml\n")[0]), "cluster.toml");
 }
 

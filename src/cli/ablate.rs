@@ -52,11 +52,11 @@ fn one(rule: Rule, options: &Options) -> Result<(), Failure> {
     };
     let text = played(&shortest.script())?;
     print(&format!(
-        "Left out, {} falls. Found in {:.2} s, in run {} of those tried; the shortest of {} such \
-         runs has\n{} commands:\n\n{text}",
+        "Left out, {} falls: random run {} shows it, after {:.2} s.\nThe shortest of {} such runs \
+         has {} commands:\n\n{text}",
         rule.about().falls,
-        found_after.as_secs_f64(),
         search.tried_first.unwrap_or_default(),
+        found_after.as_secs_f64(),
         search.found,
         shortest.steps.len(),
     ))?;
