@@ -40,7 +40,7 @@ const ROOMS: [(&str, &str); 24] = [
         "config console event http inbox machine message metrics node role rules step storage \
          transport watchers",
     ),
-    ("lab", "event kv log machine message node role rules step"),
+    ("lab", "event kv log machine message node role rules step storage"),
     ("cli", "client config http json kv lab message server step storage transport"),
     ("main", ""),
     ("lib", ""),

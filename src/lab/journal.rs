@@ -40,9 +40,8 @@ pub enum Power {
     Stays,
     /// The power fails; what the disk had not finished is lost.
     Fails,
-    /// The power fails in the midst of it: what the disk does first (votes, cuts of the log) is
-    /// done, and of the new entries so many are written.
-    FailsMidway(usize),
+    /// The power fails in the midst of it. The number picks the moment, and what is left.
+    FailsMidway(u64),
 }
 
 /// What a client is told.
@@ -128,6 +127,8 @@ pub struct Counts {
     pub crashes: u64,
     /// Crashes that took something from a disk's cache.
     pub saves_lost: u64,
+    /// Crashes that tore a record, which the storage cut off.
+    pub torn: u64,
     pub restarts: u64,
     pub messages: u64,
     pub messages_lost: u64,
@@ -145,6 +146,7 @@ impl Default for Counts {
             truncations: 0,
             crashes: 0,
             saves_lost: 0,
+            torn: 0,
             restarts: 0,
             messages: 0,
             messages_lost: 0,
@@ -176,6 +178,7 @@ impl Counts {
         self.truncations += other.truncations;
         self.crashes += other.crashes;
         self.saves_lost += other.saves_lost;
+        self.torn += other.torn;
         self.restarts += other.restarts;
         self.messages += other.messages;
         self.messages_lost += other.messages_lost;

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod journal;
 pub mod linearizability;
 pub mod network;
+pub mod platter;
 pub mod script;
 pub mod sim;
 pub mod world;

@@ -215,14 +215,19 @@ impl World {
         }
         server.reads.clear();
         let saves_lost = server.disk.due().is_some() && power != Power::Stays;
-        match power {
-            Power::Stays => drop(server.disk.finish()),
+        let found = match power {
+            Power::Stays => server.disk.end(),
             Power::Fails => server.disk.lose_cache(),
-            Power::FailsMidway(entries_kept) => server.disk.finish_partly(entries_kept),
-        }
+            Power::FailsMidway(number) => server.disk.lose_power(number),
+        };
+        let torn = server.disk.torn().is_some();
         self.counts.crashes += 1;
         self.counts.saves_lost += u64::from(saves_lost);
+        self.counts.torn += u64::from(torn);
         self.note(|| Happening::Crashed(id, saves_lost));
+        if let Err(violation) = found {
+            self.breaks(violation);
+        }
     }
 
     /// A server that is down starts again, with what its disk holds.
@@ -233,9 +238,10 @@ impl World {
         self.server_mut(id).settings.seed = self.random.bits();
         self.start(id);
         self.counts.restarts += 1;
-        let Saved { current_term: term, voted_for, ref entries } = *self.servers[&id].disk.safe();
+        let disk = &self.servers[&id].disk;
+        let Saved { current_term: term, voted_for, ref entries } = *disk.safe();
         let last = entries.last().map(Entry::id).unwrap_or_default();
-        let what = What::Recovered { voted_for, last, note: None };
+        let what = What::Recovered { voted_for, last, note: disk.torn().cloned() };
         self.note(|| Happening::Event(Event { node: id, term, what }));
     }
 
@@ -264,7 +270,7 @@ impl World {
         if let Err(violation) = self.checker.laid(id, &saved) {
             self.breaks(violation);
         }
-        self.server_mut(id).disk = Disk::holding(saved);
+        self.server_mut(id).disk = Disk::holding(id, saved);
         if self.node(id).is_some() {
             self.start(id);
         }
@@ -384,9 +390,9 @@ impl World {
                 let due = self.disk_due();
                 self.server_mut(id).disk.save_vote(current_term, voted_for, due);
             }
-            Output::SaveEntries { after, entries, .. } => {
+            Output::SaveEntries { after, entries, leader_id } => {
                 let due = self.disk_due();
-                self.server_mut(id).disk.save_entries(after, entries, due);
+                self.server_mut(id).disk.save_entries(after, entries, leader_id, due);
             }
             Output::Send(message) => self.send(message),
             Output::Apply { entry, request } => self.apply(id, &entry, request),
@@ -445,7 +451,7 @@ impl Server {
     fn new(settings: Settings) -> Server {
         Server {
             node: None,
-            disk: Disk::default(),
+            disk: Disk::new(settings.id),
             store: Sessions::new(Store::default(), settings.rules),
             skew_ms: 0,
             settings,

@@ -101,7 +101,7 @@ impl Faults {
         if let Some(victim) = found {
             self.lurking = false;
             let power = match random.between(0, 2) {
-                0 => Power::FailsMidway(random.between(0, 2) as usize),
+                0 => Power::FailsMidway(random.between(0, 999)),
                 _ => Power::Fails,
             };
             self.crash(random, world, victim, power);
