@@ -130,6 +130,12 @@ pub struct Counts {
     /// Crashes that tore a record, which the storage cut off.
     pub torn: u64,
     pub restarts: u64,
+    /// Servers that stood still for a while.
+    pub pauses: u64,
+    /// Clocks that jumped, or ran fast or slow.
+    pub clock_faults: u64,
+    /// Links that were cut, or stalled.
+    pub cuts: u64,
     pub messages: u64,
     pub messages_lost: u64,
     pub answers: u64,
@@ -148,6 +154,9 @@ impl Default for Counts {
             saves_lost: 0,
             torn: 0,
             restarts: 0,
+            pauses: 0,
+            clock_faults: 0,
+            cuts: 0,
             messages: 0,
             messages_lost: 0,
             answers: 0,
@@ -180,6 +189,9 @@ impl Counts {
         self.saves_lost += other.saves_lost;
         self.torn += other.torn;
         self.restarts += other.restarts;
+        self.pauses += other.pauses;
+        self.clock_faults += other.clock_faults;
+        self.cuts += other.cuts;
         self.messages += other.messages;
         self.messages_lost += other.messages_lost;
         self.answers += other.answers;

@@ -4,6 +4,7 @@
 //! and the state machine, never the server.
 
 pub mod checker;
+pub mod clock;
 pub mod disk;
 pub mod journal;
 pub mod linearizability;

@@ -4,7 +4,8 @@
 //! overtake each other. Here each of that can be had, either by hand (a script picks the message
 //! that is to arrive next, be lost, or be doubled) or by chance (the [`Weather`], drawn from a
 //! seed). A link is cut in one direction; what is sent on it then is lost, and so is what is
-//! still on its way.
+//! still on its way. A link that stalls loses nothing: what is sent on it arrives when it is
+//! released, when much may have changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +51,9 @@ pub struct Network {
     pub weather: Weather,
     in_flight: BTreeMap<Slot, Message>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    stalled: BTreeSet<(NodeId, NodeId)>,
+    /// What was sent on stalled links.
+    drawer: Vec<(Number, Message)>,
     last_number: Number,
     random: Random,
 }
@@ -61,6 +65,8 @@ impl Network {
             weather: Weather::FAIR,
             in_flight: BTreeMap::new(),
             cut: BTreeSet::new(),
+            stalled: BTreeSet::new(),
+            drawer: Vec::new(),
             last_number: 0,
             random: Random(seed),
         }
@@ -76,6 +82,10 @@ impl Network {
         }
         if self.happens(weather.lost_percent) {
             return (number, Some("dropped"));
+        }
+        if !self.stalled.is_empty() && self.stalled.contains(&(message.from, message.to)) {
+            self.drawer.push((number, message));
+            return (number, None);
         }
         let due = now + self.delay();
         if self.happens(weather.doubled_percent) {
@@ -117,6 +127,12 @@ impl Network {
         self.in_flight.keys().next().copied()
     }
 
+    /// The message that is due first of those that go to such servers.
+    pub fn first_to(&self, such: impl Fn(NodeId) -> bool) -> Option<Slot> {
+        let first = self.in_flight.iter().find(|(_, message)| such(message.to));
+        first.map(|(&slot, _)| slot)
+    }
+
     /// The message that was sent first.
     pub fn oldest(&self) -> Option<Slot> {
         self.in_flight.keys().min_by_key(|&&(_, number)| number).copied()
@@ -135,9 +151,26 @@ impl Network {
         self.cut.insert((from, to));
     }
 
-    /// Mends all links.
+    /// Mends all links that are cut.
     pub fn heal(&mut self) {
         self.cut.clear();
+    }
+
+    /// Holds back all that is sent this way from now on.
+    pub fn stall(&mut self, from: NodeId, to: NodeId) {
+        self.stalled.insert((from, to));
+    }
+
+    /// Sends what was held back this way on, very late.
+    pub fn release(&mut self, now: Millis, from: NodeId, to: NodeId) {
+        self.stalled.remove(&(from, to));
+        let kept = |(_, message): &(Number, Message)| (message.from, message.to) != (from, to);
+        let (kept, released) = std::mem::take(&mut self.drawer).into_iter().partition(kept);
+        self.drawer = kept;
+        for (number, message) in released as Vec<_> {
+            let due = now + self.delay();
+            self.in_flight.insert((due, number), message);
+        }
     }
 
     /// Whether what goes this way is lost.
@@ -179,6 +212,26 @@ mod tests {
         assert_eq!(network.send(0, back), (2, None));
         network.heal();
         assert_eq!(network.send(0, message(1)), (3, None));
+    }
+
+    #[test]
+    fn release_sends_on_what_a_stalled_link_held_back() {
+        let mut network = Network::new(1);
+        network.send(0, message(1));
+        network.stall(N1, N2);
+        network.send(0, message(2));
+        network.send(0, Message { from: N2, to: N1, ..message(3) });
+        let numbers = |network: &Network| -> Vec<Number> {
+            network.in_flight().iter().map(|&((_, number), _)| number).collect()
+        };
+        assert_eq!(numbers(&network), [1, 3], "the first was on its way, the last goes back");
+        network.release(500, N2, N1);
+        assert_eq!(numbers(&network), [1, 3]);
+        network.release(500, N1, N2);
+        assert_eq!(numbers(&network), [1, 2, 3]);
+        assert_eq!(network.take((510, 2)), Some(message(2)));
+        assert_eq!(network.send(500, message(4)).0, 4);
+        assert_eq!(numbers(&network), [1, 3, 4], "it is whole again");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use crate::event::{Event, What};
 use crate::kv::{Request, Store};
 use crate::lab::checker::{Checker, Violation};
+use crate::lab::clock::Clock;
 use crate::lab::disk::Disk;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome, Power};
 use crate::lab::network::{Network, Number, Slot};
@@ -56,8 +57,8 @@ pub struct Server {
     pub disk: Disk,
     /// Its state machine.
     pub store: Sessions<Store>,
-    /// How far its clock is ahead of the world's.
-    pub skew_ms: Millis,
+    /// Its clock; when it stands still, so does the server.
+    pub clock: Clock,
     settings: Settings,
     reads: BTreeMap<RequestId, Request>,
 }
@@ -92,6 +93,8 @@ pub struct World {
     checker: Checker,
     broken: Option<Violation>,
     random: Random,
+    /// How many servers stand still.
+    paused: usize,
 }
 
 impl World {
@@ -109,6 +112,7 @@ impl World {
             checker: Checker::default(),
             broken: None,
             random,
+            paused: 0,
         };
         let ids: Vec<NodeId> = (1..=setup.servers).map(NodeId).collect();
         for &id in &ids {
@@ -201,14 +205,46 @@ impl World {
     pub fn fire_timer(&mut self, id: NodeId) {
         let now = self.now;
         let server = self.server_mut(id);
-        if let Some(due) = server.timer_due() {
-            server.skew_ms += due.saturating_sub(now);
+        if let Some(node) = &server.node {
+            server.clock.jump_to(now, node.deadline());
             self.step(id, Input::TimerFires);
         }
     }
 
+    /// A server's clock runs fast or slow from now on: 100 is right.
+    pub fn set_clock_rate(&mut self, id: NodeId, percent: u64) {
+        let now = self.now;
+        self.server_mut(id).clock.set_rate(now, percent);
+    }
+
+    /// A server stands still, and all that comes to it waits.
+    pub fn pause(&mut self, id: NodeId) {
+        let now = self.now;
+        let is_running = self.node(id).is_some() && !self.is_paused(id);
+        if is_running {
+            self.server_mut(id).clock.stand_still(now, true);
+            self.paused += 1;
+            self.counts.pauses += 1;
+        }
+    }
+
+    /// A server that stood still goes on, with its clock where it stopped.
+    pub fn resume(&mut self, id: NodeId) {
+        let now = self.now;
+        if self.is_paused(id) {
+            self.server_mut(id).clock.stand_still(now, false);
+            self.paused -= 1;
+        }
+    }
+
+    /// Whether a server stands still.
+    pub fn is_paused(&self, id: NodeId) -> bool {
+        self.paused > 0 && self.servers[&id].clock.stands_still()
+    }
+
     /// A server goes down. Its state machine and its clients' connections are gone.
     pub fn crash(&mut self, id: NodeId, power: Power) {
+        self.resume(id);
         let server = self.server_mut(id);
         if server.node.take().is_none() {
             return;
@@ -250,7 +286,7 @@ impl World {
         let server = self.server_mut(id);
         let saved = server.disk.safe().clone();
         server.store = Sessions::new(Store::default(), server.settings.rules);
-        server.node = Some(Node::new(server.settings.clone(), saved, now + server.skew_ms));
+        server.node = Some(Node::new(server.settings.clone(), saved, server.clock.read(now)));
         self.checker.restarted(id, self.servers[&id].disk.safe());
     }
 
@@ -290,11 +326,17 @@ impl World {
 
     // ---- Time ----------------------------------------------------------------------------------
 
-    /// What time brings next, and when. Messages count if they travel by themselves.
+    /// What time brings next, and when. Messages count if they travel by themselves. To a server
+    /// that stands still it brings nothing.
     pub fn next(&self, messages: bool) -> Option<(Millis, Next)> {
-        let message = self.network.first().filter(|_| messages);
+        let message = match self.paused {
+            _ if !messages => None,
+            0 => self.network.first(),
+            _ => self.network.first_to(|to| !self.is_paused(to)),
+        };
         let mut next = message.map(|slot| (slot.0, Next::Message(slot)));
-        for (&id, server) in &self.servers {
+        for (&id, server) in self.servers.iter().filter(|(_, server)| !server.clock.stands_still())
+        {
             let disk = server.disk.due().map(|due| (due, Next::Disk(id)));
             let timer = server.timer_due().map(|due| (due, Next::Timer(id)));
             for other in [disk, timer] {
@@ -359,7 +401,7 @@ impl World {
         let now = self.now;
         let server = self.server_mut(id);
         let Some(node) = &mut server.node else { return };
-        let outputs = node.step(now + server.skew_ms, input);
+        let outputs = node.step(server.clock.read(now), input);
         self.counts.steps += 1;
         let fallen = self.check(id, &outputs);
         let mut saved = None;
@@ -453,7 +495,7 @@ impl Server {
             node: None,
             disk: Disk::new(settings.id),
             store: Sessions::new(Store::default(), settings.rules),
-            skew_ms: 0,
+            clock: Clock::default(),
             settings,
             reads: BTreeMap::new(),
         }
@@ -461,7 +503,7 @@ impl Server {
 
     /// When its timer fires, in the world's time.
     fn timer_due(&self) -> Option<Millis> {
-        Some(self.node.as_ref()?.deadline().saturating_sub(self.skew_ms))
+        self.clock.moment(self.node.as_ref()?.deadline())
     }
 }
 
@@ -659,12 +701,30 @@ mod tests {
     }
 
     #[test]
+    fn paused_server_takes_no_step_until_it_goes_on() {
+        let mut world = led_by_n1(Rules::ALL);
+        world.pause(N1);
+        world.pass_until(2000, true);
+        let led = |world: &World| world.node(N1).is_some_and(|node| node.leader() == Some(N1));
+        assert!(led(&world), "it has not heard of the others' elections");
+        assert!(world.node(N2).is_some_and(|node| node.current_term > 1));
+        assert!(world.network.first().is_some_and(|(due, _)| due < 2000), "its messages wait");
+        world.resume(N1);
+        world.pass_until(2001, true);
+        assert!(!led(&world));
+        world.pause(N1);
+        world.crash(N1, Power::Stays);
+        assert!(!world.is_paused(N1), "a restart begins anew");
+        assert_eq!((world.counts.pauses, world.paused), (2, 0));
+    }
+
+    #[test]
     fn fire_timer_moves_one_clock_and_leaves_the_others() {
         let mut world = World::new(&Setup::of(3));
         world.fire_timer(N1);
         assert_eq!(world.now, 0);
-        assert!(world.server(N1).expect("it exists").skew_ms >= 150);
-        assert_eq!(world.server(N2).expect("it exists").skew_ms, 0);
+        assert!(world.server(N1).expect("it exists").clock.read(0) >= 150);
+        assert_eq!(world.server(N2).expect("it exists").clock.read(0), 0);
         assert!(matches!(world.next(false), Some((150..=300, Next::Timer(_)))));
     }
 }

@@ -121,8 +121,8 @@ impl Clients {
         let Client { ref name, serial, server, .. } = self.clients[number];
         let id = self.requests.len() as RequestId;
         self.requests.push(operation);
-        if world.node(server).is_none() {
-            return;
+        if world.node(server).is_none() || world.is_paused(server) {
+            return; // it will not hear
         }
         let request = &self.history[operation].request;
         // A few reads go through the log, as writes do.

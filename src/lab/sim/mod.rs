@@ -22,6 +22,7 @@ use crate::node::Node;
 use crate::rules::{Property, Rules};
 use crate::step::{Millis, Random};
 use clients::Clients;
+pub use faults::Kinds;
 use faults::{Faults, pick};
 
 /// How long it may take after the last fault until all is well.
@@ -37,13 +38,15 @@ pub struct Options {
     pub nodes: u64,
     /// After how many steps of servers the faults end.
     pub steps: u64,
+    /// What may go wrong.
+    pub faults: Kinds,
     /// The rules that servers obey.
     pub rules: Rules,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { nodes: 3, steps: 600, rules: Rules::ALL }
+        Options { nodes: 3, steps: 600, faults: Kinds::ALL, rules: Rules::ALL }
     }
 }
 
@@ -136,7 +139,7 @@ impl Sim {
         let mut world = World::new(&setup);
         world.journal = recording.then(Vec::new);
         Sim {
-            faults: Faults::draw(&mut random, &mut world),
+            faults: Faults::draw(&mut random, options.faults, &mut world),
             clients: Clients::draw(&mut random, &world),
             world,
             random,
