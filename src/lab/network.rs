@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::message::{Message, NodeId};
+use crate::message::{Message, NodeId, Rpc};
 use crate::step::{Millis, Random};
 
 /// The number of a message, in the order of sending, from 1.
@@ -17,6 +17,22 @@ pub type Number = u64;
 
 /// The place of a message in the order of arrival: when it is due, then its number.
 pub type Slot = (Millis, Number);
+
+/// How many old messages of a kind are kept at most.
+const KEPT_OF_A_KIND: usize = 5;
+
+/// How many kinds there are: questions for a vote, entries and heartbeats, and their answers, yes
+/// or no. Some are rare, and few of them would be among the old messages if all were kept alike.
+const KINDS: usize = 7;
+
+fn kind(rpc: &Rpc) -> usize {
+    match rpc {
+        Rpc::RequestVote(_) => 0,
+        Rpc::RequestVoteReply(reply) => 1 + usize::from(reply.vote_granted),
+        Rpc::AppendEntries(rpc) => 3 + usize::from(rpc.entries.is_empty()),
+        Rpc::AppendEntriesReply(reply) => 5 + usize::from(reply.success),
+    }
+}
 
 /// What becomes of messages by chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +43,8 @@ pub struct Weather {
     pub late_percent: u64,
     /// The greatest delay of a late one.
     pub late_ms: Millis,
+    /// Of a hundred messages, of how many a copy is put in a drawer, until somebody opens it.
+    pub kept_percent: u64,
     /// Of a hundred messages, how many are lost.
     pub lost_percent: u64,
     /// Of a hundred messages, how many arrive twice.
@@ -39,6 +57,7 @@ impl Weather {
         delay_ms: (10, 10),
         late_percent: 0,
         late_ms: 0,
+        kept_percent: 0,
         lost_percent: 0,
         doubled_percent: 0,
     };
@@ -51,9 +70,10 @@ pub struct Network {
     pub weather: Weather,
     in_flight: BTreeMap<Slot, Message>,
     cut: BTreeSet<(NodeId, NodeId)>,
-    stalled: BTreeSet<(NodeId, NodeId)>,
-    /// What was sent on stalled links.
-    drawer: Vec<(Number, Message)>,
+    /// Links that stall, and what was sent on them.
+    stalled: BTreeMap<(NodeId, NodeId), Vec<(Number, Message)>>,
+    /// Copies of old messages.
+    drawer: [Vec<Message>; KINDS],
     last_number: Number,
     random: Random,
 }
@@ -65,8 +85,8 @@ impl Network {
             weather: Weather::FAIR,
             in_flight: BTreeMap::new(),
             cut: BTreeSet::new(),
-            stalled: BTreeSet::new(),
-            drawer: Vec::new(),
+            stalled: BTreeMap::new(),
+            drawer: Default::default(),
             last_number: 0,
             random: Random(seed),
         }
@@ -83,9 +103,14 @@ impl Network {
         if self.happens(weather.lost_percent) {
             return (number, Some("dropped"));
         }
-        if !self.stalled.is_empty() && self.stalled.contains(&(message.from, message.to)) {
-            self.drawer.push((number, message));
+        if !self.stalled.is_empty()
+            && let Some(held) = self.stalled.get_mut(&(message.from, message.to))
+        {
+            held.push((number, message));
             return (number, None);
+        }
+        if self.happens(weather.kept_percent) {
+            self.keep(message.clone());
         }
         let due = now + self.delay();
         if self.happens(weather.doubled_percent) {
@@ -95,6 +120,17 @@ impl Network {
         }
         self.in_flight.insert((due, number), message);
         (number, None)
+    }
+
+    /// Puts a copy in the drawer; if that has enough of its kind, in the place of one of them.
+    fn keep(&mut self, copy: Message) {
+        let same_kind = &mut self.drawer[kind(&copy.rpc)];
+        if same_kind.len() < KEPT_OF_A_KIND {
+            same_kind.push(copy);
+        } else {
+            let place = self.random.between(0, KEPT_OF_A_KIND as u64 - 1) as usize;
+            same_kind[place] = copy;
+        }
     }
 
     fn delay(&mut self) -> Millis {
@@ -127,9 +163,9 @@ impl Network {
         self.in_flight.keys().next().copied()
     }
 
-    /// The message that is due first of those that go to such servers.
-    pub fn first_to(&self, such: impl Fn(NodeId) -> bool) -> Option<Slot> {
-        let first = self.in_flight.iter().find(|(_, message)| such(message.to));
+    /// The message of this kind that is due first.
+    pub fn first_of(&self, kind: impl Fn(&Message) -> bool) -> Option<Slot> {
+        let first = self.in_flight.iter().find(|(_, message)| kind(message));
         first.map(|(&slot, _)| slot)
     }
 
@@ -158,18 +194,27 @@ impl Network {
 
     /// Holds back all that is sent this way from now on.
     pub fn stall(&mut self, from: NodeId, to: NodeId) {
-        self.stalled.insert((from, to));
+        self.stalled.entry((from, to)).or_default();
     }
 
-    /// Sends what was held back this way on, very late.
+    /// Sends what was held back this way on, in its order, very late.
     pub fn release(&mut self, now: Millis, from: NodeId, to: NodeId) {
-        self.stalled.remove(&(from, to));
-        let kept = |(_, message): &(Number, Message)| (message.from, message.to) != (from, to);
-        let (kept, released) = std::mem::take(&mut self.drawer).into_iter().partition(kept);
-        self.drawer = kept;
-        for (number, message) in released as Vec<_> {
-            let due = now + self.delay();
-            self.in_flight.insert((due, number), message);
+        let held = self.stalled.remove(&(from, to)).unwrap_or_default();
+        let due = now + self.delay();
+        self.in_flight.extend(held.into_iter().map(|(number, message)| ((due, number), message)));
+    }
+
+    /// What the drawer has for a server arrives there once more. The copies stay in the drawer.
+    pub fn open_drawer(&mut self, now: Millis, to: NodeId) {
+        for kind in 0..KINDS {
+            for place in 0..self.drawer[kind].len() {
+                if self.drawer[kind][place].to == to {
+                    let due = now + self.delay();
+                    self.last_number += 1;
+                    self.in_flight
+                        .insert((due, self.last_number), self.drawer[kind][place].clone());
+                }
+            }
         }
     }
 
@@ -182,7 +227,7 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{RequestVoteReply, Rpc};
+    use crate::message::RequestVoteReply;
 
     const N1: NodeId = NodeId(1);
     const N2: NodeId = NodeId(2);

@@ -10,7 +10,7 @@
 //! disk's time, and a power failure before its end loses them; but a server takes no further step
 //! while its vote is not saved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Event, What};
 use crate::kv::{Request, Store};
@@ -95,6 +95,8 @@ pub struct World {
     random: Random,
     /// How many servers stand still.
     paused: usize,
+    /// Servers that hear nothing of newer terms.
+    misled: BTreeSet<NodeId>,
 }
 
 impl World {
@@ -113,6 +115,7 @@ impl World {
             broken: None,
             random,
             paused: 0,
+            misled: BTreeSet::new(),
         };
         let ids: Vec<NodeId> = (1..=setup.servers).map(NodeId).collect();
         for &id in &ids {
@@ -237,6 +240,23 @@ impl World {
         }
     }
 
+    /// From now on a server hears nothing of terms that are newer than its own: such messages wait.
+    /// So a leader that was deposed goes on believing that it leads.
+    pub fn mislead(&mut self, id: NodeId) {
+        self.misled.insert(id);
+    }
+
+    /// What a misled server should have heard comes to it.
+    pub fn enlighten(&mut self, id: NodeId) {
+        self.misled.remove(&id);
+    }
+
+    fn comes_through(&self, message: &Message) -> bool {
+        let is_newer =
+            || self.node(message.to).is_some_and(|node| message.rpc.term() > node.current_term);
+        !self.is_paused(message.to) && !(self.misled.contains(&message.to) && is_newer())
+    }
+
     /// Whether a server stands still.
     pub fn is_paused(&self, id: NodeId) -> bool {
         self.paused > 0 && self.servers[&id].clock.stands_still()
@@ -326,13 +346,13 @@ impl World {
 
     // ---- Time ----------------------------------------------------------------------------------
 
-    /// What time brings next, and when. Messages count if they travel by themselves. To a server
-    /// that stands still it brings nothing.
+    /// What time brings next, and when. Messages count if they travel by themselves, and unless
+    /// they wait for a server that stands still or is misled.
     pub fn next(&self, messages: bool) -> Option<(Millis, Next)> {
-        let message = match self.paused {
+        let message = match self.paused + self.misled.len() {
             _ if !messages => None,
             0 => self.network.first(),
-            _ => self.network.first_to(|to| !self.is_paused(to)),
+            _ => self.network.first_of(|message| self.comes_through(message)),
         };
         let mut next = message.map(|slot| (slot.0, Next::Message(slot)));
         for (&id, server) in self.servers.iter().filter(|(_, server)| !server.clock.stands_still())

@@ -53,7 +53,7 @@ struct Client {
 
 impl Clients {
     /// Draws a handful of clients.
-    pub fn draw(random: &mut Random, world: &World) -> Clients {
+    pub fn draw(random: &mut Random, world: &World, favourite: NodeId) -> Clients {
         let clients = pick(random, &[1, 3, 5]);
         let mut client = |number: u64| Client {
             name: format!("c{number}"),
@@ -63,7 +63,11 @@ impl Clients {
             asked: false,
             due: 0,
             server: NodeId(1),
-            home: Some(any_server(random, world)).filter(|_| number > 1),
+            home: match number {
+                1 => None,
+                2 => Some(favourite),
+                _ => Some(any_server(random, world)),
+            },
         };
         Clients {
             history: Vec::new(),
@@ -203,7 +207,7 @@ mod tests {
     /// One client, which asks n1 first, in a cluster without a leader.
     fn draw() -> (Random, World, Clients) {
         let (mut random, world) = (Random(1), World::new(&Setup::of(3)));
-        let mut clients = Clients::draw(&mut random, &world);
+        let mut clients = Clients::draw(&mut random, &world, NodeId(1));
         clients.clients.truncate(1);
         (clients.clients[0].home, clients.give_up_percent) = (None, 0);
         (random, world, clients)

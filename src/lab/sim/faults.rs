@@ -75,6 +75,12 @@ enum Fault {
     /// Links hold back what is sent on them.
     Stall,
     Release(NodeId, NodeId),
+    /// A server is not heard, and hears nothing of newer terms.
+    Mislead,
+    Enlighten(NodeId),
+    /// Old messages from a server and to it arrive once more.
+    OldMessages,
+    OldMessagesTo(NodeId),
     /// A clock jumps: a timer fires early.
     Jump,
     /// A clock runs fast or slow from now on.
@@ -93,7 +99,7 @@ pub struct Faults {
     outage_ms: Millis,
     /// Whom faults strike often. A server that is elected again and again meets what it sent
     /// when it led before.
-    favourite: NodeId,
+    pub favourite: NodeId,
     /// A power failure waits for a disk at work.
     lurking: bool,
     schedule: BTreeSet<(Millis, Fault)>,
@@ -115,6 +121,8 @@ impl Faults {
             mean_ms(Fault::PowerFailure, kinds.disk, &[0, 0, 300, 600]),
             mean_ms(Fault::Cut, kinds.network, &[0, 0, 250, 500]),
             mean_ms(Fault::Stall, kinds.network, &[0, 0, 150, 400]),
+            mean_ms(Fault::Mislead, kinds.network, &[0, 0, 200, 600]),
+            mean_ms(Fault::OldMessages, kinds.network, &[0, 0, 50, 200]),
             mean_ms(Fault::Jump, kinds.clock, &[0, 0, 100, 200, 600]),
             mean_ms(Fault::Rate, kinds.clock, &[0, 0, 100, 400]),
             mean_ms(Fault::Pause, kinds.clock, &[0, 0, 200, 600]),
@@ -154,6 +162,10 @@ impl Faults {
             Fault::Heal => world.network.heal(),
             Fault::Stall => self.stall(random, world, victim),
             Fault::Release(from, to) => world.network.release(due, from, to),
+            Fault::Mislead => self.mislead(random, world),
+            Fault::Enlighten(server) => world.enlighten(server),
+            Fault::OldMessages => world.network.open_drawer(due, victim),
+            Fault::OldMessagesTo(server) => world.network.open_drawer(due, server),
             Fault::Jump => {
                 world.counts.clock_faults += 1;
                 world.fire_timer(victim);
@@ -172,9 +184,8 @@ impl Faults {
 
     /// Whom a fault strikes: often a leader, whose trouble has the most to show.
     fn victim(&self, random: &mut Random, world: &World) -> NodeId {
-        let leads = |id: &NodeId| world.node(*id).is_some_and(|node| node.leader() == Some(*id));
         match random.between(0, 3) {
-            0 => world.ids().find(leads).unwrap_or(self.favourite),
+            0 => leader(world).unwrap_or(self.favourite),
             1 => self.favourite,
             _ => any(random, world),
         }
@@ -218,6 +229,24 @@ impl Faults {
         }
     }
 
+    /// A leader is not heard, and hears nothing but old messages, until long after another was
+    /// elected: it goes on believing that it leads.
+    fn mislead(&mut self, random: &mut Random, world: &mut World) {
+        let Some(victim) = leader(world) else { return };
+        world.counts.cuts += 1;
+        let end = world.now + random.between(1, 1500);
+        world.mislead(victim);
+        for _ in 0..8 {
+            let moment = random.between(world.now, end);
+            self.schedule.insert((moment, Fault::OldMessagesTo(victim)));
+        }
+        self.schedule.insert((end, Fault::Enlighten(victim)));
+        for other in world.ids().filter(|&id| id != victim) {
+            world.network.stall(victim, other);
+            self.schedule.insert((end, Fault::Release(victim, other)));
+        }
+    }
+
     fn after_outage(&mut self, random: &mut Random, now: Millis, end: Fault) {
         self.schedule.insert((now + random.between(1, self.outage_ms), end));
     }
@@ -239,6 +268,7 @@ impl Faults {
         let mut may_stay_down = random.between(0, (world.ids().count() as u64 - 1) / 2);
         for id in world.ids() {
             world.resume(id);
+            world.enlighten(id);
             world.set_clock_rate(id, 100);
             world.ids().for_each(|to| world.network.release(world.now, id, to));
             if world.node(id).is_some() || may_stay_down == 0 {
@@ -250,11 +280,17 @@ impl Faults {
     }
 }
 
+fn leader(world: &World) -> Option<NodeId> {
+    let leads = |id: &NodeId| world.node(*id).is_some_and(|node| node.leader() == Some(*id));
+    world.ids().find(leads)
+}
+
 fn draw_weather(random: &mut Random) -> Weather {
     Weather {
         delay_ms: (1, pick(random, &[2, 10, 30])),
         late_percent: pick(random, &[0, 0, 5, 20]),
-        late_ms: pick(random, &[100, 300, 600, 1500]),
+        late_ms: pick(random, &[100, 300, 600]),
+        kept_percent: pick(random, &[0, 0, 10, 50]),
         lost_percent: pick(random, &[0, 0, 3, 10, 25]),
         doubled_percent: pick(random, &[0, 0, 5, 30]),
     }

@@ -138,9 +138,10 @@ impl Sim {
         setup.max_entries = pick(&mut random, &[1, 2, 64]) as usize;
         let mut world = World::new(&setup);
         world.journal = recording.then(Vec::new);
+        let faults = Faults::draw(&mut random, options.faults, &mut world);
         Sim {
-            faults: Faults::draw(&mut random, options.faults, &mut world),
-            clients: Clients::draw(&mut random, &world),
+            clients: Clients::draw(&mut random, &world, faults.favourite),
+            faults,
             world,
             random,
             steps: options.steps,
