@@ -113,7 +113,8 @@ fn run(words: &[String]) -> Result<(), String> {
     }
     let nodes = config.nodes.into_values().collect();
     let done = Client::new(nodes, Duration::from_secs(10), |why| eprintln!("{why}; trying again"))
-        .command(&words.join(" "))?;
+        .command(&words.join(" "))
+        .map_err(|error| error.to_string())?;
     println!("{}", done.result.unwrap_or("not found".to_string()));
     Ok(())
 }

@@ -4,7 +4,9 @@
 //! every table and key that raftlet knows, what a value may be, and what holds if it is left out.
 //! What is unknown is refused, so that a misspelt key is never passed over in silence. Each error
 //! is one line, `cluster.toml:3: …`, which names the thing and says what to do.
+//! `config/environment.rs` makes the same of variables, for containers.
 
+pub mod environment;
 mod toml;
 
 use std::collections::BTreeMap;
@@ -14,11 +16,12 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use crate::message::NodeId;
+use crate::nearest::unknown;
 use crate::step::Timing;
 use crate::transport::Kind;
 use toml::{Data, Fault, Setting, Table, Value, shown};
 
-/// What `cluster.toml` says, checked and complete.
+/// What `cluster.toml` or the environment says, checked and complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The cluster's name: 1 to 64 letters, digits, `-`, `_` or `.`. Nodes and logs of a cluster
@@ -32,6 +35,36 @@ pub struct Config {
     pub drop_percent: u8,
     /// The address of each node, `host:port`. 1 to 9 nodes, no address twice.
     pub nodes: BTreeMap<NodeId, String>,
+    /// Where this node listens, `host:port`; without it at its address in `nodes`. Only the
+    /// environment says it: a file is the same for all nodes.
+    pub bind: Option<String>,
+    /// Where clients outside reach this node, `host:port`; without it at its address in `nodes`.
+    /// Only the environment says it.
+    pub advertise: Option<String>,
+    /// From where faults may be made: a pause, a cut link.
+    pub faults_from: FaultsFrom,
+}
+
+/// Who may break a running cluster to see what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultsFrom {
+    /// Only who is on the node's own machine.
+    Loopback,
+    /// Whoever reaches the node.
+    Anywhere,
+}
+
+impl FaultsFrom {
+    const NAMES: [&str; 2] = ["loopback", "anywhere"];
+
+    /// The one of this name: `loopback` or `anywhere`.
+    pub fn from_name(name: &str) -> Option<FaultsFrom> {
+        match name {
+            "loopback" => Some(FaultsFrom::Loopback),
+            "anywhere" => Some(FaultsFrom::Anywhere),
+            _ => None,
+        }
+    }
 }
 
 const MAX_NODES: usize = 9;
@@ -42,13 +75,22 @@ const MAX_TIME_MS: u64 = 60 * 60 * 1000;
 impl Config {
     /// What holds without a file: three nodes on this machine, slow enough to watch.
     pub fn built_in() -> Config {
+        Config { cluster: "raftlet".to_string(), ..Config::of(3) }
+    }
+
+    /// So many nodes on this machine, 1 to 9, without a file: `localhost:5001` and on. The count is
+    /// in the cluster's name, so that no node takes up the log of a cluster of another size.
+    pub fn of(count: u64) -> Config {
         let node = |id: u64| (NodeId(id), format!("localhost:{}", 5000 + id));
         Config {
-            cluster: "raftlet".to_string(),
+            cluster: format!("raftlet-of-{count}"),
             timing: Timing::WATCHABLE,
             transport: Kind::Tcp,
             drop_percent: 0,
-            nodes: (1..=3).map(node).collect(),
+            nodes: (1..=count).map(node).collect(),
+            bind: None,
+            advertise: None,
+            faults_from: FaultsFrom::Loopback,
         }
     }
 
@@ -73,6 +115,17 @@ impl Config {
             .map_err(|fault| format!("{file_name}:{}: {}", fault.line, fault.problem))
     }
 
+    /// Where a process on the same machine reaches this node: at what it binds.
+    pub fn local_address(&self, id: NodeId) -> Option<String> {
+        let Some(bind) = &self.bind else { return self.nodes.get(&id).cloned() };
+        match bind.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_unspecified() => {
+                Some(format!("localhost:{}", address.port()))
+            }
+            _ => Some(bind.clone()),
+        }
+    }
+
     fn from_toml(text: &str) -> Result<Config, Fault> {
         let mut config = Config::built_in();
         for table in toml::read(text)? {
@@ -80,9 +133,10 @@ impl Config {
                 "cluster" => config.read_cluster(&table)?,
                 "timing" => config.read_timing(&table)?,
                 "transport" => config.read_transport(&table)?,
+                "http" => config.read_http(&table)?,
                 "nodes" => config.read_nodes(&table)?,
                 name => {
-                    let known = ["cluster", "timing", "transport", "nodes"];
+                    let known = ["cluster", "timing", "transport", "http", "nodes"];
                     let problem = unknown(&format!("table [{}]", shown(name)), name, &known);
                     return Err(Fault { line: table.line, problem });
                 }
@@ -124,6 +178,16 @@ impl Config {
                     let known = ["kind", "drop_percent"];
                     return Err(value.fault(unknown_key(table, name, &known)));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_http(&mut self, table: &Table) -> Result<(), Fault> {
+        for Setting { name, value } in &table.settings {
+            match name.as_str() {
+                "faults_from" => self.faults_from = read_faults_from(value)?,
+                _ => return Err(value.fault(unknown_key(table, name, &["faults_from"]))),
             }
         }
         Ok(())
@@ -216,6 +280,14 @@ fn read_kind(value: &Value) -> Result<Kind, Fault> {
     })
 }
 
+fn read_faults_from(value: &Value) -> Result<FaultsFrom, Fault> {
+    let name = read_string("faults_from", value)?;
+    FaultsFrom::from_name(name).ok_or_else(|| {
+        let what = format!("place \"{}\" for faults_from", shown(name));
+        value.fault(unknown(&what, name, &FaultsFrom::NAMES))
+    })
+}
+
 fn read_node_id(name: &str) -> Result<NodeId, String> {
     match name.parse::<u64>() {
         // One spelling for each id, so `01` and `+1` are none.
@@ -302,35 +374,6 @@ fn unknown_key(table: &Table, name: &str, known: &[&str]) -> String {
     unknown(&format!("key `{}` in [{}]", shown(name), table.name), name, known)
 }
 
-/// The line about a name that nobody knows: the known ones, and the one that was likely meant.
-fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    let nearest = known.iter().min_by_key(|known| edit_distance(name, known));
-    let hint = match nearest {
-        Some(nearest) if edit_distance(name, nearest) <= 1 + nearest.len() / 4 => {
-            format!("; did you mean {nearest}?")
-        }
-        _ => String::new(),
-    };
-    format!("unknown {what}: known are {}{hint}", known.join(", "))
-}
-
-/// How many letters must be added, removed or changed to make one word the other (Levenshtein):
-/// `row[j]` is the distance between what was read of `a` and the first `j` letters of `b`.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for j in 1..=b.len() {
-            let changed = diagonal + usize::from(letter != b[j - 1]);
-            diagonal = row[j];
-            row[j] = changed.min(row[j] + 1).min(row[j - 1] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,6 +401,27 @@ mod tests {
     }
 
     #[test]
+    fn of_is_so_many_nodes_under_a_name_of_their_own() {
+        let config = Config::of(2);
+        let node = |id| (NodeId(id), format!("localhost:500{id}"));
+        assert_eq!(config.cluster, "raftlet-of-2");
+        assert_eq!(config.nodes, BTreeMap::from([node(1), node(2)]));
+    }
+
+    #[test]
+    fn local_address_is_what_the_node_binds() {
+        let address = |bind: Option<&str>| {
+            let config = Config { bind: bind.map(String::from), ..Config::of(1) };
+            config.local_address(NodeId(1)).expect("it is in the registry")
+        };
+        assert_eq!(address(None), "localhost:5001");
+        assert_eq!(address(Some("0.0.0.0:80")), "localhost:80");
+        assert_eq!(address(Some("[::]:80")), "localhost:80");
+        assert_eq!(address(Some("10.0.0.1:80")), "10.0.0.1:80");
+        assert_eq!(Config::of(1).local_address(NodeId(2)), None);
+    }
+
+    #[test]
     fn parse_reads_every_key() {
         let text = "
             [transport]
@@ -373,6 +437,8 @@ mod tests {
                 3_600_000,
             ]
             heartbeat_ms = 75
+            [http]
+            faults_from = 'anywhere'
             [cluster]
             name = \"Class-of_20.26\"";
         let node = |id, address: &str| (NodeId(id), address.to_string());
@@ -386,6 +452,9 @@ mod tests {
                 node(3, "192.0.2.1:5001"),
                 node(12, "raft-a.example_net:1"),
             ]),
+            bind: None,
+            advertise: None,
+            faults_from: FaultsFrom::Anywhere,
         };
         assert_eq!(parse(text), Ok(expected));
     }
@@ -396,12 +465,12 @@ mod tests {
             (
                 "\n[node]\n1 = 2",
                 "cluster.toml:2: unknown table [node]: \
-                 known are cluster, timing, transport, nodes; did you mean nodes?",
+                 known are cluster, timing, transport, http, nodes; did you mean nodes?",
             ),
             (
                 "['a\tb']",
                 "cluster.toml:1: unknown table [a\\tb]: \
-                 known are cluster, timing, transport, nodes",
+                 known are cluster, timing, transport, http, nodes",
             ),
             (
                 "[timing]\nheartbeat = 500",
@@ -412,6 +481,15 @@ mod tests {
                 "[transport]\nkind = 'tcp'\nprotocol = 'udp'",
                 "cluster.toml:3: unknown key `protocol` in [transport]: \
                  known are kind, drop_percent",
+            ),
+            (
+                "[http]\nfaults_from = 'loopbak'",
+                "cluster.toml:2: unknown place \"loopbak\" for faults_from: \
+                 known are loopback, anywhere; did you mean loopback?",
+            ),
+            (
+                "[http]\nfaults = 'loopback'",
+                "cluster.toml:2: unknown key `faults` in [http]: known are faults_from",
             ),
             (
                 "[cluster]\nnmae = 'x'",
@@ -614,23 +692,6 @@ mod tests {
         assert!(is_address(&host([63, 63, 63, 61])));
         assert!(!is_address(&host([63, 63, 63, 62])));
         assert!(!is_address(&host([1, 1, 64, 1])));
-    }
-
-    #[test]
-    fn edit_distance_counts_letters_added_removed_and_changed() {
-        let cases = [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("node", "nodes", 1),
-            ("nnodes", "nodes", 1),
-            ("modes", "nodes", 1),
-            ("kitten", "sitting", 3),
-            ("ab", "ba", 2),
-        ];
-        for (a, b, distance) in cases {
-            assert_eq!(edit_distance(a, b), distance, "{a} {b}");
-        }
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub enum Ask {
 /// What it is told.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// The command was committed as this entry and applied with this result.
+    /// The command was committed as this entry and applied with this result; of one that was done
+    /// before (§8), the first entry and result.
     Applied(EntryId, Reply),
     /// The answer to a command that changes nothing; all up to this index was applied.
     Read(Index, Reply),

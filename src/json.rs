@@ -3,7 +3,9 @@
 //! [`Json::parse`] reads a text into a tree of [`Json`] values, and [`Json::append_to`] (or its
 //! `Display`) writes it back, compact and on one line. Reading is strict: what two readers could
 //! understand in two ways is refused, so an object may not hold a name twice. Nor may a text nest
-//! deeper than [`MAX_DEPTH`], or a hostile message could exhaust the stack.
+//! deeper than [`MAX_DEPTH`], or a hostile message could exhaust the stack, nor hold
+//! more than [`MAX_VALUES`] values, or one of many tiny ones could take many times its own length
+//! of memory.
 //!
 //! Behind this one face stand two workers: `by_hand`, the default, and `with_serde`, which lets
 //! the crate serde_json do the work when the feature `serde_json` is on. Both accept the same
@@ -25,6 +27,9 @@ use with_serde as worker;
 
 /// How many arrays and objects may stand inside one another in a text that is read.
 pub const MAX_DEPTH: usize = 64;
+
+/// How many values a text that is read may hold, arrays and objects and what is in them alike.
+pub const MAX_VALUES: usize = 100_000;
 
 /// Any JSON value.
 ///
@@ -88,7 +93,8 @@ impl Json {
     ///
     /// # Errors
     /// If the text is not UTF-8, not JSON, goes on behind the value, nests deeper than
-    /// [`MAX_DEPTH`], repeats a name in an object, or holds a number that overflows an `f64`.
+    /// [`MAX_DEPTH`], has more than [`MAX_VALUES`], repeats a name in an object, or holds a number
+    /// that overflows an `f64`.
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Json, Error> {
         match str::from_utf8(text.as_ref()) {
             Ok(text) => worker::parse(text),
@@ -332,6 +338,20 @@ mod tests {
         assert!(Json::parse(nested(MAX_DEPTH) + "1" + &close(MAX_DEPTH)).is_ok());
         assert!(Json::parse(nested(MAX_DEPTH + 1) + "]" + &close(MAX_DEPTH)).is_err());
         assert!(Json::parse(nested(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn parse_bounds_the_number_of_values() {
+        for value in ["[]", "0", "\"\"", "{\"a\":null}"] {
+            let values = if value.starts_with('{') { 2 } else { 1 };
+            let list = |count| format!("[{}{value}]", format!("{value},").repeat(count - 1));
+            let most = (MAX_VALUES - 1) / values;
+            for parse in [|text: &str| Json::parse(text), by_hand::parse] {
+                assert!(parse(&list(most)).is_ok(), "{value}");
+                let error = parse(&list(most + 1)).expect_err(value).to_string();
+                assert!(error.contains("100000 values"), "{error}");
+            }
+        }
     }
 
     #[test]

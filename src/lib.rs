@@ -20,7 +20,8 @@
 //! 12. [`inbox`]: how messages and clients reach the body.
 //! 13. [`http`] and [`json`]: the languages of clients and of messages.
 //! 14. [`watchers`] and [`metrics`]: what a node tells those who watch it.
-//! 15. [`config`] and [`console`]: the registry, and the lines on the terminal.
+//! 15. [`config`], [`console`] and [`nearest`]: the registry, the lines on the terminal, and what a
+//!     misspelt name likely meant.
 //! 16. [`client`] and [`cli`]: a client of the cluster, and the verbs of the command line.
 //!
 //! Last, the same brain in a world of our own making, where time is a number and every accident is
@@ -42,6 +43,7 @@ pub mod log;
 pub mod machine;
 pub mod message;
 pub mod metrics;
+pub mod nearest;
 pub mod node;
 pub mod role;
 pub mod rules;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::json::Json;
-use crate::message::Command;
+use crate::message::{Command, Entry, EntryId};
 use crate::rules::{Rule, Rules};
 
 /// How many clients are remembered. When one more comes, the one whose last command lies furthest
@@ -90,7 +90,8 @@ pub struct Sessions<M> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Session {
     serial: u64,
-    reply: Reply,
+    /// The first answer, and the entry that it was given for.
+    answer: (EntryId, Reply),
     /// `session_commands` when it last sent one.
     used: u64,
 }
@@ -106,21 +107,21 @@ impl<M: StateMachine> Sessions<M> {
         &self.machine
     }
 
-    /// Applies a committed command.
-    pub fn apply(&mut self, command: &Command) -> Reply {
-        let (session, text) = command.split();
-        let Some((client, serial)) = session else { return self.perform(text) };
+    /// Applies a committed entry. The answer names the entry that did it: of a retry, the first.
+    pub fn apply(&mut self, entry: &Entry) -> (EntryId, Reply) {
+        let (session, text) = entry.command.split();
+        let Some((client, serial)) = session else { return (entry.id(), self.perform(text)) };
         self.session_commands += 1;
         // §8: "if it receives a command whose serial number has already been executed, it
         // responds immediately without re-executing the request".
         if self.rules.obeys(Rule::RetryAppliedOnce)
-            && let Some(reply) = self.reply_before(client, serial)
+            && let Some(answer) = self.answer_before(client, serial, entry.id())
         {
-            return reply;
+            return answer;
         }
-        let reply = self.perform(text);
-        self.remember(client, serial, reply.clone());
-        reply
+        let answer = (entry.id(), self.perform(text));
+        self.remember(client, serial, answer.clone());
+        answer
     }
 
     /// The no-op of a new leader is Raft's own: no machine sees it.
@@ -130,22 +131,27 @@ impl<M: StateMachine> Sessions<M> {
 
     /// What to answer if this serial is not new. The client waits for its last one only: an older
     /// one comes from a message that was long on its way.
-    fn reply_before(&mut self, client: &str, serial: u64) -> Option<Reply> {
+    fn answer_before(
+        &mut self,
+        client: &str,
+        serial: u64,
+        entry: EntryId,
+    ) -> Option<(EntryId, Reply)> {
         let session = self.sessions.get_mut(client)?;
         session.used = self.session_commands;
         match serial.cmp(&session.serial) {
             Ordering::Greater => None,
-            Ordering::Equal => Some(session.reply.clone()),
+            Ordering::Equal => Some(session.answer.clone()),
             Ordering::Less => {
                 let last = session.serial;
                 let why = format!("command {serial} is over: this client has sent {last}");
-                Some(Reply::Error(why))
+                Some((entry, Reply::Error(why)))
             }
         }
     }
 
-    fn remember(&mut self, client: &str, serial: u64, reply: Reply) {
-        let session = Session { serial, reply, used: self.session_commands };
+    fn remember(&mut self, client: &str, serial: u64, answer: (EntryId, Reply)) {
+        let session = Session { serial, answer, used: self.session_commands };
         self.sessions.insert(client.to_string(), session);
         if self.sessions.len() > MAX_SESSIONS {
             let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used);
@@ -159,20 +165,24 @@ impl<M: StateMachine> Sessions<M> {
 mod tests {
     use super::*;
     use crate::kv::Store;
+    use crate::message::Index;
+
+    fn entry(index: Index, text: &str) -> Entry {
+        Entry { index, term: 1, command: Command::new(text) }
+    }
 
     fn apply(store: &mut Sessions<Store>, text: &str) -> String {
-        store.apply(&Command::new(text)).to_string()
+        store.apply(&entry(1, text)).1.to_string()
     }
 
     /// §8: "if the leader crashes after committing the log entry but before responding to the
     /// client, the client will retry the command with a new leader".
     #[test]
     fn apply_counts_a_retried_increment_once_or_without_the_rule_twice() {
-        let retried = Command::in_session("c1", 1, "incr n");
         for (rules, n) in [(Rules::ALL, "1"), (Rules::ALL.without(Rule::RetryAppliedOnce), "2")] {
             let mut store = Sessions::new(Store::default(), rules);
-            store.apply(&retried);
-            assert_eq!(store.apply(&retried).to_string(), n);
+            apply(&mut store, "@c1:1 incr n");
+            assert_eq!(apply(&mut store, "@c1:1 incr n"), n);
             assert_eq!(store.machine().get("n"), Some(n));
         }
     }
@@ -188,6 +198,14 @@ mod tests {
             "error: command 3 is over: this client has sent 4"
         );
         assert_eq!(apply(&mut store, "@c1:7 get x"), "1");
+    }
+
+    #[test]
+    fn retry_is_answered_with_the_entry_that_did_it() {
+        let mut store = Sessions::new(Store::default(), Rules::ALL);
+        let first = store.apply(&entry(1, "@c1:4 incr n"));
+        assert_eq!(first, (EntryId { index: 1, term: 1 }, Reply::Number(1)));
+        assert_eq!(store.apply(&entry(2, "@c1:4 incr n")), first);
     }
 
     #[test]
@@ -208,7 +226,7 @@ mod tests {
     #[test]
     fn no_op_is_not_for_the_machine() {
         let mut store = Sessions::new(Store::default(), Rules::ALL);
-        assert_eq!(store.apply(&Command::no_op()), Reply::Ok);
+        assert_eq!(apply(&mut store, Command::NO_OP), "ok");
         assert_eq!(store.machine(), &Store::default());
     }
 }

@@ -32,6 +32,46 @@ pub enum Property {
     Liveness,
 }
 
+impl Property {
+    /// All of them, in the order of Figure 3.
+    pub const ALL: [Property; 7] = [
+        Property::ElectionSafety,
+        Property::LeaderAppendOnly,
+        Property::LogMatching,
+        Property::LeaderCompleteness,
+        Property::StateMachineSafety,
+        Property::Linearizability,
+        Property::Liveness,
+    ];
+
+    /// The name that scripts use: `LogMatching`.
+    pub fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    /// The property of this name, letter case aside.
+    pub fn named(name: &str) -> Option<Property> {
+        Property::ALL.into_iter().find(|property| property.name().eq_ignore_ascii_case(name))
+    }
+
+    /// What it promises, in one sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Property::ElectionSafety => "at most one leader is elected in a term.",
+            Property::LeaderAppendOnly => "a leader never deletes entries of its log.",
+            Property::LogMatching => "logs that share an entry are the same up to it.",
+            Property::LeaderCompleteness => {
+                "what is committed is in the log of every later leader."
+            }
+            Property::StateMachineSafety => "all apply the same entries in the same order, once.",
+            Property::Linearizability => {
+                "a command takes effect at one moment between its call and its answer."
+            }
+            Property::Liveness => "a majority that can talk elects a leader and serves, soon.",
+        }
+    }
+}
+
 impl fmt::Display for Property {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
@@ -296,5 +336,8 @@ mod tests {
             assert_eq!(Rule::named(&rule.name().to_lowercase()), Some(rule));
         }
         assert_eq!(Rule::named("NoSuchRule"), None);
+        for property in Property::ALL {
+            assert_eq!(Property::named(&property.name().to_uppercase()), Some(property));
+        }
     }
 }

@@ -15,12 +15,13 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
+use crate::config::{Config, FaultsFrom};
 use crate::console::Console;
 use crate::event::{Event, What};
-use crate::http;
+use crate::http::{self, api::Site};
 use crate::inbox::{self, Answer, Desk, Incoming, Leader};
 use crate::machine::{Sessions, StateMachine};
 use crate::message::{Command, Index, Message, NodeId, Term};
@@ -90,18 +91,36 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
 }
 
 fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
-    let (for_peers, for_clients) = (desk.clone(), desk.clone());
-    let Config { cluster, nodes, transport: kind, drop_percent, .. } = options.config.clone();
-    transport::start(
-        transport::Options { cluster, me: options.id, nodes, kind, drop_percent },
+    let for_peers = desk.clone();
+    let Config { cluster, nodes, transport: kind, drop_percent, bind, advertise, .. } =
+        options.config.clone();
+    let me = options.id;
+    let bind = bind.or(nodes.get(&me).cloned()).unwrap_or_default();
+    let (site, started) = site(desk.clone(), &options.config);
+    let transport = transport::start(
+        transport::Options { cluster, me, nodes, kind, drop_percent, bind, advertise },
         move |received| {
             for_peers.hand_in(match received {
                 Received::Message(message) => Incoming::Message(message),
                 Received::Report(what) => Incoming::Report(what),
             });
         },
-        move |stream| http::api::serve(stream, &for_clients),
-    )
+        move |stream| http::api::serve(stream, &site),
+    )?;
+    let _ = started.set(transport.clone()); // the first time, and the only one
+    Ok(transport)
+}
+
+/// What HTTP needs to know. The transport, which knows best where members are reached, serves HTTP
+/// before it can be asked: until then the registry must do.
+fn site(desk: Desk, config: &Config) -> (Site, Arc<OnceLock<Transport>>) {
+    let registry: Vec<String> = config.nodes.values().cloned().collect();
+    let started = Arc::new(OnceLock::<Transport>::new());
+    let transport = Arc::clone(&started);
+    let members = move || transport.get().map_or(registry.clone(), Transport::advertised);
+    let faults_from_anywhere = config.faults_from == FaultsFrom::Anywhere;
+    let site = Site { desk, members: Box::new(members), faults_from_anywhere };
+    (site, started)
 }
 
 struct Server<M> {
@@ -332,11 +351,11 @@ impl<M: StateMachine> Server<M> {
                 self.transport.send(message);
             }
             Output::Apply { entry, request } => {
-                let reply = self.machine.apply(&entry.command);
+                let (id, reply) = self.machine.apply(&entry);
                 self.applied = entry.index;
                 if let Some(request) = request {
                     self.metrics.command();
-                    self.answer(request, Answer::Applied(entry.id(), reply));
+                    self.answer(request, Answer::Applied(id, reply));
                 }
             }
             Output::AnswerRead { request } => self.answer_read(request),
@@ -381,11 +400,7 @@ impl<M: StateMachine> Server<M> {
 
     fn leader(&self) -> Option<Leader> {
         let id = self.node.leader()?;
-        let address = match id == self.node.id() {
-            true => self.options.config.nodes[&id].clone(),
-            false => self.transport.address_of(id),
-        };
-        Some(Leader { id, address })
+        Some(Leader { id, address: self.transport.address_of(id) })
     }
 }
 

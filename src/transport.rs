@@ -5,9 +5,12 @@
 //! them with `tcpdump -A` or write one with `nc`; what comes in is checked (`read.rs`), since
 //! anyone may write anything. [`Transport::send`] never waits: each peer has a thread of its own
 //! (`tcp.rs`, `udp.rs`) with a queue of messages, and what finds no room is lost, as it might be
-//! on the way. `shared.rs` is what the threads have in common.
+//! on the way. `links.rs` is that queue, and what makes a link bad; `identity.rs` tells who
+//! speaks for a peer; `shared.rs` is what the threads have in common.
 
 mod door;
+mod identity;
+mod links;
 mod read;
 mod shared;
 mod tcp;
@@ -15,7 +18,6 @@ mod udp;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
@@ -23,12 +25,11 @@ use std::thread;
 
 use crate::event::What;
 use crate::message::{Command, Message, NodeId};
-use door::{Door, HURRY, Limits, PATIENCE};
+use door::{Door, Limits};
+pub use links::{Link, MAX_DELAY_MS};
+pub use read::read_rpc;
 use shared::Shared;
-
-/// With these limits a node keeps within the 1,024 open files that most systems allow a process,
-/// and always has some left for its storage.
-const LIMITS: Limits = Limits { all: 960, http: 896, patience: (PATIENCE, HURRY) };
+pub use write::reply_fields;
 
 /// What carries the messages between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,17 +68,11 @@ pub struct Options {
     pub kind: Kind,
     /// How many of a hundred outgoing messages are thrown away, to try a bad network.
     pub drop_percent: u8,
-}
-
-/// What is wrong with the way from this node to a peer: nothing, unless someone made it so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Link {
-    /// Nothing gets through.
-    pub blocked: bool,
-    /// How many of a hundred messages are thrown away.
-    pub drop_percent: u8,
-    /// How much later a message goes.
-    pub delay_ms: u64,
+    /// Where this node listens, as `host:port`: mostly its address in the registry.
+    pub bind: String,
+    /// Where clients reach this node, as `host:port`, if not at the address that each peer's own
+    /// registry has for it.
+    pub advertise: Option<String>,
 }
 
 /// What a transport has to tell.
@@ -102,18 +97,26 @@ pub struct Transport {
 /// `http` is called with each HTTP connection, nothing of it read, on a thread of its own; it
 /// returns when the connection is over.
 ///
-/// # Errors If the address cannot be opened: one line that says why.
+/// # Errors
+/// If the address cannot be opened, or what is advertised is none: one line that says why.
 pub fn start(
     options: Options,
     deliver: impl Fn(Received) + Send + Sync + 'static,
     http: impl Fn(TcpStream) + Send + Sync + 'static,
 ) -> Result<Transport, String> {
     let Options { me, kind, drop_percent, .. } = options;
+    if !options.nodes.contains_key(&me) {
+        return Err(format!("node {} is not in the registry", me.0));
+    }
     let listeners = bind(&options, TcpListener::bind)?;
     let sockets = match kind {
         Kind::Tcp => Vec::new(),
         Kind::Udp => bind(&options, UdpSocket::bind)?,
     };
+    if let Some(address) = &options.advertise {
+        read::check_address(address)
+            .map_err(|why| format!("node {} cannot advertise this: {why}", me.0))?;
+    }
     let sockets = Arc::new(sockets);
     let (shared, outboxes) = Shared::new(options, deliver);
     for outbox in outboxes {
@@ -127,8 +130,8 @@ pub fn start(
         let (shared, sockets) = (Arc::clone(&shared), Arc::clone(&sockets));
         spawn(format!("{me} datagrams"), move || udp::hear_all(&shared, &sockets[number]))?;
     }
-    let http = Box::new(http);
-    let door = Door { shared: Arc::clone(&shared), http, limits: LIMITS, open: 0.into() };
+    let (http, limits) = (Box::new(http), Limits::new(door::max_open_files()));
+    let door = Door { shared: Arc::clone(&shared), http, limits, open: 0.into() };
     let door = Arc::new(door);
     for listener in listeners {
         let door = Arc::clone(&door);
@@ -140,9 +143,7 @@ pub fn start(
 impl Transport {
     /// Sends a message to the peer that it names, if it can be: it may be lost. Never waits.
     pub fn send(&self, message: Message) {
-        // The standard library's one source of chance.
-        let is_lost = || RandomState::new().hash_one(()) % 100 < u64::from(self.drop_percent);
-        if self.drop_percent == 0 || !is_lost() {
+        if !links::chance(self.drop_percent) {
             self.shared.send(message);
         }
     }
@@ -152,37 +153,45 @@ impl Transport {
         self.shared.kind == Kind::Tcp || udp::carries(command)
     }
 
-    /// Makes the way to a peer so.
-    pub fn set_link(&self, _peer: NodeId, _link: Link) {}
-
-    /// How the way to a peer was made.
-    pub fn link(&self, _peer: NodeId) -> Link {
-        Link::default()
-    }
-
-    /// Plays dead, or lives again.
-    pub fn set_paused(&self, _paused: bool) {}
-
-    /// Where clients reach a peer.
-    pub fn address_of(&self, peer: NodeId) -> String {
-        self.shared.address_of(peer)
-    }
-
-    /// Whether a peer can be reached now.
+    /// Whether a peer can be reached now: messages can be sent to it, and it was heard of late.
     pub fn is_reachable(&self, peer: NodeId) -> bool {
         self.shared.is_reachable(peer)
+    }
+
+    /// How good the link to a peer is, one way. To any other node it is healthy.
+    pub fn link(&self, peer: NodeId) -> Link {
+        self.shared.link(peer)
+    }
+
+    /// Makes the link to a peer better or worse, one way. It can delay by [`MAX_DELAY_MS`] at most.
+    pub fn set_link(&self, peer: NodeId, link: Link) {
+        self.shared.set_link(peer, link);
+    }
+
+    /// Makes the node play dead, or wakes it. While it is paused it hears nothing, says nothing,
+    /// and does not notice who comes and goes; its connections stay open.
+    pub fn set_paused(&self, paused: bool) {
+        self.shared.set_paused(paused);
+    }
+
+    /// Where clients reach a node: what it advertises, or else its address in the registry. Empty
+    /// if there is no such node.
+    pub fn address_of(&self, node: NodeId) -> String {
+        self.shared.address_of(node)
+    }
+
+    /// All addresses of the cluster's nodes, in the registry or advertised, this node's included.
+    pub fn advertised(&self) -> Vec<String> {
+        self.shared.advertised()
     }
 }
 
 /// Opens this node's port at every address of this machine to which its name leads: `localhost`
 /// may be 127.0.0.1 or ::1 or both, and peers may use either.
 fn bind<S>(options: &Options, open: fn(SocketAddr) -> io::Result<S>) -> Result<Vec<S>, String> {
-    let me = options.me.0;
-    let Some(name) = options.nodes.get(&options.me) else {
-        return Err(format!("node {me} is not in the registry"));
-    };
+    let (me, name) = (options.me.0, &options.bind);
     let addresses = name.to_socket_addrs().map_err(|error| {
-        format!("cannot find the host of node {me} at {name}: {error}: correct the registry")
+        format!("cannot find the host of node {me} at {name}: {error}: correct the address")
     })?;
     let mut opened = Vec::new();
     let mut failure = format!("{name}, the name of node {me}, has no address");

@@ -13,7 +13,7 @@ const MAX_FUNCTION_LINES: usize = 60;
 const MAX_NODE_LINES: usize = 700;
 
 /// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
-const ROOMS: [(&str, &str); 24] = [
+const ROOMS: [(&str, &str); 25] = [
     // The brain: pure.
     ("message", ""),
     ("rules", ""),
@@ -27,8 +27,9 @@ const ROOMS: [(&str, &str); 24] = [
     ("kv", "json machine"),
     ("storage", "message"),
     ("json", ""),
+    ("nearest", ""),
     ("transport", "event json message"),
-    ("config", "message step transport"),
+    ("config", "message nearest step transport"),
     ("console", "event"),
     ("watchers", "event json message step"),
     ("metrics", "event inbox message watchers"),
@@ -40,8 +41,8 @@ const ROOMS: [(&str, &str); 24] = [
         "config console event http inbox machine message metrics node role rules step storage \
          transport watchers",
     ),
-    ("lab", "event kv log machine message node role rules step storage"),
-    ("cli", "client config http json kv lab message server step storage transport"),
+    ("lab", "event kv log machine message nearest node role rules step storage"),
+    ("cli", "client config http json kv lab message nearest rules server step storage transport"),
     ("main", ""),
     ("lib", ""),
 ];

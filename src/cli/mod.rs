@@ -1,52 +1,36 @@
 //! The command line: reads it, and starts what it asks for.
 //!
-//! `raftlet 2` starts node 2, `raftlet` alone starts them all; the other verbs talk to a cluster
-//! that runs, or to none. Errors are one line on stderr. The exit code is 0 if it was done, 1 if
-//! it could not be, 2 if the command line or the configuration is wrong.
+//! One table, `verbs.rs`, says which verbs there are; whatever else has to know about them, down to
+//! `--help`, is read off it. Most verbs talk to a cluster that runs, through
+//! [`Client`](crate::client::Client) where any node will do, or to one node. Errors are one line
+//! on stderr. The exit code is 0 if it was done, 1 if it could not be, 2 if the command line or
+//! the configuration is wrong, 3 if there was no leader or nobody knows whether it was done.
 
 mod ask;
+mod cluster;
+mod demo;
+mod experiment;
+mod faults;
+mod help;
+mod lab;
+mod links;
+mod menu;
+mod node;
 mod options;
+mod progress;
+mod replay;
 mod show;
 mod simulate;
 mod start;
+mod verbs;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::client;
+use crate::json::Json;
 use options::Options;
-
-const HELP: &str = "\
-raftlet: Raft you can watch, break and read
-
-  raftlet               start every node of cluster.toml in this terminal
-  raftlet N             start node N; begin with 1, 2 and 3 in three terminals
-  raftlet status        all nodes: role, term, leader, log
-  raftlet set K V       write; finds the leader by itself
-  raftlet get K         read the latest value
-  raftlet delete K      delete a key
-  raftlet log [N]       print data/N/RaftLog.txt, or every node's
-  raftlet sim           try thousands of accidents in a simulated cluster
-
-Options
-  --config FILE         the registry (default: cluster.toml if there is one)
-  --data DIR            where nodes keep their files, node N in DIR/N (default: data)
-Options of a start
-  --fast                the paper's times: heartbeat 50 ms, election timeout 150-300 ms
-  --transport tcp|udp   instead of what the registry says
-  --fresh               first forget what the node has saved. It may have promised something:
-                        one node at a time, the others up
-  --verbose             show every message
-Options of sim
-  --seed N              one run, told step by step if it fails
-  --seeds A..B          all runs from A to B - 1 (default: 0..1000)
-  --nodes N             servers (default: 3)
-  --steps N             steps of each run before the faults end (default: 600)
-
-  --help, --version
-
-With cargo, put -- first: cargo run -- set x 42
-A word that begins with -- is an option, unless it stands behind a lone --.
-";
 
 /// Why a verb was not done, in one line for people.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,65 +39,85 @@ enum Failure {
     Usage(String),
     /// It is right, but could not be done.
     Running(String),
+    /// There was no leader in time, or it may or may not have been done.
+    NoAnswer(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Running(_) => 1,
+            Failure::Usage(_) => 2,
+            Failure::NoAnswer(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Failure::Usage(why) | Failure::Running(why) | Failure::NoAnswer(why) => {
+                f.write_str(why)
+            }
+        }
+    }
+}
+
+impl From<client::Error> for Failure {
+    fn from(error: client::Error) -> Failure {
+        match error {
+            client::Error::Refused(why) => Failure::Running(why),
+            client::Error::NotDone(why) | client::Error::Unknown(why) => Failure::NoAnswer(why),
+        }
+    }
 }
 
 /// Does what the words of a command line ask.
 pub fn run(words: Vec<String>) -> ExitCode {
-    match Options::read(words).and_then(|options| dispatch(&options)) {
+    match Options::read(words).and_then(dispatch) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Running(why)) => fail(&why, 1),
-        Err(Failure::Usage(why)) => fail(&why, 2),
-    }
-}
-
-fn fail(why: &str, code: u8) -> ExitCode {
-    eprintln!("raftlet: {why}");
-    ExitCode::from(code)
-}
-
-fn dispatch(options: &Options) -> Result<(), Failure> {
-    let words: Vec<&str> = options.words.iter().map(String::as_str).collect();
-    match words[..] {
-        _ if options.help => print(HELP),
-        ["help"] => print(HELP),
-        _ if options.version => print(concat!("raftlet ", env!("CARGO_PKG_VERSION"), "\n")),
-        [] => start::all(options),
-        ["status"] => show::status(options),
-        ["set", key, value] => ask::set(options, key, value),
-        ["get", key] => ask::get(options, key),
-        ["delete", key] => ask::delete(options, key),
-        ["log"] => show::logs(options),
-        ["log", id] => show::log(options, options::node_id(id)?),
-        ["sim"] => simulate::run(options),
-        [id] if is_number(id) => start::one(options, options::node_id(id)?),
-        [id, more, ..] if is_number(id) => {
-            let why = format!("one node a terminal: raftlet {id} takes no {more}");
-            Err(Failure::Usage(why))
+        Err(failure) => {
+            eprintln!("raftlet: {failure}");
+            ExitCode::from(failure.exit_code())
         }
-        ["set", ..] => takes("set", "a key and a value: raftlet set K V"),
-        ["get", ..] => takes("get", "a key: raftlet get K"),
-        ["delete", ..] => takes("delete", "a key: raftlet delete K"),
-        ["log", ..] => takes("log", "the number of a node, or nothing: raftlet log 1"),
-        ["status", ..] => takes("status", "no more words: raftlet status"),
-        ["sim", ..] => takes("sim", "no more words, only options: raftlet sim --seed 7"),
-        [verb, ..] => Err(Failure::Usage(format!("no such verb: {verb:?}; see raftlet --help"))),
     }
 }
 
-fn takes(verb: &str, what: &str) -> Result<(), Failure> {
-    Err(Failure::Usage(format!("{verb} takes {what}")))
-}
-
-fn is_number(word: &str) -> bool {
-    word.starts_with(|first: char| first.is_ascii_digit())
+fn dispatch(mut options: Options) -> Result<(), Failure> {
+    if options.version {
+        return print(concat!("raftlet ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
+    if options.word(0) == Some("help") {
+        options.help = true;
+        options.words.remove(0);
+    }
+    if options.help && options.words.is_empty() {
+        return print(&help::overview());
+    }
+    let verb = verbs::find(&mut options)?;
+    if options.help {
+        return print(&help::of(verb));
+    }
+    verb.check(&options)?;
+    (verb.run)(&options)
 }
 
 /// Writes to stdout. A reader who has seen enough (`| head`) is no error.
 fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    match write(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Running(format!("cannot write to stdout: {error}")))
         }
         _ => Ok(()),
     }
+}
+
+fn print_json(json: Json) -> Result<(), Failure> {
+    print(&format!("{json}\n"))
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }

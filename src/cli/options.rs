@@ -1,24 +1,29 @@
 //! The words of a command line, sorted: options with their values, and the rest.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Failure;
-use crate::config::Config;
+use crate::config::{Config, environment};
 use crate::message::NodeId;
 use crate::step::Timing;
 use crate::transport::Kind;
 
 /// What the command line says.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// What is not an option: the verb and its words.
     pub words: Vec<String>,
+    /// The names of the options that were given, in order.
+    pub given: Vec<String>,
     /// `--help`.
     pub help: bool,
     /// `--version`.
     pub version: bool,
     /// `--config FILE`.
     pub config: Option<PathBuf>,
+    /// `--of M`.
+    pub of: Option<u64>,
     /// `--data DIR`.
     pub data: Option<PathBuf>,
     /// `--fast`.
@@ -29,110 +34,184 @@ pub struct Options {
     pub fresh: bool,
     /// `--verbose`.
     pub verbose: bool,
+    /// `--timeout SECONDS`.
+    pub timeout: Option<Duration>,
+    /// `--json`.
+    pub json: bool,
+    /// `--local`.
+    pub local: bool,
+    /// `--brief`.
+    pub brief: bool,
     /// `--seed N` or `--seeds A..B`: the first seed, and the one after the last.
     pub seeds: Option<(u64, u64)>,
     /// `--nodes N`.
     pub nodes: Option<u64>,
     /// `--steps N`.
     pub steps: Option<u64>,
+    /// `--trials N`.
+    pub trials: Option<usize>,
+    /// `--out FILE`.
+    pub out: Option<PathBuf>,
+    /// `--real`.
+    pub real: bool,
+    /// `--kills N`.
+    pub kills: Option<usize>,
+}
+
+/// An option as `--help` shows it: its name, its value if it takes one, and what it does.
+pub struct Known {
+    /// `--data`.
+    pub name: &'static str,
+    /// `DIR`; empty if it takes none.
+    pub value: &'static str,
+    /// One line.
+    pub help: &'static str,
+}
+
+/// All options but `--help` and `--version`, which go with every verb.
+pub const KNOWN: [Known; 21] = [
+    known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
+    known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
+    known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
+    known("--fast", "", "the paper's times: heartbeat 50 ms, election timeout 150-300 ms"),
+    known("--transport", "tcp|udp", "instead of what the registry says"),
+    known("--fresh", "", "first forget what the node has saved: one node at a time, the others up"),
+    known("--verbose", "", "show every message"),
+    known("--timeout", "SECONDS", "how long to try, 0.1 to 3600 (default: 10; to look: 2)"),
+    known("--json", "", "one JSON object a line, for scripts"),
+    known("--local", "", "what one node has applied, at once; it may be out of date"),
+    known("--brief", "", "without the pauses, and faster"),
+    known("--seed", "N", "the run of this number (sim tells it step by step if it fails)"),
+    known("--seeds", "A..B", "all runs from A to B - 1 (default: 0..1000)"),
+    known("--nodes", "N", "servers (default: 3)"),
+    known("--steps", "N", "steps of each run before the faults end (default: 600)"),
+    known("--trials", "N", "trials of each row (default: 1000, of 150–150 100)"),
+    known("--out", "FILE", "draw the curves into FILE.svg or FILE.html"),
+    known("--real", "", "real processes on this machine, with an election timeout of 150–300 ms"),
+    known("--kills", "N", "with --real: how often to kill the leader (default: 100)"),
+    known("--help", "", "this"),
+    known("--version", "", "which raftlet this is"),
+];
+
+const fn known(name: &'static str, value: &'static str, help: &'static str) -> Known {
+    Known { name, value, help }
 }
 
 impl Options {
-    /// Sorts the words, and checks that the options go with the verb.
+    /// Sorts the words of a command line.
     pub fn read(words: Vec<String>) -> Result<Options, Failure> {
         let mut options = Options::default();
-        let mut given = Vec::new();
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let word = if word == "-h" { "--help".to_string() } else { word };
             if word == "--" {
                 options.words.extend(words.by_ref());
             } else if word.starts_with("--") {
-                let (name, mut value) = match word.split_once('=') {
+                let (name, value) = match word.split_once('=') {
                     Some((name, value)) => (name.to_string(), Some(value.to_string())),
                     None => (word, None),
                 };
-                if takes_value(&name) && value.is_none() {
-                    value = words.next();
-                }
-                options.set(&name, value)?;
-                given.push(name);
+                options.set(&name, value, &mut words)?;
+                options.given.push(name);
             } else {
                 options.words.push(word);
             }
         }
-        options.check(&given)?;
         Ok(options)
     }
 
-    fn set(&mut self, name: &str, value: Option<String>) -> Result<(), Failure> {
-        if takes_value(name) && value.is_none() {
-            return usage(format!("{name} needs a value: see raftlet --help"));
-        }
-        if let Some(value) = value.as_ref().filter(|_| !takes_value(name)) {
-            return usage(format!("{name} takes no value, not {value}: see raftlet --help"));
-        }
-        let value = value.unwrap_or_default();
+    /// Takes up one option. Its value stands behind its `=`, or is the next word.
+    fn set(
+        &mut self,
+        name: &str,
+        value: Option<String>,
+        words: &mut impl Iterator<Item = String>,
+    ) -> Result<(), Failure> {
+        let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
+            return usage(format!("no such option: {name}; see raftlet --help"));
+        };
+        let value = match (known.value.is_empty(), value) {
+            (true, None) => String::new(),
+            (true, Some(value)) => {
+                return usage(format!("{name} takes no value, not {value}: see raftlet --help"));
+            }
+            (false, value) => match value.or_else(|| words.next()) {
+                Some(value) => value,
+                None => return usage(format!("{name} needs a value: {name} {}", known.value)),
+            },
+        };
         match name {
             "--help" => self.help = true,
             "--version" => self.version = true,
             "--config" => self.config = Some(value.into()),
+            "--of" => self.of = Some(number(name, &value, 1, 9)?),
             "--data" => self.data = Some(value.into()),
             "--fast" => self.fast = true,
             "--fresh" => self.fresh = true,
             "--verbose" => self.verbose = true,
-            "--transport" => match Kind::from_name(&value) {
-                Some(kind) => self.transport = Some(kind),
-                None => return usage(format!("--transport is tcp or udp, not {value}")),
-            },
+            "--json" => self.json = true,
+            "--local" => self.local = true,
+            "--brief" => self.brief = true,
+            "--timeout" => self.timeout = Some(seconds(name, &value)?),
+            "--transport" => self.transport = Some(transport(name, &value)?),
             "--seed" => {
                 let seed = number(name, &value, 0, u64::MAX - 1)?;
                 self.seeds = Some((seed, seed + 1));
             }
-            "--seeds" => self.seeds = Some(range(&value)?),
+            "--seeds" => self.seeds = Some(range(name, &value)?),
             "--nodes" => self.nodes = Some(number(name, &value, 1, 9)?),
             "--steps" => self.steps = Some(number(name, &value, 1, 10_000_000)?),
-            _ => return usage(format!("no such option: {name}; see raftlet --help")),
+            "--trials" => self.trials = Some(number(name, &value, 1, 1_000_000)? as usize),
+            "--out" => self.out = Some(value.into()),
+            "--real" => self.real = true,
+            "--kills" => self.kills = Some(number(name, &value, 1, 100_000)? as usize),
+            _ => unreachable!("every option of the table is named here: a test holds it"),
         }
         Ok(())
     }
 
-    /// An option that the verb does not know would be passed over in silence.
-    fn check(&self, given: &[String]) -> Result<(), Failure> {
-        let always = ["--help", "--version"];
-        let verb = self.words.first().map_or("", String::as_str);
-        let allowed: &[&str] = match verb {
-            "sim" => &["--seed", "--seeds", "--nodes", "--steps"],
-            "status" | "set" | "get" | "delete" => &["--config"],
-            "log" => &["--config", "--data"],
-            _ => &["--config", "--data", "--fast", "--transport", "--fresh", "--verbose"],
-        };
-        match given
-            .iter()
-            .find(|name| !always.contains(&&name[..]) && !allowed.contains(&&name[..]))
-        {
-            Some(name) if verb.is_empty() => {
-                usage(format!("{name} needs a verb: see raftlet --help"))
-            }
-            Some(name) => usage(format!("{name} does not go with {verb}: see raftlet --help")),
-            None => Ok(()),
-        }
+    /// The word of this number behind the verb.
+    pub fn word(&self, number: usize) -> Option<&str> {
+        self.words.get(number).map(String::as_str)
     }
 
-    /// The registry: of the file that was named, or `cluster.toml`, or the built-in one; with what
-    /// the command line changes.
+    /// The node that the word of this number names.
+    pub fn node(&self, number: usize) -> Result<Option<NodeId>, Failure> {
+        self.word(number).map(node_id).transpose()
+    }
+
+    /// How long to try.
+    pub fn timeout_or(&self, default: Duration) -> Duration {
+        self.timeout.unwrap_or(default)
+    }
+
+    /// The registry: what `--of` means, or of the file that was named, or of the environment, or
+    /// `cluster.toml`, or the built-in one; with what the command line changes.
     pub fn registry(&self) -> Result<Config, Failure> {
         let default = Path::new("cluster.toml");
-        let mut config = match &self.config {
-            Some(path) => Config::load(path).map_err(Failure::Usage)?,
-            None if default.exists() => Config::load(default).map_err(Failure::Usage)?,
-            None => Config::built_in(),
+        let mut config = match (self.of, &self.config, self.environment()?) {
+            (Some(_), Some(_), _) => {
+                return usage("--of is in place of a registry: leave out --config".to_string());
+            }
+            (Some(count), ..) => Config::of(count),
+            (_, Some(path), _) => Config::load(path).map_err(Failure::Usage)?,
+            (.., Some((_, config))) => config,
+            _ if default.exists() => Config::load(default).map_err(Failure::Usage)?,
+            _ => Config::built_in(),
         };
         if self.fast {
             config.timing = Timing::PAPER;
         }
         config.transport = self.transport.unwrap_or(config.transport);
         Ok(config)
+    }
+
+    /// The node and the registry that the environment names, unless the command line names others.
+    pub fn environment(&self) -> Result<Option<(NodeId, Config)>, Failure> {
+        match (&self.config, self.of) {
+            (None, None) => environment::of_process().map_err(Failure::Usage),
+            _ => Ok(None),
+        }
     }
 
     /// The registry, which must have this node.
@@ -143,27 +222,31 @@ impl Options {
         }
         let known: Vec<String> = config.nodes.keys().map(|id| id.0.to_string()).collect();
         let (id, known) = (id.0, known.join(", "));
-        usage(format!("node {id} is not in the registry, which has {known}: add it to [nodes]"))
+        match self.of {
+            Some(_) => usage(format!("node {id} is none of {known}: give --of more, up to 9")),
+            None => {
+                usage(format!("node {id} is not in the registry, which has {known}: see [nodes]"))
+            }
+        }
     }
 
-    /// The directory of a node's files.
+    /// The directory of a node's files. Logs of clusters of another size lie elsewhere.
     pub fn data_of(&self, id: NodeId) -> PathBuf {
-        self.data.as_deref().unwrap_or(Path::new("data")).join(id.0.to_string())
+        let default = match self.of {
+            Some(count) => PathBuf::from(format!("data/of-{count}")),
+            None => PathBuf::from("data"),
+        };
+        self.data.clone().unwrap_or(default).join(id.0.to_string())
     }
 }
 
 /// The number of a node: `2`.
-pub fn node_id(word: &str) -> Result<NodeId, Failure> {
+fn node_id(word: &str) -> Result<NodeId, Failure> {
     number("the number of a node", word, 1, u64::MAX).map(NodeId)
 }
 
-fn takes_value(name: &str) -> bool {
-    let with_value =
-        ["--config", "--data", "--transport", "--seed", "--seeds", "--nodes", "--steps"];
-    with_value.contains(&name)
-}
-
-fn number(name: &str, text: &str, least: u64, greatest: u64) -> Result<u64, Failure> {
+/// A whole number from `least` to `greatest`; `name` is for the error.
+pub fn number(name: &str, text: &str, least: u64, greatest: u64) -> Result<u64, Failure> {
     match text.parse() {
         Ok(number) if (least..=greatest).contains(&number) => Ok(number),
         _ if greatest >= u64::MAX - 1 => {
@@ -173,17 +256,90 @@ fn number(name: &str, text: &str, least: u64, greatest: u64) -> Result<u64, Fail
     }
 }
 
+fn seconds(name: &str, text: &str) -> Result<Duration, Failure> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => usage(format!("{name} is a number of seconds from 0.1 to 3600, not {text}")),
+    }
+}
+
+fn transport(name: &str, text: &str) -> Result<Kind, Failure> {
+    match Kind::from_name(text) {
+        Some(kind) => Ok(kind),
+        None => usage(format!("{name} is tcp or udp, not {text}")),
+    }
+}
+
 /// `A..B`, without B.
-fn range(text: &str) -> Result<(u64, u64), Failure> {
+fn range(name: &str, text: &str) -> Result<(u64, u64), Failure> {
     let bounds = text
         .split_once("..")
         .and_then(|(first, end)| Some((first.parse::<u64>().ok()?, end.parse::<u64>().ok()?)));
     match bounds {
         Some((first, end)) if first < end => Ok((first, end)),
-        _ => usage(format!("--seeds is a range as 0..1000, not {text}")),
+        _ => usage(format!("{name} is a range as 0..1000, not {text}")),
     }
 }
 
 fn usage<T>(why: String) -> Result<T, Failure> {
     Err(Failure::Usage(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Options, Failure> {
+        Options::read(line.split(' ').map(String::from).collect())
+    }
+
+    #[test]
+    fn read_knows_every_option_of_the_table() {
+        for Known { name, value, .. } in &KNOWN {
+            let line = match *value {
+                "" => name.to_string(),
+                "tcp|udp" => format!("{name} udp"),
+                "A..B" => format!("{name}=1..2"),
+                _ => format!("{name} 5"),
+            };
+            assert_eq!(read(&line).expect(&line).given, [*name]);
+        }
+    }
+
+    #[test]
+    fn read_takes_options_anywhere_and_none_behind_two_dashes() {
+        let options = read("set --timeout=0.5 x - -5 --json -- --help -h").unwrap();
+        assert_eq!(options.words, ["set", "x", "-", "-5", "--help", "-h"]);
+        assert_eq!(options.timeout, Some(Duration::from_millis(500)));
+        assert!(options.json && !options.help);
+        assert!(read("set -h").unwrap().help);
+    }
+
+    #[test]
+    fn read_names_what_is_wrong() {
+        for (line, expected) in [
+            ("--jsno", "no such option: --jsno; see raftlet --help"),
+            ("--json=1", "--json takes no value, not 1: see raftlet --help"),
+            ("--data", "--data needs a value: --data DIR"),
+            ("--timeout 0.09", "--timeout is a number of seconds from 0.1 to 3600, not 0.09"),
+            ("--timeout NaN", "--timeout is a number of seconds from 0.1 to 3600, not NaN"),
+            ("--timeout 3601", "--timeout is a number of seconds from 0.1 to 3600, not 3601"),
+            ("--of 10", "--of is a whole number from 1 to 9, not 10"),
+            ("--seeds 5..5", "--seeds is a range as 0..1000, not 5..5"),
+        ] {
+            let expected = Failure::Usage(expected.to_string());
+            assert_eq!(read(line).map(|options| options.words), Err(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn registry_of_a_count_has_data_of_its_own() {
+        let options = read("2 --of 5").unwrap();
+        assert_eq!(options.registry().unwrap(), Config::of(5));
+        assert_eq!(options.data_of(NodeId(2)), Path::new("data/of-5/2"));
+        assert_eq!(read("2 --of 5 --data d").unwrap().data_of(NodeId(2)), Path::new("d/2"));
+        assert!(options.registry_with(NodeId(5)).is_ok());
+        assert!(matches!(options.registry_with(NodeId(6)), Err(Failure::Usage(_))));
+        assert!(matches!(read("2 --of 5 --config f").unwrap().registry(), Err(Failure::Usage(_))));
+    }
 }

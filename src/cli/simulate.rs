@@ -1,15 +1,12 @@
 //! `sim`: thousands of accidents in a simulated cluster, each from one number.
 
-use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::options::Options;
+use super::progress::Progress;
 use super::{Failure, print};
 use crate::lab::journal::Counts;
 use crate::lab::sim;
-
-/// How often the progress line is renewed.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs all seeds, and tells how often what happened; or, at the first seed at which a property
 /// falls, how it came to that and how to repeat it.
@@ -21,20 +18,17 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         ..default
     };
     let (first, end) = options.seeds.unwrap_or((0, 1000));
-    let mut progress = Progress { first, end, shown: None };
+    let mut progress = Progress::default();
     let started = Instant::now();
     let (mut counts, mut operations) = (Counts::default(), 0);
     for seed in first..end {
-        progress.show(seed);
+        progress.show(|| format!("seed {seed}, {} of {}", seed - first, end - first));
         let run = sim::run(seed, &explored);
-        let report = run.map_err(|failure| {
-            progress.clear();
-            Failure::Running(failure.to_string())
-        })?;
+        let report = run.map_err(|failure| Failure::Running(failure.to_string()))?;
         counts.add(&report.counts);
         operations += report.operations;
     }
-    progress.clear();
+    drop(progress);
     let seconds = started.elapsed().as_secs_f64();
     print(&summary(&explored, end - first, &counts, operations, seconds))
 }
@@ -59,29 +53,4 @@ fn summary(
          No property fell.\n",
         options.nodes
     )
-}
-
-/// A line on the terminal that says how far it is.
-struct Progress {
-    first: u64,
-    end: u64,
-    shown: Option<Instant>,
-}
-
-impl Progress {
-    fn show(&mut self, seed: u64) {
-        let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= PROGRESS_EVERY);
-        if is_due && io::stderr().is_terminal() {
-            eprint!("\rseed {seed}, {} of {}", seed - self.first, self.end - self.first);
-            self.shown = Some(Instant::now());
-        }
-    }
-
-    fn clear(&mut self) {
-        if self.shown.take().is_some() {
-            eprint!("\r\x1b[K");
-            // A terminal that is gone needs no clearing.
-            let _ = io::stderr().flush();
-        }
-    }
 }

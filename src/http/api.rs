@@ -1,222 +1,225 @@
-//! What a node answers over HTTP: the smallest client's three questions.
+//! What a node answers over HTTP: one table of paths, one function each.
 //!
-//! - `GET /health`: is it alive?
-//! - `GET /status`: how is it? Its role, term, log, and what it knows of its peers.
-//! - `POST /client_command` `{"command":"set x=42"}`: do this, once a majority has it.
-//!
-//! Bodies are JSON both ways. A client may add `"client"` and `"serial"` to a command: then it is
-//! done once, however often it is sent (§8). Only the leader serves clients; any other node sends
-//! them on to it with 307, or says 503 if it knows of none.
+//! Bodies are JSON both ways, and every refusal is JSON with an `error` that says what to do. Only
+//! the leader serves commands and reads; any other node sends clients on to it with 307, or says
+//! 503 if it knows of none. `body.rs` reads what a client sends, `refusal.rs` is how we say no,
+//! and the other files of this folder are the handlers, by subject.
 
-use std::net::TcpStream;
+mod body;
+mod commands;
+mod events;
+mod faults;
+mod look;
+mod raft;
+mod refusal;
+
+use std::net::{IpAddr, TcpStream};
 use std::time::Duration;
 
-use super::server::Deadlines;
+use super::guard::{self, Guard};
+use super::server::{self, Deadlines};
 use super::{Request, Response};
-use crate::inbox::{Answer, Ask, Desk, Leader, Peer, Status};
+use crate::inbox::{Answer, Ask, Desk};
 use crate::json::Json;
-use crate::kv;
-use crate::machine::Reply;
-use crate::message::{Command, Entry};
 
 /// How long a client waits for the cluster before it is told that nobody knows.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How much of each command a status shows.
-const MAX_STATUS_CHARS: usize = 200;
+/// What the handlers need to know of their node.
+pub struct Site {
+    /// Where the node is asked.
+    pub desk: Desk,
+    /// Where the members of the cluster are reached, `host:port` each, as known now: their web
+    /// pages may ask.
+    pub members: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Faults may be made by whoever reaches the node, and not only from its own machine.
+    pub faults_from_anywhere: bool,
+}
+
+/// One request, on its way to its handler.
+struct Call<'a> {
+    request: &'a Request,
+    site: &'a Site,
+    /// It comes from the node's own machine.
+    is_from_here: bool,
+}
+
+impl Call<'_> {
+    fn ask(&self, ask: Ask) -> Option<Answer> {
+        self.site.desk.ask(ask, PATIENCE)
+    }
+}
+
+/// What a handler gives: an answer, or a refusal.
+type Outcome = Result<Response, Response>;
+
+/// A path that is served. `{…}` stands for one part of it, whatever it is.
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    /// The same under the name that it has elsewhere; empty if there is none.
+    alias: &'static str,
+    handler: fn(&Call) -> Outcome,
+}
+
+const fn get(path: &'static str, alias: &'static str, handler: fn(&Call) -> Outcome) -> Route {
+    Route { method: "GET", path, alias, handler }
+}
+
+const fn post(path: &'static str, alias: &'static str, handler: fn(&Call) -> Outcome) -> Route {
+    Route { method: "POST", path, alias, handler }
+}
+
+#[rustfmt::skip]
+const ROUTES: [Route; 20] = [
+    get ("/health",            "",                    look::health),
+    get ("/status",            "/api/status",         look::status),
+    post("/client_command",    "",                    commands::client_command),
+    post("/api/set",           "",                    commands::set),
+    get ("/api/get/{key}",     "",                    commands::get),
+    post("/api/delete",        "",                    commands::delete),
+    post("/api/cas",           "",                    commands::compare_and_set),
+    post("/api/incr",          "",                    commands::increment),
+    get ("/api/state_machine", "",                    look::state_machine),
+    get ("/log",               "",                    look::log),
+    get ("/RaftLog.txt",       "",                    look::log_file),
+    post("/request_vote",      "/api/vote",           raft::request_vote),
+    post("/append_entries",    "/api/append_entries", raft::append_entries),
+    post("/api/election",      "",                    raft::start_election),
+    post("/api/heartbeat",     "",                    raft::send_heartbeats),
+    post("/api/pause",         "",                    faults::pause),
+    get ("/api/links",         "",                    faults::links),
+    post("/api/links",         "",                    faults::set_link),
+    get ("/events",            "",                    events::events),
+    get ("/metrics",           "",                    look::metrics),
+];
+
+impl Route {
+    fn serves(&self, segments: &[String]) -> bool {
+        let has_alias = !self.alias.is_empty();
+        matches(self.path, segments) || (has_alias && matches(self.alias, segments))
+    }
+}
+
+fn matches(path: &str, segments: &[String]) -> bool {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let is_match = |(part, segment): (&&str, &String)| part.starts_with('{') || *part == segment;
+    parts.len() == segments.len() && parts.iter().zip(segments).all(is_match)
+}
 
 /// Serves one connection until it ends.
-pub fn serve(stream: TcpStream, desk: &Desk) {
-    // A connection that breaks is the client's affair.
-    let _ = super::server::serve(stream, &Deadlines::default(), &|request| answer(request, desk));
+pub fn serve(stream: TcpStream, site: &Site) {
+    // A connection that breaks is the client's affair, here and below.
+    let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else { return };
+    let handler = |request: &Request| answer(request, site, peer.ip(), own.ip());
+    let _ = server::serve(stream, &Deadlines::default(), &handler);
 }
 
-fn answer(request: &Request, desk: &Desk) -> Response {
-    let segments: Vec<&str> = request.segments.iter().map(String::as_str).collect();
-    let (allowed, route): (&str, fn(&Request, &Desk) -> Response) = match segments[..] {
-        ["health"] => ("GET", health),
-        ["status"] => ("GET", status),
-        ["client_command"] => ("POST", client_command),
-        _ => {
-            let known = "GET /health, GET /status, POST /client_command";
-            return Response::error(404, &format!("no such path: {}; try {known}", request.path));
-        }
+fn answer(request: &Request, site: &Site, peer: IpAddr, own: IpAddr) -> Response {
+    let guard = Guard { members: (site.members)(), came_in_at: own };
+    let call = Call { request, site, is_from_here: guard::is_from_here(peer) };
+    match guard.check(request) {
+        Ok(()) => guard.share(request, dispatch(&call)),
+        Err(refusal) => refusal,
+    }
+}
+
+fn dispatch(call: &Call) -> Response {
+    let Request { method, path, segments, .. } = call.request;
+    let routes: Vec<&Route> = ROUTES.iter().filter(|route| route.serves(segments)).collect();
+    if let Some(route) = routes.iter().find(|route| route.method == method) {
+        return (route.handler)(call).unwrap_or_else(|refusal| refusal);
+    }
+    let methods: Vec<&str> = match path.as_str() {
+        "*" if method == "OPTIONS" => vec!["GET", "POST"], // of the node as a whole
+        _ if routes.is_empty() => return not_found(path),
+        _ => routes.iter().map(|route| route.method).collect(),
     };
-    if request.method != allowed {
-        let why = format!("{} takes {allowed}, not {}", request.path, request.method);
-        return Response::error(405, &why).with_header("Allow", allowed);
-    }
-    route(request, desk)
-}
-
-fn health(_: &Request, desk: &Desk) -> Response {
-    with_status(desk, |status| {
-        Json::object([
-            ("status", "ok".into()),
-            ("id", status.id.0.into()),
-            ("role", status.role.lower().into()),
-            ("current_term", status.current_term.into()),
-            ("leader", status.leader.as_ref().map(|leader| leader.id.0).into()),
-        ])
-    })
-}
-
-fn status(_: &Request, desk: &Desk) -> Response {
-    with_status(desk, status_to_json)
-}
-
-fn with_status(desk: &Desk, to_json: impl Fn(&Status) -> Json) -> Response {
-    match desk.ask(Ask::Status, PATIENCE) {
-        Some(Answer::Status(status)) => Response::json(200, to_json(&status).to_string()),
-        _ => Response::error(503, "the node is busy or stopping; try again"),
-    }
-}
-
-fn status_to_json(status: &Status) -> Json {
-    let leader = status.leader.as_ref();
-    Json::object([
-        ("id", status.id.0.into()),
-        ("role", status.role.lower().into()),
-        ("current_term", status.current_term.into()),
-        ("voted_for", status.voted_for.map(|id| id.0).into()),
-        ("leader", leader.map(|leader| leader.id.0).into()),
-        ("leader_address", leader.map(|leader| leader.address.as_str()).into()),
-        ("commit_index", status.commit_index.into()),
-        ("last_applied", status.last_applied.into()),
-        ("last_log_index", status.last_log.index.into()),
-        ("last_log_term", status.last_log.term.into()),
-        ("log", Json::Array(status.log.iter().map(entry_to_json).collect())),
-        ("peers", Json::Array(status.peers.iter().map(peer_to_json).collect())),
-    ])
-}
-
-fn entry_to_json(entry: &Entry) -> Json {
-    Json::object([
-        ("index", entry.index.into()),
-        ("term", entry.term.into()),
-        ("command", beginning(entry.command.split().1).into()),
-    ])
-}
-
-/// What a status shows of a command: all of it, unless it is very long.
-fn beginning(command: &str) -> String {
-    match command.char_indices().nth(MAX_STATUS_CHARS) {
-        None => command.to_string(),
-        Some((end, _)) => format!("{}…", &command[..end]),
-    }
-}
-
-fn peer_to_json(peer: &Peer) -> Json {
-    let mut members = vec![
-        ("id", peer.id.0.into()),
-        ("address", peer.address.as_str().into()),
-        ("reachable", peer.reachable.into()),
-    ];
-    if let Some((next_index, match_index)) = peer.progress {
-        members.push(("next_index", next_index.into()));
-        members.push(("match_index", match_index.into()));
-    }
-    Json::object(members)
-}
-
-fn client_command(request: &Request, desk: &Desk) -> Response {
-    let command = match read_command(&request.body) {
-        Ok(command) => command,
-        Err(why) => return Response::error(400, &why),
+    let response = match method.as_str() {
+        "OPTIONS" => Response::empty(),
+        _ => Response::error(405, &format!("{path} takes {}, not {method}", methods.join(" and "))),
     };
-    let is_write = !matches!(command.split().1.parse(), Ok(kv::Request::Get { .. }));
-    match desk.ask(Ask::Command(command), PATIENCE) {
-        Some(Answer::Applied(entry, reply)) => result(
-            200,
-            [
-                ("index", entry.index.into()),
-                ("term", entry.term.into()),
-                ("result", reply.to_string().into()),
-            ],
-        ),
-        Some(Answer::Read(_, Reply::Error(why))) => Response::error(400, &why),
-        Some(Answer::Read(index, reply)) => {
-            let value = (reply != Reply::NotFound).then(|| reply.to_string());
-            result(200, [("index", index.into()), ("term", Json::Null), ("result", value.into())])
-        }
-        Some(Answer::Paused) => Response::error(503, "this node is paused"),
-        Some(Answer::NotLeader(leader)) => elsewhere(leader, &request.path),
-        Some(Answer::Busy) => {
-            Response::error(503, "too many requests wait for a majority: try again later")
-        }
-        Some(Answer::TooLong) => Response::error(
-            413,
-            "the command fits no datagram (59,000 bytes): shorten it, or start all nodes with TCP",
-        ),
-        Some(Answer::Replaced) => result(
-            503,
-            [
-                ("error", "another leader took over; the command was not done: try again".into()),
-                ("outcome", "not done".into()),
-            ],
-        ),
-        _ if is_write => result(
-            504,
-            [
-                ("error", "no majority answered in time; the command may still be done".into()),
-                ("outcome", "unknown".into()),
-            ],
-        ),
-        _ => Response::error(504, "no majority answered in time: try again"),
-    }
+    response.with_header("Allow", &allow(&methods))
 }
 
-fn result<const N: usize>(status: u16, members: [(&'static str, Json); N]) -> Response {
+/// The methods that a path takes, with those that come with them.
+fn allow(methods: &[&str]) -> String {
+    let with_head =
+        methods.iter().map(|&method| if method == "GET" { "GET, HEAD" } else { method });
+    with_head.chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
+}
+
+fn not_found(path: &str) -> Response {
+    let known = ROUTES.iter().map(|route| format!("{} {}", route.method, route.path));
+    let known = known.collect::<Vec<_>>().join(", ");
+    let why = format!("no such path: {path} (in a key, / is %2F); there are {known}");
+    Response::error(404, &why)
+}
+
+/// An answer with these members.
+fn json<const N: usize>(status: u16, members: [(&'static str, Json); N]) -> Response {
     Response::json(status, Json::object(members).to_string())
 }
 
-/// What a body asks; or what is wrong with it.
-fn read_command(body: &[u8]) -> Result<Command, String> {
-    let example = r#"send {"command":"set x=42"}"#;
-    let json = Json::parse(body).map_err(|error| format!("not JSON: {error}; {example}"))?;
-    let text = json.get("command").and_then(Json::as_str);
-    let text = text.ok_or_else(|| format!("there is no \"command\"; {example}"))?;
-    let command = match (json.get("client"), json.get("serial")) {
-        (None, None) => match Command::new(text) {
-            command if command.split().0.is_none() => command,
-            _ => return Err("a session is given as \"client\" and \"serial\"".to_string()),
-        },
-        (client, serial) => {
-            let client = client.and_then(Json::as_str).filter(|name| is_client_name(name));
-            let (Some(client), Some(serial)) = (client, serial.and_then(Json::as_u64)) else {
-                let needs = "1 to 64 letters, digits, - or _";
-                return Err(format!("\"client\" ({needs}) and \"serial\" (a number) go together"));
-            };
-            Command::in_session(client, serial, text)
-        }
-    };
-    match command.split().1.trim() {
-        "" => Err(format!("empty command; {example}")),
-        _ => Ok(command),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox;
+
+    /// An answer of a node that never says a word.
+    fn ask(method: &str, target: &str) -> Response {
+        let (desk, inbox) = inbox::open();
+        drop(inbox);
+        let site = Site { desk, members: Box::new(Vec::new), faults_from_anywhere: false };
+        let request = Request::new(method, target).unwrap();
+        dispatch(&Call { request: &request, site: &site, is_from_here: false })
     }
-}
 
-fn is_client_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    (1..=64).contains(&name.len()) && name.chars().all(allowed)
-}
+    fn header(response: &Response, name: &str) -> String {
+        let found = response.headers.iter().find(|header| header.0 == name);
+        found.map(|header| header.1.clone()).unwrap_or_default()
+    }
 
-/// Only the leader serves clients: there it is, or there is none.
-fn elsewhere(leader: Option<Leader>, path: &str) -> Response {
-    match leader {
-        Some(Leader { id, address }) => {
-            let location = format!("http://{address}{path}");
-            let members = [
-                ("error", format!("this node does not lead; {id} does, at {address}").into()),
-                ("leader", id.0.into()),
-                ("leader_address", address.into()),
-            ];
-            result(307, members).with_header("Location", &location)
+    #[test]
+    fn dispatch_says_what_a_path_takes() {
+        for (method, target, status, allowed) in [
+            ("POST", "/health", 405, "GET, HEAD, OPTIONS"),
+            ("DELETE", "/api/set", 405, "POST, OPTIONS"),
+            ("PUT", "/api/links", 405, "GET, HEAD, POST, OPTIONS"),
+            ("OPTIONS", "/api/links", 204, "GET, HEAD, POST, OPTIONS"),
+            ("OPTIONS", "/api/get/a%2Fb", 204, "GET, HEAD, OPTIONS"),
+            ("OPTIONS", "/api/vote", 204, "POST, OPTIONS"),
+            ("OPTIONS", "*", 204, "GET, HEAD, POST, OPTIONS"),
+            ("GET", "*", 404, ""),
+            ("OPTIONS", "/nowhere", 404, ""),
+        ] {
+            let response = ask(method, target);
+            let found = (response.status, header(&response, "Allow"));
+            assert_eq!(found, (status, allowed.to_string()), "{method} {target}");
         }
-        None => Response::error(
-            503,
-            "no leader is known now: try again in a moment, or start a majority",
-        )
-        .with_header("Retry-After", "1"),
+    }
+
+    #[test]
+    fn dispatch_knows_only_whole_paths() {
+        for path in
+            ["/", "/healt", "/health/", "/api", "/api/get", "/api/get/a/b", "/HEALTH", "/h/health"]
+        {
+            assert_eq!(ask("GET", path).status, 404, "{path}");
+        }
+        // The node is silent, but it was asked.
+        for path in
+            ["/health", "/status?x=1", "/api/status", "/api/get/x", "/api/get/%C3%A9%2F", "/log"]
+        {
+            assert_eq!(ask("GET", path).status / 100, 5, "{path}");
+        }
+    }
+
+    #[test]
+    fn faults_are_made_from_the_own_machine_only() {
+        for (method, target, status) in
+            [("POST", "/api/pause", 403), ("POST", "/api/links", 403), ("GET", "/api/links", 503)]
+        {
+            assert_eq!(ask(method, target).status, status, "{method} {target}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! HTTP is text: a first line, header lines `Name: value`, an empty line, then a body. A request's
 //! first line says what is asked (`GET /status HTTP/1.1`), an answer's how it went (`HTTP/1.1 200
 //! OK`). What both sides read alike is in `wire`; [`server`] answers on one connection until it
-//! ends; [`client`] asks. This folder moves bytes and knows nothing of Raft.
+//! ends; [`client`] asks. These move bytes and know nothing of Raft. [`guard`] keeps strange web
+//! pages out, and [`api`] is what a node answers.
 //!
 //! The one hard question is where a message ends. Two readers who disagree about it can be made to
 //! see different requests in the same bytes ("request smuggling", RFC 9112 §11.2), so whatever
@@ -11,9 +12,12 @@
 
 pub mod api;
 pub mod client;
+pub mod guard;
 pub mod server;
 
 mod wire;
+
+use std::io::{self, Write};
 
 use crate::json::Json;
 use wire::Fault;
@@ -32,6 +36,9 @@ pub struct Request {
     pub segments: Vec<String>,
     /// The decoded names and values after `?`.
     pub query: Vec<(String, String)>,
+    /// Whom it is for, `host:port`: what the target says, else the header Host; only HTTP/1.0
+    /// may leave it out.
+    pub host: Option<String>,
     /// The header lines.
     pub headers: Headers,
     /// The body; empty if there is none.
@@ -41,7 +48,7 @@ pub struct Request {
 impl Request {
     /// A request without headers and body, from a request line's method and target.
     fn new(method: &str, target: &str) -> Result<Request, Fault> {
-        let (path, query) = split_target(target)?;
+        let (host, path, query) = split_target(target)?;
         let decode = |text: &str| match percent_decode(text) {
             Some(decoded) => Ok(decoded),
             None => wire::bad("a % in the path or query must begin %XX, and all must be UTF-8"),
@@ -64,6 +71,7 @@ impl Request {
             path: path.to_string(),
             segments,
             query: pairs,
+            host: host.map(str::to_string),
             headers: Vec::new(),
             body: Vec::new(),
         })
@@ -80,22 +88,23 @@ impl Request {
     }
 }
 
-/// The path and query of a request target: `/path?query`, `http://host/path?query`, or `*`
+/// The host, path and query of a request target: `/path?query`, `http://host/path?query`, or `*`
 /// (RFC 9112 §3.2).
-fn split_target(target: &str) -> Result<(&str, &str), Fault> {
+fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), Fault> {
     if !wire::is_target(target) {
         return wire::bad("the request target must be printable ASCII; write the rest as %XX");
     }
-    let mut local = target;
+    let (mut host, mut local) = (None, target);
     if let Some((scheme, rest)) = target.split_once("://")
         && scheme.eq_ignore_ascii_case("http")
         && rest.starts_with(|first| first != '/' && first != '?')
     {
-        local = &rest[rest.find(['/', '?']).unwrap_or(rest.len())..];
+        let (name, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        (host, local) = (Some(name), rest);
     }
     match local.split_once('?').unwrap_or((local, "")) {
-        ("", query) if local != target => Ok(("/", query)),
-        (path, query) if path.starts_with('/') || target == "*" => Ok((path, query)),
+        ("", query) if host.is_some() => Ok((host, "/", query)),
+        (path, query) if path.starts_with('/') || target == "*" => Ok((host, path, query)),
         _ => wire::bad("the request target must begin with / or http://"),
     }
 }
@@ -117,21 +126,43 @@ fn percent_decode(text: &str) -> Option<String> {
 }
 
 /// What the server answers. It adds `Content-Length` and `Connection` itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status code, `200` for success.
     pub status: u16,
     /// The header lines, `Content-Type` among them.
     pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
+    /// What it says.
+    pub body: Body,
 }
+
+/// What an answer says.
+pub enum Body {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// What a function writes bit by bit, so many bytes in all if that is known. The end of the
+    /// connection is its end (RFC 9112 §6.3).
+    Stream(Option<u64>, Writer),
+}
+
+/// Writes a body. Each single write may take as long as a whole answer; an error ends it.
+pub type Writer = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()>>;
 
 impl Response {
     /// An answer of any type of content.
     pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, headers: Vec::new(), body: body.into() }
+        Response { status, headers: Vec::new(), body: Body::Whole(body.into()) }
             .with_header("Content-Type", content_type)
+    }
+
+    /// An answer that is written bit by bit; its length, if it is known.
+    pub fn stream(content_type: &str, length: Option<u64>, writer: Writer) -> Response {
+        let body = Body::Stream(length, writer);
+        Response { body, ..Response::new(200, content_type, "") }
+    }
+
+    /// An answer without a body.
+    pub fn empty() -> Response {
+        Response { status: 204, headers: Vec::new(), body: Body::Whole(Vec::new()) }
     }
 
     /// An answer whose body is JSON text.
@@ -155,25 +186,22 @@ impl Response {
         self
     }
 
-    /// The answer as bytes. `head_only` leaves the body out but still gives its length, as the
-    /// answer to HEAD must (RFC 9110 §9.3.2).
-    fn to_bytes(&self, keep_alive: bool, head_only: bool) -> Vec<u8> {
+    /// The first line and the headers.
+    fn head(&self, keep_alive: bool) -> String {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         for (name, value) in &self.headers {
             // A line end in a value would let its author write headers of his own.
             head += &format!("{name}: {}\r\n", value.replace(char::is_control, " "));
         }
-        let has_body = wire::may_have_body(self.status);
-        if has_body {
-            head += &format!("Content-Length: {}\r\n", self.body.len());
+        let length = match &self.body {
+            Body::Whole(bytes) => Some(bytes.len() as u64),
+            Body::Stream(length, _) => *length,
+        };
+        if let Some(length) = length.filter(|_| wire::may_have_body(self.status)) {
+            head += &format!("Content-Length: {length}\r\n");
         }
-        head +=
-            if keep_alive { "Connection: keep-alive\r\n\r\n" } else { "Connection: close\r\n\r\n" };
-        let mut bytes = head.into_bytes();
-        if has_body && !head_only {
-            bytes.extend_from_slice(&self.body);
-        }
-        bytes
+        let connection = if keep_alive { "keep-alive" } else { "close" };
+        head + &format!("Connection: {connection}\r\n\r\n")
     }
 }
 
@@ -184,11 +212,12 @@ fn reason(status: u16) -> &'static str {
         204 => "No Content",
         307 => "Temporary Redirect",
         400 => "Bad Request",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        409 => "Conflict",
         413 => "Content Too Large",
-        415 => "Unsupported Media Type",
         417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
@@ -216,15 +245,16 @@ mod tests {
 
     #[test]
     fn request_new_reads_every_form_of_target() {
-        for (target, path, query) in [
-            ("/", "/", ""),
-            ("/a/?x", "/a/", "x"),
-            ("http://n1:5001/a?b=/c", "/a", "b=/c"),
-            ("HTTP://n1", "/", ""),
-            ("http://n1?x=1", "/", "x=1"),
-            ("*", "*", ""),
+        for (target, host, path, query) in [
+            ("/", None, "/", ""),
+            ("/a/?x", None, "/a/", "x"),
+            ("/a?x=http://n1/", None, "/a", "x=http://n1/"),
+            ("http://n1:5001/a?b=/c", Some("n1:5001"), "/a", "b=/c"),
+            ("HTTP://n1", Some("n1"), "/", ""),
+            ("http://n1?x=1", Some("n1"), "/", "x=1"),
+            ("*", None, "*", ""),
         ] {
-            assert_eq!(split_target(target).unwrap(), (path, query), "{target}");
+            assert_eq!(split_target(target).unwrap(), (host, path, query), "{target}");
         }
         assert_eq!(Request::new("GET", "/").unwrap().segments, [""; 0]);
         assert_eq!(Request::new("GET", "/a/").unwrap().segments, ["a", ""]);
@@ -243,24 +273,31 @@ mod tests {
     #[test]
     fn response_error_escapes_its_message() {
         let message = "no \"x\\y\"\n\u{1}é";
-        let json = Json::parse(Response::error(400, message).body).unwrap();
+        let Body::Whole(body) = Response::error(400, message).body else { panic!("a stream") };
+        let json = Json::parse(body).unwrap();
         assert_eq!(json.get("error").and_then(Json::as_str), Some(message));
     }
 
     #[test]
-    fn response_to_bytes_lets_no_value_begin_a_line() {
-        let bytes = Response::json(307, "{}")
-            .with_header("Location", "http://n1/\r\nX: y")
-            .to_bytes(true, true);
-        let text = String::from_utf8(bytes).unwrap();
+    fn response_head_lets_no_value_begin_a_line() {
+        let text =
+            Response::json(307, "{}").with_header("Location", "http://n1/\r\nX: y").head(true);
         assert!(text.starts_with("HTTP/1.1 307 Temporary Redirect\r\n"), "{text}");
         assert!(text.contains("\r\nLocation: http://n1/  X: y\r\n"), "{text}");
     }
 
     #[test]
-    fn response_to_bytes_gives_no_length_where_there_is_no_body() {
-        let text = String::from_utf8(Response::text(204, "x").to_bytes(false, false)).unwrap();
-        let head = "HTTP/1.1 204 No Content\r\nContent-Type: text/plain; charset=utf-8\r\n";
-        assert_eq!(text, format!("{head}Connection: close\r\n\r\n"));
+    fn response_head_gives_no_length_where_there_is_none() {
+        assert_eq!(
+            Response::empty().head(true),
+            "HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n"
+        );
+        let stream = |length| Response::stream("a/b", length, Box::new(|_| Ok(()))).head(false);
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n";
+        assert_eq!(stream(None), format!("{head}Connection: close\r\n\r\n"));
+        assert_eq!(
+            stream(Some(3)),
+            format!("{head}Content-Length: 3\r\nConnection: close\r\n\r\n")
+        );
     }
 }

@@ -9,10 +9,11 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use super::wire::{self, Fault, Framing, HEAD_BYTES, Timed};
-use super::{Headers, Request, Response};
+use super::{Body, Headers, Request, Response};
 
-/// The most that a request's body may have, in bytes.
-pub const BODY_BYTES: usize = 2 * 1024 * 1024;
+/// The most that a request's body may have, in bytes: two values of a megabyte, or one that has
+/// been escaped by a client who trusts nothing but ASCII.
+pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// The most that is read, unused, from a connection that is being closed, in bytes.
 const LINGER_BYTES: u64 = 8 * 1024 * 1024;
@@ -26,7 +27,7 @@ pub struct Deadlines {
     pub head: Duration,
     /// From there to the end of its body.
     pub body: Duration,
-    /// To take the answer.
+    /// To take the answer; if that is a stream, each piece of it.
     pub answer: Duration,
     /// To close its side of the connection after the last answer.
     pub linger: Duration,
@@ -35,7 +36,7 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Deadlines {
         Deadlines {
-            idle: Duration::from_secs(60),
+            idle: Duration::from_secs(5),
             head: Duration::from_secs(5),
             body: Duration::from_secs(30),
             answer: Duration::from_secs(30),
@@ -61,13 +62,60 @@ pub fn serve(
             Ok(incoming) => (handler(&incoming.request), incoming.keep_alive, incoming.head_only),
             Err(fault) => (refuse(fault)?, false, false),
         };
-        connection.get_mut().allow(deadlines.answer);
-        connection.get_mut().write_all(&response.to_bytes(keep_alive, head_only))?;
+        let keep_alive = keep_alive && matches!(response.body, Body::Whole(_));
+        let mut pieces = Pieces { to: connection.get_mut(), each: deadlines.answer };
+        write_response(&mut pieces, response, keep_alive, head_only)?;
         if !keep_alive {
             return close(connection, deadlines);
         }
     }
     Ok(())
+}
+
+/// `head_only` leaves the body out but still gives its length, as the answer to HEAD must
+/// (RFC 9110 §9.3.2).
+fn write_response(
+    pieces: &mut Pieces,
+    response: Response,
+    keep_alive: bool,
+    head_only: bool,
+) -> io::Result<()> {
+    let mut head = response.head(keep_alive).into_bytes();
+    let has_body = wire::may_have_body(response.status) && !head_only;
+    match response.body {
+        Body::Whole(body) if has_body => {
+            head.extend_from_slice(&body); // one write, one packet
+            pieces.write_all(&head)
+        }
+        Body::Stream(_, writer) if has_body => {
+            pieces.write_all(&head)?;
+            writer(pieces)
+        }
+        _ => pieces.write_all(&head),
+    }
+}
+
+/// Writes to a client that has so much time for each piece, however many there are.
+struct Pieces<'a> {
+    to: &'a mut Timed,
+    each: Duration,
+}
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.allow(self.each);
+        self.to.write(bytes)
+    }
+
+    /// One piece, though the system may take it in many.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.to.allow(self.each);
+        self.to.write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// Waits for the first byte of a request; false if none will come.
@@ -153,6 +201,8 @@ fn read_head(reader: &mut impl BufRead) -> Result<Incoming, Fault> {
     let framing = wire::framing(&headers, BODY_BYTES)?.unwrap_or(Framing::Length(0));
     let expects_continue = expects_continue(&headers)? && at_least_1_1;
     let keep_alive = wire::keeps_alive(&headers, at_least_1_1);
+    // A host in the target overrules the header (RFC 9112 §3.2.2).
+    request.host = request.host.or_else(|| wire::find(&headers, "host").map(str::to_string));
     request.headers = headers;
     Ok(Incoming { request, framing, head_only, keep_alive, expects_continue })
 }
@@ -205,6 +255,7 @@ mod tests {
         assert_eq!(incoming.request.method, "POST");
         assert_eq!(incoming.request.segments, ["a"]);
         assert_eq!(incoming.request.header("x-odd"), Some("\u{e9} y"));
+        assert_eq!(incoming.request.host.as_deref(), Some("n1"), "not the header's");
         assert_eq!(incoming.framing, Framing::Length(0));
         assert!(incoming.keep_alive && !incoming.head_only && !incoming.expects_continue);
         assert!(read_head(&mut b"GET / HTTP/1.9\nHost:\n\n".as_slice()).is_ok());
@@ -243,7 +294,7 @@ mod tests {
             ("0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
             ("1\r\nHost: a\r\nTransfer-Encoding: br\r\n\r\n", 501),
             ("1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n", 417),
-            ("1\r\nHost: a\r\nContent-Length: 2097153\r\n\r\n", 413),
+            ("1\r\nHost: a\r\nContent-Length: 4194305\r\n\r\n", 413),
             ("1\r\nHost: a\r\n", 0),
         ] {
             assert_eq!(refused(&format!("GET / HTTP/1.{rest}")), status, "{rest:?}");
@@ -270,14 +321,26 @@ mod tests {
             for stream in listener.incoming() {
                 let deadlines = deadlines.clone();
                 thread::spawn(move || {
-                    let _ = serve(stream.unwrap(), &deadlines, &|request| {
-                        let body = String::from_utf8_lossy(&request.body);
-                        Response::text(200, format!("{} {} {body}", request.method, request.path))
+                    let _ = serve(stream.unwrap(), &deadlines, &|request| match &*request.path {
+                        "/stream" => Response::stream("text/plain", None, Box::new(endless)),
+                        path => {
+                            let body = String::from_utf8_lossy(&request.body);
+                            Response::text(200, format!("{} {path} {body}", request.method))
+                        }
                     });
                 });
             }
         });
         address
+    }
+
+    /// Writes three short pieces, then long ones for ever.
+    fn endless(to: &mut dyn Write) -> io::Result<()> {
+        (0..3).try_for_each(|number| writeln!(to, "{number}"))?;
+        let piece = [b'x'; 1 << 16];
+        loop {
+            to.write_all(&piece)?;
+        }
     }
 
     fn connect(address: SocketAddr) -> TcpStream {
@@ -322,6 +385,37 @@ mod tests {
         assert_eq!(exchange(start(Deadlines::default()), requests.as_bytes()), expected);
     }
 
+    const GET_STREAM: &[u8] = b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n";
+    const STREAM_HEAD: &str =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n";
+
+    #[test]
+    fn serve_streams_what_is_written_as_it_is_written() {
+        let mut stream = connect(start(Deadlines::default()));
+        stream.write_all(GET_STREAM).unwrap();
+        let expected = format!("{STREAM_HEAD}0\n1\n2\nxxx");
+        let mut begun = vec![0; expected.len()];
+        stream.read_exact(&mut begun).unwrap();
+        assert_eq!(String::from_utf8(begun).unwrap(), expected);
+    }
+
+    #[test]
+    fn serve_ends_a_stream_that_nobody_reads() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = connect(listener.local_addr().unwrap());
+        client.write_all(GET_STREAM).unwrap();
+        let deadlines = Deadlines { answer: Duration::from_millis(20), ..Deadlines::default() };
+        let respond = |_: &Request| Response::stream("text/plain", None, Box::new(endless));
+        let ended = serve(listener.accept().unwrap().0, &deadlines, &respond);
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn serve_gives_head_only_the_head_of_a_stream() {
+        let request = b"HEAD /stream HTTP/1.1\r\nHost: x\r\n\r\n";
+        assert_eq!(exchange(start(Deadlines::default()), request), STREAM_HEAD);
+    }
+
     #[test]
     fn serve_refuses_with_json_and_closes() {
         let requests = "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -348,7 +442,7 @@ mod tests {
         assert_eq!(rest, answer("close", 8, "PUT / hi"));
 
         let mut stream = connect(start(Deadlines::default()));
-        write!(stream, "{head}Content-Length: 2097153\r\n\r\n").unwrap();
+        write!(stream, "{head}Content-Length: 4194305\r\n\r\n").unwrap();
         let mut refusal = String::new();
         stream.read_to_string(&mut refusal).unwrap();
         assert!(refusal.starts_with("HTTP/1.1 413 Content Too Large\r\n"), "{refusal}");
@@ -357,8 +451,8 @@ mod tests {
     #[test]
     fn serve_lets_the_client_read_why_its_body_is_refused() {
         let address = start(Deadlines { linger: PATIENCE, ..Deadlines::default() });
-        let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\n";
-        let answer = exchange(address, (head.to_string() + &"x".repeat(4_194_304)).as_bytes());
+        let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6291456\r\n\r\n";
+        let answer = exchange(address, (head.to_string() + &"x".repeat(6_291_456)).as_bytes());
         assert!(answer.starts_with("HTTP/1.1 413 Content Too Large\r\n"), "{answer}");
 
         let address = address.to_string();

@@ -2,15 +2,15 @@
 //!
 //! The reader walks over the text once, from left to right, with one function for each rule of the
 //! grammar in RFC 8259. Arrays and objects hold values, so those functions call each other; a
-//! count of the levels left bounds how deep.
+//! count of the levels left bounds how deep, and a count of the values left how often.
 
 use std::fmt::Write;
 
-use super::{Error, Json, MAX_DEPTH, Member, Number, repeats_a_name};
+use super::{Error, Json, MAX_DEPTH, MAX_VALUES, Member, Number, repeats_a_name};
 
 /// Reads a whole text as one value.
 pub fn parse(text: &str) -> Result<Json, Error> {
-    let mut parser = Parser { text, at: 0 };
+    let mut parser = Parser { text, at: 0, values_left: MAX_VALUES };
     let value = parser.value(MAX_DEPTH)?;
     parser.skip_whitespace();
     if parser.at < text.len() {
@@ -23,12 +23,17 @@ struct Parser<'a> {
     text: &'a str,
     /// The position of the next byte. Always at the start of a character.
     at: usize,
+    values_left: usize,
 }
 
 impl Parser<'_> {
     /// Reads a value which may hold so many more levels of arrays and objects.
     fn value(&mut self, levels: usize) -> Result<Json, Error> {
         self.skip_whitespace();
+        let Some(values_left) = self.values_left.checked_sub(1) else {
+            return self.fail(&format!("no more than {MAX_VALUES} values"));
+        };
+        self.values_left = values_left;
         match self.peek() {
             Some(b'{') => self.object(levels),
             Some(b'[') => self.array(levels),

@@ -1,21 +1,23 @@
 //! Lets the crate serde_json read and write, through its traits for types of one's own.
 //!
 //! serde_json's own value would forget a repeated name and the order of the members, and it writes
-//! floats and bounds depth in its own way. Here the face decides all four, so that a reader of the
-//! wire cannot tell which build wrote.
+//! floats and bounds depth in its own way. Here the face decides all of these, so that a reader of
+//! the wire cannot tell which build wrote.
 
+use std::cell::Cell;
 use std::{fmt, io, mem};
 
 use serde_bridge::serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_bridge::serde::ser::{Serialize, Serializer};
 use serde_bridge::serde_json;
 
-use super::{Error, Json, MAX_DEPTH, Number, repeats_a_name};
+use super::{Error, Json, MAX_DEPTH, MAX_VALUES, Number, repeats_a_name};
 
 /// Reads a whole text as one value.
 pub fn parse(text: &str) -> Result<Json, Error> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Levels(MAX_DEPTH).deserialize(&mut reader);
+    let left = Left { levels: MAX_DEPTH, values: &Cell::new(MAX_VALUES) };
+    let value = left.deserialize(&mut reader);
     value.and_then(|value| reader.end().map(|()| value)).map_err(|error| Error(error.to_string()))
 }
 
@@ -27,26 +29,35 @@ pub fn append(value: &Json, out: &mut String) {
     *out = String::from_utf8(bytes).expect("serde_json writes UTF-8");
 }
 
-/// Reads a value which may hold so many more levels of arrays and objects.
+/// Reads a value which may hold so many more levels of arrays and objects, and with all of them so
+/// many more values.
 #[derive(Clone, Copy)]
-struct Levels(usize);
+struct Left<'a> {
+    levels: usize,
+    values: &'a Cell<usize>,
+}
 
-impl Levels {
-    fn inside<E: de::Error>(self) -> Result<Levels, E> {
+impl Left<'_> {
+    fn inside<E: de::Error>(self) -> Result<Self, E> {
         let message = "more levels of arrays and objects than are allowed";
-        self.0.checked_sub(1).map(Levels).ok_or_else(|| E::custom(message))
+        let levels = self.levels.checked_sub(1).ok_or_else(|| E::custom(message))?;
+        Ok(Left { levels, ..self })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Levels {
+impl<'de> DeserializeSeed<'de> for Left<'_> {
     type Value = Json;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Json, D::Error> {
+        let Some(left) = self.values.get().checked_sub(1) else {
+            return Err(de::Error::custom(format!("more than {MAX_VALUES} values")));
+        };
+        self.values.set(left);
         reader.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Levels {
+impl<'de> Visitor<'de> for Left<'_> {
     type Value = Json;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -78,19 +89,19 @@ impl<'de> Visitor<'de> for Levels {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Json, A::Error> {
-        let levels = self.inside()?;
+        let left = self.inside()?;
         let mut items = Vec::new();
-        while let Some(item) = values.next_element_seed(levels)? {
+        while let Some(item) = values.next_element_seed(left)? {
             items.push(item);
         }
         Ok(Json::Array(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
-        let levels = self.inside()?;
+        let left = self.inside()?;
         let mut members = Vec::new();
         while let Some(name) = entries.next_key::<String>()? {
-            members.push((name.into(), entries.next_value_seed(levels)?));
+            members.push((name.into(), entries.next_value_seed(left)?));
         }
         if repeats_a_name(&members) {
             return Err(de::Error::custom("a name twice in the object that ends"));

@@ -6,10 +6,13 @@
 pub mod checker;
 pub mod clock;
 pub mod disk;
+pub mod drawer;
+pub mod experiment;
 pub mod journal;
 pub mod linearizability;
 pub mod network;
 pub mod platter;
 pub mod script;
 pub mod sim;
+pub mod stories;
 pub mod world;

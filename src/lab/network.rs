@@ -4,12 +4,13 @@
 //! overtake each other. Here each of that can be had, either by hand (a script picks the message
 //! that is to arrive next, be lost, or be doubled) or by chance (the [`Weather`], drawn from a
 //! seed). A link is cut in one direction; what is sent on it then is lost, and so is what is
-//! still on its way. A link that stalls loses nothing: what is sent on it arrives when it is
-//! released, when much may have changed.
+//! still on its way. A slow link, too, is slow in one direction, and so is one that stalls: what is
+//! sent on it arrives when it is released, when much may have changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::message::{Message, NodeId, Rpc};
+use crate::lab::drawer::Drawer;
+use crate::message::{Message, NodeId};
 use crate::step::{Millis, Random};
 
 /// The number of a message, in the order of sending, from 1.
@@ -17,22 +18,6 @@ pub type Number = u64;
 
 /// The place of a message in the order of arrival: when it is due, then its number.
 pub type Slot = (Millis, Number);
-
-/// How many old messages of a kind are kept at most.
-const KEPT_OF_A_KIND: usize = 5;
-
-/// How many kinds there are: questions for a vote, entries and heartbeats, and their answers, yes
-/// or no. Some are rare, and few of them would be among the old messages if all were kept alike.
-const KINDS: usize = 7;
-
-fn kind(rpc: &Rpc) -> usize {
-    match rpc {
-        Rpc::RequestVote(_) => 0,
-        Rpc::RequestVoteReply(reply) => 1 + usize::from(reply.vote_granted),
-        Rpc::AppendEntries(rpc) => 3 + usize::from(rpc.entries.is_empty()),
-        Rpc::AppendEntriesReply(reply) => 5 + usize::from(reply.success),
-    }
-}
 
 /// What becomes of messages by chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +28,7 @@ pub struct Weather {
     pub late_percent: u64,
     /// The greatest delay of a late one.
     pub late_ms: Millis,
-    /// Of a hundred messages, of how many a copy is put in a drawer, until somebody opens it.
+    /// Of a hundred messages, of how many a copy goes into the drawer.
     pub kept_percent: u64,
     /// Of a hundred messages, how many are lost.
     pub lost_percent: u64,
@@ -70,10 +55,11 @@ pub struct Network {
     pub weather: Weather,
     in_flight: BTreeMap<Slot, Message>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// How much longer links take than chance says.
+    slow: BTreeMap<(NodeId, NodeId), Millis>,
     /// Links that stall, and what was sent on them.
     stalled: BTreeMap<(NodeId, NodeId), Vec<(Number, Message)>>,
-    /// Copies of old messages.
-    drawer: [Vec<Message>; KINDS],
+    drawer: Drawer,
     last_number: Number,
     random: Random,
 }
@@ -85,8 +71,9 @@ impl Network {
             weather: Weather::FAIR,
             in_flight: BTreeMap::new(),
             cut: BTreeSet::new(),
+            slow: BTreeMap::new(),
             stalled: BTreeMap::new(),
-            drawer: Default::default(),
+            drawer: Drawer::default(),
             last_number: 0,
             random: Random(seed),
         }
@@ -103,37 +90,25 @@ impl Network {
         if self.happens(weather.lost_percent) {
             return (number, Some("dropped"));
         }
-        if !self.stalled.is_empty()
-            && let Some(held) = self.stalled.get_mut(&(message.from, message.to))
-        {
+        if let Some(held) = self.stalled.get_mut(&(message.from, message.to)) {
             held.push((number, message));
             return (number, None);
         }
         if self.happens(weather.kept_percent) {
-            self.keep(message.clone());
+            self.drawer.keep(message.clone(), &mut self.random);
         }
-        let due = now + self.delay();
+        let more = self.slow.get(&(message.from, message.to)).copied().unwrap_or_default();
+        let due = now + self.delay_by_chance() + more;
         if self.happens(weather.doubled_percent) {
             self.last_number += 1;
-            let copy_due = now + self.delay();
+            let copy_due = now + self.delay_by_chance() + more;
             self.in_flight.insert((copy_due, self.last_number), message.clone());
         }
         self.in_flight.insert((due, number), message);
         (number, None)
     }
 
-    /// Puts a copy in the drawer; if that has enough of its kind, in the place of one of them.
-    fn keep(&mut self, copy: Message) {
-        let same_kind = &mut self.drawer[kind(&copy.rpc)];
-        if same_kind.len() < KEPT_OF_A_KIND {
-            same_kind.push(copy);
-        } else {
-            let place = self.random.between(0, KEPT_OF_A_KIND as u64 - 1) as usize;
-            same_kind[place] = copy;
-        }
-    }
-
-    fn delay(&mut self) -> Millis {
+    fn delay_by_chance(&mut self) -> Millis {
         let Weather { delay_ms: (least, greatest), late_percent, late_ms, .. } = self.weather;
         match self.happens(late_percent) {
             true => self.random.between(least, late_ms),
@@ -169,17 +144,31 @@ impl Network {
         first.map(|(&slot, _)| slot)
     }
 
-    /// The message that was sent first.
-    pub fn oldest(&self) -> Option<Slot> {
-        self.in_flight.keys().min_by_key(|&&(_, number)| number).copied()
+    /// All that is in flight, in the order of arrival.
+    pub fn in_flight(&self) -> Vec<(Slot, &Message)> {
+        self.in_flight.iter().map(|(&slot, message)| (slot, message)).collect()
     }
 
-    /// All that is in flight, in the order of sending.
-    pub fn in_flight(&self) -> Vec<(Slot, &Message)> {
-        let mut all: Vec<_> =
-            self.in_flight.iter().map(|(&slot, message)| (slot, message)).collect();
-        all.sort_unstable_by_key(|&((_, number), _)| number);
-        all
+    /// A message in flight is due so much later.
+    pub fn delay(&mut self, slot: Slot, ms: Millis) {
+        if let Some(message) = self.in_flight.remove(&slot) {
+            self.in_flight.insert((slot.0 + ms, slot.1), message);
+        }
+    }
+
+    /// What is on this link now, and is sent on it later, takes so much longer.
+    pub fn slow(&mut self, from: NodeId, to: NodeId, ms: Millis) {
+        *self.slow.entry((from, to)).or_default() += ms;
+        let is_on_it = |message: &Message| (message.from, message.to) == (from, to);
+        let on_it: Vec<Slot> = self
+            .in_flight()
+            .into_iter()
+            .filter(|(_, m)| is_on_it(m))
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in on_it {
+            self.delay(slot, ms);
+        }
     }
 
     /// Cuts a link in one direction.
@@ -187,9 +176,10 @@ impl Network {
         self.cut.insert((from, to));
     }
 
-    /// Mends all links that are cut.
+    /// Mends all links. What is late on a slow one stays late.
     pub fn heal(&mut self) {
         self.cut.clear();
+        self.slow.clear();
     }
 
     /// Holds back all that is sent this way from now on.
@@ -200,22 +190,19 @@ impl Network {
     /// Sends what was held back this way on, in its order, very late.
     pub fn release(&mut self, now: Millis, from: NodeId, to: NodeId) {
         let held = self.stalled.remove(&(from, to)).unwrap_or_default();
-        let due = now + self.delay();
+        let due = now + self.delay_by_chance();
         self.in_flight.extend(held.into_iter().map(|(number, message)| ((due, number), message)));
     }
 
     /// What the drawer has for a server arrives there once more. The copies stay in the drawer.
     pub fn open_drawer(&mut self, now: Millis, to: NodeId) {
-        for kind in 0..KINDS {
-            for place in 0..self.drawer[kind].len() {
-                if self.drawer[kind][place].to == to {
-                    let due = now + self.delay();
-                    self.last_number += 1;
-                    self.in_flight
-                        .insert((due, self.last_number), self.drawer[kind][place].clone());
-                }
-            }
+        let drawer = std::mem::take(&mut self.drawer);
+        for message in drawer.messages_to(to) {
+            let due = now + self.delay_by_chance();
+            self.last_number += 1;
+            self.in_flight.insert((due, self.last_number), message.clone());
         }
+        self.drawer = drawer;
     }
 
     /// Whether what goes this way is lost.
@@ -227,7 +214,7 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::RequestVoteReply;
+    use crate::message::{RequestVoteReply, Rpc};
 
     const N1: NodeId = NodeId(1);
     const N2: NodeId = NodeId(2);
@@ -273,7 +260,7 @@ mod tests {
         network.release(500, N2, N1);
         assert_eq!(numbers(&network), [1, 3]);
         network.release(500, N1, N2);
-        assert_eq!(numbers(&network), [1, 2, 3]);
+        assert_eq!(numbers(&network), [1, 3, 2], "in the order of arrival");
         assert_eq!(network.take((510, 2)), Some(message(2)));
         assert_eq!(network.send(500, message(4)).0, 4);
         assert_eq!(numbers(&network), [1, 3, 4], "it is whole again");
@@ -290,6 +277,25 @@ mod tests {
     }
 
     #[test]
+    fn delay_lets_others_overtake_and_a_slow_link_delays_what_is_on_it_and_what_comes() {
+        let mut network = Network::new(1);
+        network.send(0, message(1));
+        network.send(0, message(2));
+        network.delay((10, 1), 100);
+        let back = Message { from: N2, to: N1, ..message(3) };
+        network.send(0, back);
+        network.slow(N1, N2, 5);
+        network.send(0, message(4));
+        let slots = |network: &Network| -> Vec<Slot> {
+            network.in_flight().into_iter().map(|(slot, _)| slot).collect()
+        };
+        assert_eq!(slots(&network), [(10, 3), (15, 2), (15, 4), (115, 1)]);
+        network.heal();
+        network.send(0, message(5));
+        assert_eq!(slots(&network)[1], (10, 5));
+    }
+
+    #[test]
     fn weather_loses_doubles_and_delays() {
         let mut network = Network::new(1);
         network.weather.lost_percent = 100;
@@ -302,7 +308,8 @@ mod tests {
         let slots: Vec<Slot> = (0..20)
             .map(|_| {
                 network.send(0, message(3));
-                network.in_flight().last().expect("just sent").0
+                let slots = network.in_flight().into_iter().map(|(slot, _)| slot);
+                slots.max_by_key(|&(_, number)| number).expect("just sent")
             })
             .collect();
         assert!(slots.iter().all(|&(due, _)| (10..=1000).contains(&due)));

@@ -495,9 +495,9 @@ impl World {
     }
 
     fn apply(&mut self, id: NodeId, entry: &Entry, request: Option<RequestId>) {
-        let reply = self.server_mut(id).store.apply(&entry.command);
+        let (done_by, reply) = self.server_mut(id).store.apply(entry);
         if let Some(request) = request {
-            let outcome = Outcome::Applied(entry.id(), reply);
+            let outcome = Outcome::Applied(done_by, reply);
             self.answer(Answer { by: id, request, outcome });
         }
     }
@@ -539,9 +539,9 @@ mod tests {
 
     fn deliver_all(world: &mut World) {
         for _ in 0..100 {
-            world.network.oldest().into_iter().for_each(|oldest| world.deliver(oldest));
+            world.network.first().into_iter().for_each(|first| world.deliver(first));
         }
-        assert_eq!(world.network.oldest(), None, "it is quiet");
+        assert_eq!(world.network.first(), None, "it is quiet");
         world.finish_disks();
     }
 
@@ -586,7 +586,7 @@ mod tests {
             let mut world = World::new(&Setup { seed, ..Setup::of(5) });
             world.network.weather.delay_ms = (1, 30);
             world.pass_until(2000, true);
-            (world.counts, world.network.oldest())
+            (world.counts, world.network.first())
         };
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));
@@ -624,7 +624,7 @@ mod tests {
     fn duplicate_message_arrives_twice() {
         let mut world = World::new(&Setup::of(3));
         world.fire_timer(N1);
-        let first = world.network.oldest().unwrap();
+        let first = world.network.first().unwrap();
         world.duplicate(first);
         assert_eq!(world.network.in_flight().len(), 3);
         deliver_all(&mut world);
@@ -708,7 +708,7 @@ mod tests {
         world.crash(N3, Power::Fails);
         world.restart(N3);
         world.fire_timer(N1);
-        let heartbeat = world.network.oldest().unwrap();
+        let heartbeat = world.network.first().unwrap();
         world.drop_message(heartbeat);
         let Counts { elections, commits, messages, messages_lost, answers, .. } = world.counts;
         assert_eq!((elections, commits, answers), (1, 3, 2));

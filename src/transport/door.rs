@@ -2,8 +2,10 @@
 //!
 //! A connection that begins with `{` is a peer's; any other is HTTP and is passed on with nothing
 //! read. Each has a thread of its own, which also waits for that first byte, so that nobody can
-//! hold up the others. How many there may be is bounded.
+//! hold up the others. How many there may be is bounded, also by what the system allows: whatever
+//! comes, storage and the connections to peers find a file to open.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -23,8 +25,15 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// After an error of the system's, before the next try.
 pub const PAUSE: Duration = Duration::from_millis(50);
 
+/// How many HTTP connections may be open at once, if the system allows so many.
+const MAX_HTTP: usize = 1024;
+/// How many files are kept for others: beyond HTTP for peers who call, and beyond these for storage
+/// and for calling peers.
+const KEPT_FILES: usize = 64;
+
 const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: application/json\r\n\
+    Retry-After: 1\r\n\
     Content-Length: 53\r\n\
     Connection: close\r\n\r\n\
     {\"error\":\"too many connections are open: try again\"}\n";
@@ -38,6 +47,27 @@ pub struct Limits {
     pub http: usize,
     /// How long a connection may take for its first byte: while there is room, and beyond that.
     pub patience: (Duration, Duration),
+}
+
+impl Limits {
+    /// As many as the system's limit of open files has room for, if there is one.
+    pub fn new(max_open_files: Option<usize>) -> Limits {
+        let most = MAX_HTTP + KEPT_FILES;
+        let all = max_open_files.map_or(most, |max| most.min(max.saturating_sub(KEPT_FILES)));
+        // Where next to nothing is allowed, the peers' share is half.
+        let http = all.saturating_sub(KEPT_FILES).max(all / 2);
+        Limits { all, http, patience: (PATIENCE, HURRY) }
+    }
+}
+
+/// How many files this process may have open, where the system tells it (Linux) and sets a limit.
+pub fn max_open_files() -> Option<usize> {
+    soft_limit(&fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn soft_limit(limits: &str) -> Option<usize> {
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    files.split_whitespace().next()?.parse().ok()
 }
 
 /// Who may come in, and where HTTP is served.
@@ -142,12 +172,11 @@ pub fn farewell(mut stream: TcpStream, words: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::net::SocketAddr;
 
-    use super::super::{Kind, Options};
+    use super::super::Kind;
+    use super::super::tests::options;
     use super::*;
-    use crate::message::NodeId;
 
     /// Connects and asks; tells the first word of the answer, "" if there is none.
     fn ask(stream: &mut TcpStream) -> String {
@@ -159,9 +188,8 @@ mod tests {
 
     /// A door that lets in three, of which two may be HTTP and are told "served".
     fn small_door() -> SocketAddr {
-        let (cluster, me, nodes) = ("a".to_string(), NodeId(1), BTreeMap::new());
-        let options = Options { cluster, me, nodes, kind: Kind::Tcp, drop_percent: 0 };
-        let (shared, _) = Shared::new(options, |_| {});
+        let nodes = ["localhost:1".to_string()];
+        let (shared, _) = Shared::new(options(Kind::Tcp, 1, &nodes), |_| {});
         let http = Box::new(|mut stream: TcpStream| {
             stream.write_all(b"served").unwrap();
             let _ = io::copy(&mut stream, &mut io::sink());
@@ -188,6 +216,29 @@ mod tests {
         while ask(&mut connect()) != "served" {
             assert!(Instant::now() < end, "the place of the first is never free again");
         }
+    }
+
+    #[test]
+    fn limits_keep_files_for_others() {
+        let limits = |max| {
+            let Limits { all, http, .. } = Limits::new(max);
+            (all, http)
+        };
+        assert_eq!([None, Some(20_000)].map(limits), [(1088, 1024); 2]);
+        let some = |max| limits(Some(max));
+        assert_eq!([1024, 1151, 1152].map(some), [(960, 896), (1087, 1023), (1088, 1024)]);
+        assert_eq!([0, 100].map(some), [(0, 0), (36, 18)]);
+    }
+
+    #[test]
+    fn soft_limit_is_the_first_number() {
+        let limits = "Limit                     Soft Limit           Hard Limit     Units     \n\
+            Max processes             9                    99             processes \n\
+            Max open files            1024                 524288         files     \n";
+        assert_eq!(soft_limit(limits), Some(1024));
+        assert_eq!(soft_limit(&limits.replace("1024     ", "unlimited")), None);
+        assert_eq!(soft_limit(""), None);
+        assert_eq!(max_open_files().is_some(), cfg!(target_os = "linux"));
     }
 
     #[test]

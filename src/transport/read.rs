@@ -2,7 +2,10 @@
 //!
 //! The brain counts on what every real server keeps to: entries without a gap, terms that never
 //! fall, numbers that can be added to. Whatever breaks this is refused here, with the reason.
-//! Members that we do not know are passed over, so that later versions may have more.
+//! Members that we do not know are passed over, so that later versions may have more. What Figure 2
+//! does not have may be left out, so that a student can write a message by hand.
+
+use std::net::SocketAddrV6;
 
 use crate::json::Json;
 use crate::message::{
@@ -14,6 +17,9 @@ use crate::message::{
 /// may add to it without overflow.
 const MAX_NUMBER: u64 = 1 << 53;
 
+/// The longest address that a node may advertise: longer than any name of a host.
+const MAX_ADDRESS_BYTES: usize = 255;
+
 /// What came in one line or datagram. Whether it is meant for us is still to be checked.
 #[derive(Debug, PartialEq)]
 pub struct Letter {
@@ -23,8 +29,28 @@ pub struct Letter {
     pub from: NodeId,
     /// Whom it is for.
     pub to: NodeId,
-    /// What it says; nothing in a Hello, but that the sender is there.
-    pub rpc: Option<Rpc>,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a letter says.
+#[derive(Debug, PartialEq)]
+pub enum Body {
+    /// The sender is there.
+    Hello(Hello),
+    /// The sender does not listen to us, and says why.
+    Refused(String),
+    /// A message for the node.
+    Rpc(Rpc),
+}
+
+/// What a Hello tells of its sender. A real node says both.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hello {
+    /// Where clients reach it.
+    pub address: Option<String>,
+    /// The random number of this process.
+    pub instance: Option<u64>,
 }
 
 /// Reads one line or datagram.
@@ -35,15 +61,60 @@ pub fn letter(text: &[u8]) -> Result<Letter, String> {
     let json = Json::parse(text).map_err(|error| format!("not JSON: {error}"))?;
     let (kind, from, to) = (string(&json, "type")?, node(&json, "from")?, node(&json, "to")?);
     let cluster = json.get("cluster").and_then(Json::as_str).map(str::to_string);
-    let rpc = match kind {
-        "Hello" => None,
-        "RequestVote" => Some(Rpc::RequestVote(request_vote(&json, from)?)),
-        "RequestVoteReply" => Some(Rpc::RequestVoteReply(request_vote_reply(&json)?)),
-        "AppendEntries" => Some(Rpc::AppendEntries(append_entries(&json, from)?)),
-        "AppendEntriesReply" => Some(Rpc::AppendEntriesReply(append_entries_reply(&json)?)),
-        _ => return Err(format!("unknown type {}", shown(kind))),
+    let body = match kind {
+        "Hello" => Body::Hello(hello(&json)?),
+        "Refused" => Body::Refused(printable(string(&json, "why")?)),
+        _ => Body::Rpc(rpc(kind, &json, from)?),
     };
-    Ok(Letter { cluster, from, to, rpc })
+    Ok(Letter { cluster, from, to, body })
+}
+
+/// Reads one of the two RPCs from the members that Figure 2 has, as a student writes them by hand:
+/// who sends it is the `candidate_id` or the `leader_id`. Whether that is a peer is still to be
+/// checked.
+///
+/// # Errors
+/// If it is no RPC that a server could have sent: the reason, in one line.
+pub fn read_rpc(kind: &str, json: &Json) -> Result<Rpc, String> {
+    let sender = match kind {
+        "RequestVote" => "candidate_id",
+        "AppendEntries" => "leader_id",
+        _ => return Err(format!("{} is no RPC of Figure 2", shown(kind))),
+    };
+    rpc(kind, json, node(json, sender)?)
+}
+
+fn rpc(kind: &str, json: &Json, from: NodeId) -> Result<Rpc, String> {
+    Ok(match kind {
+        "RequestVote" => Rpc::RequestVote(request_vote(json, from)?),
+        "RequestVoteReply" => Rpc::RequestVoteReply(request_vote_reply(json)?),
+        "AppendEntries" => Rpc::AppendEntries(append_entries(json, from)?),
+        "AppendEntriesReply" => Rpc::AppendEntriesReply(append_entries_reply(json)?),
+        _ => return Err(format!("unknown type {}", shown(kind))),
+    })
+}
+
+fn hello(json: &Json) -> Result<Hello, String> {
+    let address = json.get("address").map(|_| string(json, "address")).transpose()?;
+    address.map_or(Ok(()), check_address)?;
+    let instance = json.get("instance").map(|_| number(json, "instance")).transpose()?;
+    Ok(Hello { address: address.map(str::to_string), instance })
+}
+
+/// Checks an address that clients will be sent to: it will stand in the header Location, where
+/// nothing may be that has a meaning there.
+///
+/// # Errors
+/// If it is not `host:port`.
+pub fn check_address(address: &str) -> Result<(), String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let is_name = address.rsplit_once(':').is_some_and(|(host, port)| {
+        let has_host = !host.is_empty() && host.chars().chain(port.chars()).all(is_plain);
+        has_host && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    let is_ipv6 = address.parse::<SocketAddrV6>().is_ok_and(|address| address.port() > 0);
+    let holds = address.len() <= MAX_ADDRESS_BYTES && (is_name || is_ipv6);
+    check(holds, || format!("\"address\" must be host:port, not {}", shown(address)))
 }
 
 /// How the reason begins if a peer has told it.
@@ -82,7 +153,7 @@ fn append_entries(json: &Json, from: NodeId) -> Result<AppendEntries, String> {
         prev_log_term: number(json, "prev_log_term")?,
         entries: Vec::new(),
         leader_commit: number(json, "leader_commit")?,
-        round: number(json, "round")?,
+        round: number_or(json, "round", 0)?,
     };
     check_position(rpc.prev_log(), rpc.term)?;
     let entries = json.get("entries").and_then(Json::as_array);
@@ -97,7 +168,8 @@ fn append_entries(json: &Json, from: NodeId) -> Result<AppendEntries, String> {
 
 fn entry(json: &Json, last: EntryId, message_term: Term) -> Result<Entry, String> {
     let command = Command::new(string(json, "command")?);
-    let entry = Entry { index: number(json, "index")?, term: number(json, "term")?, command };
+    let index = number_or(json, "index", last.index + 1)?;
+    let entry = Entry { index, term: number(json, "term")?, command };
     let id = entry.id();
     check(id.index == last.index + 1, || format!("entry {id} does not follow {last}"))?;
     check(id.term >= last.term, || format!("entry {id} is older than {last} before it"))?;
@@ -113,7 +185,7 @@ fn append_entries_reply(json: &Json) -> Result<AppendEntriesReply, String> {
         success: boolean(json, "success")?,
         match_index: number(json, "match_index")?,
         conflict: json.get("conflict").map(|json| conflict(json, term)).transpose()?,
-        round: number(json, "round")?,
+        round: number_or(json, "round", 0)?,
     };
     check(!reply.success || reply.conflict.is_none(), || "a success with a conflict".to_string())?;
     Ok(reply)
@@ -162,6 +234,11 @@ fn number(json: &Json, name: &str) -> Result<u64, String> {
     number.ok_or_else(|| format!("\"{name}\" must be a whole number from 0 to {MAX_NUMBER}"))
 }
 
+/// A number that need not be there.
+fn number_or(json: &Json, name: &str, default: u64) -> Result<u64, String> {
+    json.get(name).map_or(Ok(default), |_| number(json, name))
+}
+
 fn boolean(json: &Json, name: &str) -> Result<bool, String> {
     let value = json.get(name).and_then(Json::as_bool);
     value.ok_or_else(|| format!("\"{name}\" must be true or false"))
@@ -189,7 +266,9 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::write::tests::{APPEND, CONFLICT, GRANTED, REQUEST_VOTE, SUCCESS, messages};
+    use super::super::write::tests::{
+        APPEND, CONFLICT, GRANTED, HELLO, REQUEST_VOTE, SUCCESS, messages,
+    };
     use super::*;
 
     /// A text, a part of it, what stands there instead, and part of the reason for refusing it.
@@ -203,6 +282,9 @@ mod tests {
         (GRANTED, r#""term":4"#, r#""term":0"#, r#""term" must be at least 1"#),
         (GRANTED, r#""term":4"#, r#""term":4.0"#, r#""term" must be a whole"#),
         (GRANTED, r#""term":4"#, r#""term":9007199254740993"#, r#""term" must be a whole"#),
+        (HELLO, "host:5001", "host", r#""address" must be"#),
+        (HELLO, r#""host:5001""#, "1", r#""address" must be a text"#),
+        (HELLO, "77", "7.7", r#""instance" must be"#),
         (GRANTED, "true", "1", r#""vote_granted" must be true"#),
         (REQUEST_VOTE, r#""term":4,"#, "", r#""term" must be"#),
         (REQUEST_VOTE, r#"candidate_id":1"#, r#"candidate_id":3"#, r#""candidate_id" is n3"#),
@@ -239,6 +321,57 @@ mod tests {
             let text = text.replacen(old, new, 1);
             let why = letter(text.as_bytes()).expect_err(&text);
             assert!(why.contains(reason) && !why.contains(char::is_control), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn read_rpc_needs_only_what_figure_2_has() {
+        let by_hand = |kind, text: &str| read_rpc(kind, &Json::parse(text).unwrap());
+        let vote = r#"{"term":4,"candidate_id":1,"last_log_index":8,"last_log_term":3}"#;
+        let append = concat!(
+            r#"{"term":4,"leader_id":1,"prev_log_index":7,"prev_log_term":3,"entries":"#,
+            r#"[{"term":3,"command":"say \"a\nb\""},{"term":4,"command":"no-op"}],"#,
+            r#""leader_commit":7}"#
+        );
+        let [(request_vote, _), _, (mut append_entries, _), ..] = messages();
+        assert_eq!(by_hand("RequestVote", vote), Ok(request_vote));
+        let Rpc::AppendEntries(rpc) = &mut append_entries else { unreachable!() };
+        rpc.round = 0;
+        assert_eq!(by_hand("AppendEntries", append), Ok(append_entries));
+        for (kind, text, reason) in [
+            ("RequestVote", append, r#""candidate_id" must be"#),
+            ("AppendEntries", &append.replace(r#""term":3,"#, r#""term":2,"#), "8@2 is older"),
+            ("AppendEntriesReply", append, "no RPC of Figure 2"),
+        ] {
+            let why = by_hand(kind, text).expect_err(text);
+            assert!(why.contains(reason), "{why}");
+        }
+    }
+
+    #[test]
+    fn check_address_lets_nothing_through_that_a_location_could_obey() {
+        let longest = format!("{}:5001", "x".repeat(250));
+        for address in ["localhost:5001", "10.0.0.2:1", "[::1]:65535", "node_1.a-b:80", &longest] {
+            assert_eq!(check_address(address), Ok(()));
+        }
+        let hosts = "a/b,u@a,a#,a?,a\",<a>,a b,a\r\nX,\u{e4},a\\b,".split(',');
+        let addresses = hosts.map(|host| format!("{host}:80"));
+        let others = [
+            "",
+            "a",
+            "a:",
+            "a:+1",
+            "::1:1",
+            "[::1]:0",
+            "[a]:1",
+            "a:0",
+            "a:65536",
+            "a:x",
+            &format!("x{longest}"),
+        ];
+        for address in addresses.chain(others.map(str::to_string)) {
+            let why = check_address(&address).expect_err(&address);
+            assert!(why.starts_with(r#""address" must be host:port"#), "{why}");
         }
     }
 
@@ -290,10 +423,10 @@ mod tests {
                 let old = pieces[random(pieces.len())];
                 text = text.replacen(old, pieces[random(pieces.len())], 1 + random(2));
             }
-            match letter(text.as_bytes()).map(|letter| letter.rpc) {
-                Ok(rpc) => {
+            match letter(text.as_bytes()).map(|letter| letter.body) {
+                Ok(body) => {
                     accepted += 1;
-                    assert!(rpc.as_ref().is_none_or(is_sane), "{text}");
+                    assert!(matches!(body, Body::Rpc(rpc) if is_sane(&rpc)), "{text}");
                 }
                 Err(why) => {
                     refused += 1;

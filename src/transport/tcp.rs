@@ -1,18 +1,21 @@
 //! The TCP voice: one line a message, one connection a direction.
 //!
 //! Who connects speaks, and who accepts listens. The first line is a Hello: which cluster, who
-//! speaks, to whom. The only answer that is ever given is a line that says why the speaker was not
-//! understood, before the listener hangs up. A connection that breaks is made anew, and what was to
-//! be sent meanwhile is forgotten: Raft will have something newer to say.
+//! speaks, to whom, and where clients reach the speaker. The only answer that is ever given is a
+//! line that says why the speaker was not understood, before the listener hangs up. A connection
+//! that breaks is made anew, and what was to be sent meanwhile is forgotten: Raft will have
+//! something newer to say.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use super::Kind;
 use super::door::{PATIENCE, Patient, farewell};
-use super::shared::{Errand, Outbox, SILENT, Shared};
+use super::links::Errand;
+use super::read::{Body, Hello};
+use super::shared::{Outbox, SILENT, Shared};
 use super::{read, write};
 use crate::message::{Message, NodeId};
 
@@ -24,6 +27,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Messages that wait together go out together, up to about so many bytes.
 const MAX_WRITE_BYTES: usize = 256 * 1024;
+/// Why a connection is given up that may be dead in our direction.
+const CALLED_ANEW: &str = "it has connected anew";
 /// The longest first line, from whoever it may be.
 const MAX_HELLO_BYTES: u64 = 4096;
 /// The longest line of a peer.
@@ -37,9 +42,13 @@ const LINE_PATIENCE: Duration = Duration::from_secs(60);
 pub fn send_all(mut outbox: Outbox) {
     let mut pause = PAUSES.0;
     loop {
-        let connected = connect(outbox.address());
+        let connected = outbox.may_speak().and_then(|()| connect(outbox.address()));
         let Err(why) = connected.and_then(|stream| Speaker { outbox: &mut outbox, stream }.talk());
-        if outbox.shared.is_reachable(outbox.peer) {
+        if why == CALLED_ANEW {
+            continue; // nothing is lost yet: what waits goes over the next connection
+        }
+        // A peer that hears us, but cannot be heard, should miss nothing.
+        if outbox.shared.is_reachable(outbox.peer) || why == SILENT {
             pause = PAUSES.0;
         }
         outbox.shared.lost(outbox.peer, why);
@@ -80,6 +89,7 @@ impl Speaker<'_> {
     /// Speaks until the connection is lost, and tells why it was.
     fn talk(mut self) -> Result<Infallible, String> {
         self.outbox.begin_listening();
+        self.outbox.may_speak()?;
         let hello = self.outbox.hello();
         self.write(hello + "\n")?;
         loop {
@@ -102,11 +112,18 @@ impl Speaker<'_> {
     }
 
     fn look(&mut self) -> Result<(), String> {
+        if self.outbox.looks_away() {
+            return Ok(());
+        }
+        self.outbox.may_speak()?;
         self.read_refusal()?;
         if self.outbox.finds_silence() {
             return Err(SILENT.to_string());
         }
-        self.outbox.hello_if_idle().map_or(Ok(()), |hello| self.write(hello + "\n"))
+        if self.outbox.finds_new_call() {
+            return Err(CALLED_ANEW.to_string());
+        }
+        self.outbox.hello_if_due().map_or(Ok(()), |hello| self.write(hello + "\n"))
     }
 
     fn write(&mut self, text: String) -> Result<(), String> {
@@ -144,24 +161,34 @@ pub fn hear(shared: &Shared, stream: TcpStream) {
     let Ok(address) = stream.peer_addr() else { return };
     let until = Instant::now() + PATIENCE;
     let mut reader = BufReader::with_capacity(64 * 1024, Patient { stream, until });
-    if let Err(why) = hear_lines(shared, &mut reader) {
+    if let Err(why) = hear_lines(shared, &mut reader, address)
+        && !shared.is_paused()
+    {
         let refusal = write::refused(&why) + "\n";
         shared.dropped(address.to_string(), why);
         farewell(reader.into_inner().stream, &refusal);
     }
 }
 
-fn hear_lines(shared: &Shared, reader: &mut BufReader<Patient>) -> Result<(), String> {
+fn hear_lines(
+    shared: &Shared,
+    reader: &mut BufReader<Patient>,
+    source: SocketAddr,
+) -> Result<(), String> {
     let mut line = Vec::new();
     if !read_line(reader, &mut line, MAX_HELLO_BYTES)? {
         return Ok(());
     }
-    let peer = check_hello(shared, &line)?;
+    let (peer, hello) = check_hello(shared, &line)?;
+    let speaker = shared.enter(peer, hello, source)?;
     shared.heard_first(peer);
     loop {
         reader.get_mut().until = Instant::now() + LINE_PATIENCE;
         if !read_line(reader, &mut line, MAX_LINE_BYTES)? {
             return Ok(());
+        }
+        if let Some(speaker) = &speaker {
+            shared.check_speaker(peer, speaker)?;
         }
         let letter = read::letter(&line)?;
         let (from, to) = (letter.from, letter.to);
@@ -169,18 +196,20 @@ fn hear_lines(shared: &Shared, reader: &mut BufReader<Patient>) -> Result<(), St
             return Err(format!("{peer} may not send a message from {from} to {to}"));
         }
         shared.heard(peer);
-        letter.rpc.into_iter().for_each(|rpc| shared.deliver(Message { from, to, rpc }));
+        if let Body::Rpc(rpc) = letter.body {
+            shared.deliver(Message { from, to, rpc });
+        }
     }
 }
 
-fn check_hello(shared: &Shared, line: &[u8]) -> Result<NodeId, String> {
+fn check_hello(shared: &Shared, line: &[u8]) -> Result<(NodeId, Hello), String> {
     let letter = read::letter(line)?;
-    if letter.rpc.is_some() {
+    let Body::Hello(hello) = &letter.body else {
         return Err("the first line must be a Hello".to_string());
-    }
+    };
     shared.check(&letter)?;
     match shared.kind {
-        Kind::Tcp => Ok(letter.from),
+        Kind::Tcp => Ok((letter.from, hello.clone())),
         Kind::Udp => Err("this node speaks UDP: start all with the same transport".to_string()),
     }
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use super::read::Hello;
 use super::write::tests::{APPEND, CONFLICT, GRANTED, REQUEST_VOTE, SUCCESS, messages};
 use super::*;
 use crate::message::{AppendEntries, Command, Entry, Rpc};
@@ -57,9 +58,12 @@ fn free_addresses<const COUNT: usize>() -> [String; COUNT] {
     listeners.map(|listener| format!("localhost:{}", listener.local_addr().unwrap().port()))
 }
 
-fn options(kind: Kind, me: u64, addresses: &[String]) -> Options {
-    let nodes = (1..).map(NodeId).zip(addresses.iter().cloned()).collect();
-    Options { cluster: "a".to_string(), me: NodeId(me), nodes, kind, drop_percent: 0 }
+/// Of a node of cluster "a", where the nodes 1, 2 … have these addresses.
+pub fn options(kind: Kind, me: u64, addresses: &[String]) -> Options {
+    let nodes: BTreeMap<_, _> = (1..).map(NodeId).zip(addresses.iter().cloned()).collect();
+    let (cluster, me, drop_percent) = ("a".to_string(), NodeId(me), 0);
+    let own = nodes.get(&me).cloned().unwrap_or_default();
+    Options { cluster, me, nodes, kind, drop_percent, bind: own, advertise: None }
 }
 
 /// Two nodes that have found each other.
@@ -126,12 +130,15 @@ fn udp_cuts_long_batches_and_reports_what_never_fits() {
     assert_eq!(two.next_message(), append((1..=5).map(|index| entry(index, 10_000)).collect()));
 }
 
+fn hello_text(cluster: &str, from: u64, to: u64, instance: Option<u64>) -> String {
+    write::hello(cluster, NodeId(from), NodeId(to), &Hello { address: None, instance })
+}
+
 /// A peer's connection to a node, and the Hello line that begins it.
 fn connect_as_peer(address: &str, from: u64, to: u64) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let hello = write::hello("a", NodeId(from), NodeId(to));
-    writeln!(stream, "{hello}").unwrap();
+    writeln!(stream, "{}", hello_text("a", from, to, None)).unwrap();
     stream
 }
 
@@ -144,7 +151,8 @@ fn next_line(connection: &mut BufReader<TcpStream>) -> String {
 #[test]
 fn peers_that_come_and_go_are_reported_once() {
     let addresses = free_addresses::<2>();
-    let node = Node::start(options(Kind::Tcp, 1, &addresses));
+    let advertise = Some(addresses[0].clone());
+    let node = Node::start(Options { advertise, ..options(Kind::Tcp, 1, &addresses) });
     let goes = |report| match report {
         What::Unreachable { peer: NodeId(2), address, .. } => address == addresses[1],
         _ => false,
@@ -157,14 +165,15 @@ fn peers_that_come_and_go_are_reported_once() {
     let (connection, _) = listener.accept().unwrap();
     let mut connection = BufReader::new(connection);
     node.transport.send(message(1, 2, messages()[0].0.clone()));
-    let hello = write::hello("a", NodeId(1), NodeId(2));
+    let address = format!(r#""address":"{}","instance":"#, addresses[0]);
     let mut line = next_line(&mut connection);
-    assert_eq!(line, hello, "the first line");
-    while line == hello {
+    let is_hello = |line: &str| line.contains(r#""type":"Hello""#) && line.contains(&address);
+    assert!(is_hello(&line), "the first line: {line}");
+    while is_hello(&line) {
         line = next_line(&mut connection);
     }
     assert_eq!(line, REQUEST_VOTE);
-    assert_eq!(next_line(&mut connection), hello, "who has nothing to say says Hello");
+    assert!(is_hello(&next_line(&mut connection)), "who has nothing to say says Hello");
 
     drop((listener, peer, connection));
     assert!(goes(node.next_report()), "it hung up");
@@ -195,17 +204,43 @@ fn silent_peer_is_unreachable() {
     }
 }
 
+/// A peer with a new address has missed us on the old connection, which looks well to us.
+#[test]
+fn peer_that_connects_anew_is_connected_to_anew() {
+    let addresses = free_addresses::<2>();
+    let listener = TcpListener::bind(&addresses[1]).unwrap();
+    let node = Node::start(options(Kind::Tcp, 1, &addresses));
+    let (_old, _) = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let start = Instant::now();
+    let new = loop {
+        assert!(start.elapsed() < PATIENCE, "it waits on the old connection");
+        // A word from time to time, so that it does not count as silent.
+        drop(connect_as_peer(&addresses[0], 2, 1));
+        match listener.accept() {
+            Ok((new, _)) => break new,
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    new.set_nonblocking(false).unwrap();
+    assert!(next_line(&mut BufReader::new(new)).contains(r#""type":"Hello""#));
+    while let Ok(report) = node.received.try_recv() {
+        let reachable = Received::Report(What::Reachable { peer: NodeId(2) });
+        assert_eq!(report, reachable, "nothing was lost");
+    }
+}
+
 #[test]
 fn wrong_lines_are_refused_with_a_reason() {
     let addresses = free_addresses::<2>();
     let _node = Node::start(options(Kind::Tcp, 1, &addresses));
-    let hello = |cluster, from, to| write::hello(cluster, NodeId(from), NodeId(to));
+    let hello = |cluster, from, to| hello_text(cluster, from, to, None);
     let welcome = hello("a", 2, 1);
     let cases = [
         (hello("b", 2, 1), r#"this is node 1 of cluster "a", not node 1 of "b""#),
         (hello("a", 2, 3), r#"this is node 1 of cluster "a", not node 3 of "a""#),
         (hello("a", 7, 1), r#"node 1 of cluster "a" knows no peer 7"#),
-        (hello("a", 1, 1), r#"node 1 of cluster "a" knows no peer 1"#),
+        (hello("a", 1, 1), "there is another node 1: give each its own number (NODE_ID)"),
         (GRANTED.to_string(), "the first line must be a Hello"),
         ("{nonsense".to_string(), "not JSON"),
         (format!("{welcome}\n{APPEND}"), "n2 may not send a message from n1 to n2"),
@@ -310,6 +345,11 @@ fn start_says_why_it_cannot() {
     // An address for examples, which no machine has (RFC 5737).
     let elsewhere = "192.0.2.1:5001 is not on this machine: start node 1 where it is";
     assert_eq!(start(1, "192.0.2.1:5001"), elsewhere);
+    let options = options(Kind::Tcp, 1, &[address]);
+    let advertised =
+        super::start(Options { advertise: Some("a/b:1".into()), ..options }, |_| {}, |_| {});
+    let why = advertised.err().expect("no address");
+    assert!(why.starts_with("node 1 cannot advertise this: "), "{why}");
     assert!(start(1, "localhost").starts_with("cannot find the host of node 1 at localhost: "));
 }
 
@@ -317,11 +357,190 @@ fn start_says_why_it_cannot() {
 fn drop_percent_throws_messages_away() {
     let survivors = |drop_percent| {
         let addresses = ["localhost:1".to_string(), "localhost:2".to_string()];
-        let (shared, mut outboxes) = Shared::new(options(Kind::Tcp, 1, &addresses), |_| {});
+        let (shared, outboxes) = Shared::new(options(Kind::Tcp, 1, &addresses), |_| {});
         let transport = Transport { shared, drop_percent };
         (0..1000).for_each(|_| transport.send(message(1, 2, messages()[0].0.clone())));
         std::iter::from_fn(|| outboxes[0].next_message()).count()
     };
     assert_eq!((survivors(0), survivors(100)), (1000, 0));
     assert!((600..800).contains(&survivors(30)));
+}
+
+/// Sends until it arrives: a link that was just mended may lose something yet.
+fn send_until_it_arrives(from: &Node, to: &Node, message: &Message) {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        from.transport.send(message.clone());
+        let wait = Duration::from_millis(100);
+        if to.received.recv_timeout(wait) == Ok(Received::Message(message.clone())) {
+            return;
+        }
+    }
+    panic!("{message} never arrives");
+}
+
+fn unreachable(report: What) -> String {
+    match report {
+        What::Unreachable { why, .. } => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn blocked_link_is_cut_one_way() {
+    for kind in [Kind::Tcp, Kind::Udp] {
+        let [one, two] = two_nodes(kind, &free_addresses());
+        let (to_two, to_one) =
+            (message(1, 2, messages()[0].0.clone()), message(2, 1, messages()[1].0.clone()));
+        let blocked = Link { blocked: true, ..Link::default() };
+        one.transport.set_link(NodeId(2), blocked);
+        assert_eq!(one.transport.link(NodeId(2)), blocked);
+        one.transport.send(to_two.clone());
+        assert_eq!(unreachable(one.next_report()), shared::BLOCKED);
+        assert_eq!(unreachable(two.next_report()), shared::SILENT, "and no message came");
+        send_until_it_arrives(&two, &one, &to_one);
+        assert!(!one.transport.is_reachable(NodeId(2)));
+
+        one.transport.set_link(NodeId(2), Link::default());
+        two.wait_until_reachable();
+        send_until_it_arrives(&one, &two, &to_two);
+    }
+}
+
+#[test]
+fn delayed_messages_come_at_once_when_the_delay_is_removed() {
+    for kind in [Kind::Tcp, Kind::Udp] {
+        let [one, two] = two_nodes(kind, &free_addresses());
+        one.transport.set_link(NodeId(2), Link { delay_ms: 60_000, ..Link::default() });
+        let late = [0, 2].map(|number| message(1, 2, messages()[number].0.clone()));
+        late.iter().for_each(|message| one.transport.send(message.clone()));
+        send_until_it_arrives(&two, &one, &message(2, 1, messages()[1].0.clone()));
+        one.transport.set_link(NodeId(2), Link::default());
+        assert_eq!([two.next(), two.next()], late.map(Received::Message));
+    }
+}
+
+#[test]
+fn paused_node_plays_dead() {
+    for kind in [Kind::Tcp, Kind::Udp] {
+        let [one, two] = two_nodes(kind, &free_addresses());
+        let (to_two, to_one) =
+            (message(1, 2, messages()[0].0.clone()), message(2, 1, messages()[1].0.clone()));
+        one.transport.set_paused(true);
+        one.transport.send(to_two.clone());
+        two.transport.send(to_one.clone());
+        assert_eq!(unreachable(two.next_report()), shared::SILENT);
+        one.transport.set_paused(false);
+        assert_eq!(two.next(), Received::Report(What::Reachable { peer: NodeId(1) }));
+        assert_eq!(one.received.try_iter().count(), 0, "it heard and noticed nothing");
+        send_until_it_arrives(&one, &two, &to_two);
+        send_until_it_arrives(&two, &one, &to_one);
+        assert!(one.transport.is_reachable(NodeId(2)));
+    }
+}
+
+#[test]
+fn advertised_address_reaches_the_peers() {
+    for kind in [Kind::Tcp, Kind::Udp] {
+        let addresses = free_addresses::<2>();
+        let advertise = "outside.example:80".to_string();
+        let outside =
+            Options { advertise: Some(advertise.clone()), ..options(kind, 1, &addresses) };
+        let _one = Node::start(outside);
+        let two = Node::start(options(kind, 2, &addresses));
+        two.wait_until_reachable();
+        let end = Instant::now() + PATIENCE;
+        while two.transport.address_of(NodeId(1)) != advertise {
+            assert!(Instant::now() < end, "it is never known");
+            thread::yield_now();
+        }
+        assert!(two.transport.advertised().contains(&advertise));
+        assert_eq!(two.transport.address_of(NodeId(2)), addresses[1]);
+    }
+}
+
+/// A connection in which node 2 says Hello to node 1.
+fn connect_as_instance(address: &str, instance: Option<u64>) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    writeln!(stream, "{}", hello_text("a", 2, 1, instance)).unwrap();
+    stream
+}
+
+/// The same, until it is welcome.
+fn enter_as_instance(node: &Node, address: &str, instance: Option<u64>) -> TcpStream {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        let mut stream = connect_as_instance(address, instance);
+        writeln!(stream, "{GRANTED}").unwrap();
+        while let Ok(received) = node.received.recv_timeout(Duration::from_secs(1)) {
+            if matches!(received, Received::Message(_)) {
+                return stream;
+            }
+        }
+    }
+    panic!("instance {instance:?} is never welcome");
+}
+
+#[test]
+fn tcp_refuses_a_second_node_of_the_same_number() {
+    let addresses = free_addresses::<2>();
+    let node = Node::start(options(Kind::Tcp, 1, &addresses));
+    let address = addresses[0].as_str();
+    let assert_refused_for = |holder: &TcpStream, instance| {
+        let answer = next_line(&mut BufReader::new(connect_as_instance(address, Some(instance))));
+        let from = holder.local_addr().unwrap();
+        let why = format!("refused: another node 2 speaks from {from}: {}", shared::OWN_NUMBER);
+        assert_eq!(read::refusal(answer.as_bytes()), why);
+    };
+    let first = enter_as_instance(&node, address, Some(1));
+    let _by_hand = enter_as_instance(&node, address, None);
+    assert_refused_for(&first, 2);
+    drop(first);
+    let mut restarted = enter_as_instance(&node, address, Some(3));
+    assert_refused_for(&restarted, 4);
+
+    // It falls silent, and after some seconds another one may speak.
+    let next = enter_as_instance(&node, address, Some(5));
+    writeln!(restarted, "{GRANTED}").unwrap();
+    let refusal = read::refusal(next_line(&mut BufReader::new(restarted)).as_bytes());
+    assert!(refusal.contains(&next.local_addr().unwrap().to_string()), "{refusal}");
+}
+
+#[test]
+fn udp_refuses_a_second_node_of_the_same_number() {
+    let [one, two, three] = free_addresses();
+    let first = Node::start(options(Kind::Udp, 1, &[one.clone(), two.clone()]));
+    let _second = Node::start(options(Kind::Udp, 2, &[one.clone(), two]));
+    first.wait_until_reachable();
+    let third = Node::start(options(Kind::Udp, 2, &[one, three.clone()]));
+    let why = unreachable(third.next_report());
+    assert!(why.starts_with("refused: another node 2 speaks from "), "{why}");
+    assert!(why.ends_with(shared::OWN_NUMBER), "{why}");
+    let What::Dropped { from, .. } = first.next_report() else { panic!("something else") };
+    assert_eq!(from.rsplit(':').next(), three.rsplit(':').next());
+}
+
+#[test]
+fn node_listens_where_it_is_told_to() {
+    let [bind] = free_addresses();
+    let elsewhere = options(Kind::Tcp, 1, &["192.0.2.1:5001".to_string()]);
+    let node = Node::start(Options { bind: bind.clone(), ..elsewhere });
+    TcpStream::connect(&bind).unwrap().write_all(b"GET").unwrap();
+    node.http.recv_timeout(PATIENCE).unwrap();
+
+    // Everywhere, and over IPv6 also for peers that use IPv4.
+    let mut hosts = vec!["0.0.0.0"];
+    if UdpSocket::bind("[::1]:0").is_ok() {
+        hosts.push("[::]");
+    }
+    for (host, kind) in hosts.iter().flat_map(|host| [(host, Kind::Tcp), (host, Kind::Udp)]) {
+        let addresses = free_addresses::<2>().map(|name| name.replace("localhost", "127.0.0.1"));
+        let nodes = [1, 2].map(|me| {
+            let options = options(kind, me, &addresses);
+            let bind = options.bind.replace("127.0.0.1", host);
+            Node::start(Options { bind, ..options })
+        });
+        nodes.iter().for_each(Node::wait_until_reachable);
+    }
 }

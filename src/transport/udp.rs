@@ -5,13 +5,15 @@
 //! long for a datagram are cut: the rest is missing to the follower, it refuses what comes behind,
 //! and the leader sends it again.
 
-use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use super::door::PAUSE;
-use super::shared::{Errand, HELLO_EVERY, Outbox, SILENT, Shared};
+use super::links::Errand;
+use super::read::Body;
+use super::shared::{HELLO_EVERY, Outbox, SILENCE, SILENT, Shared};
 use super::{read, write};
 use crate::message::{Command, Entry, Index, Message, Rpc, Term};
 
@@ -27,8 +29,7 @@ pub fn send_all(outbox: Outbox, sockets: Arc<Vec<UdpSocket>>) {
     let (addresses, trouble) = (Vec::new(), None);
     let mut speaker = Speaker { outbox, sockets, addresses, trouble, looked_up_at: Instant::now() };
     speaker.look_up();
-    let hello = speaker.outbox.hello();
-    speaker.post(&hello);
+    speaker.greet();
     loop {
         match speaker.outbox.next() {
             Errand::Send(message) => speaker.send(message),
@@ -52,22 +53,40 @@ impl Speaker {
         let shared = &self.outbox.shared;
         match datagram(message, &shared.cluster) {
             Ok(text) => self.post(&text),
-            Err(why) => shared.dropped(format!("{} to {}", shared.me, self.outbox.peer), why),
+            Err(why) => {
+                shared.dropped(format!("{} to {}", shared.me, self.outbox.peer), why);
+            }
         }
     }
 
     fn look(&mut self) {
-        let is_silent = self.outbox.finds_silence();
-        if is_silent {
-            let why = self.trouble.clone().unwrap_or(SILENT.to_string());
+        if self.outbox.looks_away() {
+            return;
+        }
+        let trouble = match self.outbox.may_speak() {
+            Err(why) => Some(why),
+            Ok(()) if self.outbox.finds_silence() => {
+                Some(self.trouble.clone().unwrap_or(SILENT.to_string()))
+            }
+            Ok(()) => None,
+        };
+        let is_lost = trouble.is_some() || self.addresses.is_empty();
+        if let Some(why) = trouble {
             self.outbox.shared.lost(self.outbox.peer, why);
         }
-        // It may have another address now.
-        let is_lost = is_silent || self.addresses.is_empty();
-        if is_lost && self.looked_up_at.elapsed() >= HELLO_EVERY {
+        // It may have another address now. One that is heard from there may still not hear us.
+        let is_elsewhere = |source| !self.addresses.contains(&source);
+        let age = self.looked_up_at.elapsed();
+        if is_lost && age >= HELLO_EVERY
+            || age >= SILENCE && self.outbox.heard_from().is_some_and(is_elsewhere)
+        {
             self.look_up();
         }
-        if let Some(hello) = self.outbox.hello_if_idle() {
+        self.greet();
+    }
+
+    fn greet(&mut self) {
+        if let Some(hello) = self.outbox.hello_if_due() {
             self.post(&hello);
         }
     }
@@ -82,16 +101,27 @@ impl Speaker {
 
     /// Sends a text to the first of the peer's addresses that takes it.
     fn post(&mut self, text: &str) {
-        for address in &self.addresses {
-            let is_same_kind = |own: SocketAddr| own.is_ipv4() == address.is_ipv4();
-            let fits = |socket: &&UdpSocket| socket.local_addr().is_ok_and(is_same_kind);
-            let Some(socket) = self.sockets.iter().find(fits) else { continue };
+        for &address in &self.addresses {
+            let Some((socket, address)) = way_to(&self.sockets, address) else { continue };
             match socket.send_to(text.as_bytes(), address) {
                 Ok(_) => return self.trouble = None,
                 Err(error) => self.trouble = Some(error.to_string()),
             }
         }
     }
+}
+
+/// The socket from which an address can be reached, and its name there: `[::]` alone may serve IPv4
+/// as well (RFC 4038 §4.2).
+fn way_to(sockets: &[UdpSocket], address: SocketAddr) -> Option<(&UdpSocket, SocketAddr)> {
+    let is_same_kind = |own: SocketAddr| own.is_ipv4() == address.is_ipv4();
+    let fits = |socket: &&UdpSocket| socket.local_addr().is_ok_and(is_same_kind);
+    if let Some(socket) = sockets.iter().find(fits) {
+        return Some((socket, address));
+    }
+    let IpAddr::V4(ip) = address.ip() else { return None };
+    let mapped = SocketAddr::from((ip.to_ipv6_mapped(), address.port()));
+    sockets.first().map(|socket| (socket, mapped))
 }
 
 /// Whether a datagram has room for an entry with this command.
@@ -129,9 +159,9 @@ pub fn hear_all(shared: &Shared, socket: &UdpSocket) {
     let mut bytes = vec![0; 1 << 16];
     loop {
         match socket.recv_from(&mut bytes) {
-            Ok((count, from)) => {
-                if let Err(why) = hear(shared, &bytes[..count]) {
-                    shared.dropped(from.to_string(), why);
+            Ok((count, source)) => {
+                if let Err(why) = hear(shared, socket, &bytes[..count], source) {
+                    shared.dropped(source.to_string(), why);
                 }
             }
             // Some systems report here that an earlier datagram did not arrive.
@@ -140,18 +170,44 @@ pub fn hear_all(shared: &Shared, socket: &UdpSocket) {
     }
 }
 
-fn hear(shared: &Shared, text: &[u8]) -> Result<(), String> {
+fn hear(
+    shared: &Shared,
+    socket: &UdpSocket,
+    text: &[u8],
+    source: SocketAddr,
+) -> Result<(), String> {
     let letter = read::letter(text)?;
     shared.check(&letter)?;
     let (from, to) = (letter.from, letter.to);
-    shared.heard(from);
-    letter.rpc.into_iter().for_each(|rpc| shared.deliver(Message { from, to, rpc }));
+    let plain_source = SocketAddr::new(source.ip().to_canonical(), source.port());
+    if let Err(why) = shared.check_source(&letter, plain_source) {
+        let refusal = write::refused_datagram(&shared.cluster, to, from, &why);
+        // The answer goes with the report, at most once a second: no flood can be made of it.
+        let is_reported = shared.dropped(plain_source.to_string(), why);
+        if is_reported && !matches!(letter.body, Body::Refused(_)) {
+            let _ = socket.send_to(refusal.as_bytes(), source);
+        }
+        return Ok(());
+    }
+    match letter.body {
+        Body::Refused(why) => shared.lost(from, format!("{}{why}", read::REFUSED)),
+        Body::Hello(hello) => {
+            shared.heard(from);
+            shared.note_address(from, hello);
+        }
+        Body::Rpc(rpc) => {
+            shared.heard(from);
+            shared.deliver(Message { from, to, rpc });
+        }
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::read;
+    use super::super::Kind;
+    use super::super::read::{self, Hello, Letter};
+    use super::super::tests::options;
     use super::*;
     use crate::message::{AppendEntries, Command, NodeId};
 
@@ -173,10 +229,35 @@ mod tests {
     }
 
     #[test]
+    fn look_looks_up_a_peer_that_is_heard_from_elsewhere() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let names = [1, 2].map(|port| at(port).to_string());
+        let (shared, mut outboxes) = Shared::new(options(Kind::Udp, 1, &names), |_| {});
+        let long_ago = Instant::now().checked_sub(SILENCE).expect("the machine is up for longer");
+        let mut speaker = Speaker {
+            outbox: outboxes.remove(0),
+            sockets: Arc::default(),
+            addresses: vec![at(9)], // where it was
+            trouble: None,
+            looked_up_at: long_ago,
+        };
+        let mut address_after_hello_from = |source| {
+            let body = Body::Hello(Hello { address: None, instance: Some(7) });
+            let letter = Letter { cluster: None, from: NodeId(2), to: NodeId(1), body };
+            shared.check_source(&letter, source).unwrap();
+            speaker.look();
+            speaker.addresses[0]
+        };
+        assert_eq!(address_after_hello_from(at(9)), at(9));
+        assert_eq!(address_after_hello_from(at(2)), at(2));
+    }
+
+    #[test]
     fn datagram_takes_as_many_entries_as_fit() {
         let mut long = append_entries((0..5000).map(|number| format!("set x=\"{number}\"")));
         let text = datagram(long.clone(), "a").unwrap();
-        let Some(Rpc::AppendEntries(sent)) = read::letter(text.as_bytes()).unwrap().rpc else {
+        let Body::Rpc(Rpc::AppendEntries(sent)) = read::letter(text.as_bytes()).unwrap().body
+        else {
             panic!("{text}")
         };
         let Rpc::AppendEntries(rpc) = &mut long.rpc else { unreachable!() };

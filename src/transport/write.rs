@@ -3,6 +3,7 @@
 //! `{"type":"RequestVote","from":1,"to":2,"term":4,"candidate_id":1,"last_log_index":8,…}` is one
 //! line of a TCP connection. A datagram names the cluster, too, which on TCP only the Hello does.
 
+use super::read::Hello;
 use crate::json::Json;
 use crate::message::{
     AppendEntries, AppendEntriesReply, Conflict, Entry, Message, NodeId, RequestVote,
@@ -12,8 +13,11 @@ use crate::message::{
 type Members = Vec<(&'static str, Json)>;
 
 /// The text of a Hello.
-pub fn hello(cluster: &str, from: NodeId, to: NodeId) -> String {
-    Json::object(head("Hello", Some(cluster), from, to)).to_string()
+pub fn hello(cluster: &str, from: NodeId, to: NodeId, hello: &Hello) -> String {
+    let mut members = head("Hello", Some(cluster), from, to);
+    members.extend(hello.address.as_deref().map(|address| ("address", address.into())));
+    members.extend(hello.instance.map(|instance| ("instance", instance.into())));
+    Json::object(members).to_string()
 }
 
 /// What is answered to a sender that is not understood, or not welcome.
@@ -21,16 +25,33 @@ pub fn refused(why: &str) -> String {
     Json::object([("type", "Refused".into()), ("why", why.into())]).to_string()
 }
 
+/// The same as a datagram, which must say from whom and to whom it is.
+pub fn refused_datagram(cluster: &str, from: NodeId, to: NodeId, why: &str) -> String {
+    let mut members = head("Refused", Some(cluster), from, to);
+    members.push(("why", why.into()));
+    Json::object(members).to_string()
+}
+
 /// The text of a message.
 pub fn message(message: &Message, cluster: Option<&str>) -> String {
-    let (kind, body) = match &message.rpc {
+    let (kind, fields) = fields(&message.rpc);
+    let head = head(kind, cluster, message.from, message.to);
+    Json::object(head.into_iter().chain(fields)).to_string()
+}
+
+/// What a reply says, without type, sender and receiver: the answer to an RPC by hand. An RPC is
+/// written in the same way.
+pub fn reply_fields(reply: &Rpc) -> Json {
+    Json::object(fields(reply).1)
+}
+
+fn fields(rpc: &Rpc) -> (&'static str, Members) {
+    match rpc {
         Rpc::RequestVote(rpc) => ("RequestVote", request_vote(rpc)),
         Rpc::RequestVoteReply(reply) => ("RequestVoteReply", request_vote_reply(reply)),
         Rpc::AppendEntries(rpc) => ("AppendEntries", append_entries(rpc)),
         Rpc::AppendEntriesReply(reply) => ("AppendEntriesReply", append_entries_reply(reply)),
-    };
-    let head = head(kind, cluster, message.from, message.to);
-    Json::object(head.into_iter().chain(body)).to_string()
+    }
 }
 
 fn head(kind: &str, cluster: Option<&str>, from: NodeId, to: NodeId) -> Members {
@@ -95,10 +116,12 @@ fn conflict_json(conflict: Conflict) -> Json {
 
 #[cfg(test)]
 pub mod tests {
-    use super::super::read::{self, Letter};
+    use super::super::read::{self, Body, Letter};
     use super::*;
     use crate::message::Command;
 
+    pub const HELLO: &str =
+        r#"{"type":"Hello","cluster":"a","from":1,"to":2,"address":"host:5001","instance":77}"#;
     pub const REQUEST_VOTE: &str = concat!(
         r#"{"type":"RequestVote","from":1,"to":2,"term":4,"candidate_id":1,"#,
         r#""last_log_index":8,"last_log_term":3}"#
@@ -155,7 +178,7 @@ pub mod tests {
     fn messages_survive_the_way() {
         for (rpc, text) in messages() {
             let letter = read::letter(text.as_bytes()).unwrap();
-            assert_eq!(letter.rpc.as_ref(), Some(&rpc), "{text}");
+            assert_eq!(letter.body, Body::Rpc(rpc.clone()), "{text}");
             let message = Message { from: letter.from, to: letter.to, rpc };
             assert_eq!(super::message(&message, None), text);
             assert_eq!(letter.cluster, None);
@@ -170,10 +193,20 @@ pub mod tests {
 
     #[test]
     fn hello_and_refused_survive_the_way() {
-        let text = hello("a", NodeId(1), NodeId(2));
-        assert_eq!(text, r#"{"type":"Hello","cluster":"a","from":1,"to":2}"#);
-        let (cluster, from, to) = (Some("a".to_string()), NodeId(1), NodeId(2));
-        assert_eq!(read::letter(text.as_bytes()), Ok(Letter { cluster, from, to, rpc: None }));
+        let address = Some("host:5001".to_string());
+        let whole = Hello { address, instance: Some(77) };
+        let short = Hello::default();
+        let short_text = r#"{"type":"Hello","cluster":"a","from":1,"to":2}"#;
+        for (said, expected) in [(whole, HELLO), (short, short_text)] {
+            let text = hello("a", NodeId(1), NodeId(2), &said);
+            assert_eq!(text, expected);
+            let (cluster, from, to) = (Some("a".to_string()), NodeId(1), NodeId(2));
+            let body = Body::Hello(said);
+            assert_eq!(read::letter(text.as_bytes()), Ok(Letter { cluster, from, to, body }));
+        }
+        let datagram = refused_datagram("a", NodeId(1), NodeId(2), "no");
+        let letter = read::letter(datagram.as_bytes()).unwrap();
+        assert_eq!(letter.body, Body::Refused("no".to_string()));
         assert_eq!(refused("no"), r#"{"type":"Refused","why":"no"}"#);
         assert_eq!(
             read::refusal(refused("no \"a\" \u{1b}[2J").as_bytes()),
@@ -181,5 +214,11 @@ pub mod tests {
         );
         assert!(read::refusal(refused(&"x".repeat(1000)).as_bytes()).len() < 250);
         assert_eq!(read::refusal(b"HTTP/1.1 503\r\n"), "it answered \"HTTP/1.1 503??\"");
+    }
+
+    #[test]
+    fn reply_fields_are_figure_2s() {
+        let [_, (reply, _), ..] = messages();
+        assert_eq!(reply_fields(&reply).to_string(), r#"{"term":4,"vote_granted":true}"#);
     }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -71,21 +71,34 @@ pub struct Port {
 
 impl Port {
     pub fn reserve() -> Port {
+        for number in 10_000..30_000 {
+            if let Some(port) = Port::claim(number) {
+                return port;
+            }
+        }
+        panic!("no free port from 10000 to 29999");
+    }
+
+    /// One that the test cannot choose; none if anybody has it.
+    pub fn claim(number: u16) -> Option<Port> {
+        let file = Port::lock_file(number);
+        file.try_lock().ok()?;
+        Port::is_free(number).then_some(Port { number, _lock: file })
+    }
+
+    fn lock_file(number: u16) -> File {
         // A directory for each user: one cannot write into another's.
         let user = std::env::var("HOME").unwrap_or_default().replace(['/', '\\', ':'], "-");
         let dir = std::env::temp_dir().join(format!("raftlet-test-ports{user}"));
         fs::create_dir_all(&dir).expect("the temporary directory can be written");
-        for number in 10_000..30_000 {
-            let path = dir.join(number.to_string());
-            let mut options = OpenOptions::new();
-            let file = options.create(true).append(true).open(path).expect("a lock file");
-            let free = || TcpListener::bind(("127.0.0.1", number)).is_ok();
-            let free_udp = || UdpSocket::bind(("127.0.0.1", number)).is_ok();
-            if file.try_lock().is_ok() && free() && free_udp() {
-                return Port { number, _lock: file };
-            }
-        }
-        panic!("no free port from 10000 to 29999");
+        let mut options = OpenOptions::new();
+        let path = dir.join(number.to_string());
+        options.create(true).append(true).open(path).expect("a lock file")
+    }
+
+    fn is_free(number: u16) -> bool {
+        let tcp = TcpListener::bind(("127.0.0.1", number));
+        tcp.is_ok() && UdpSocket::bind(("127.0.0.1", number)).is_ok()
     }
 }
 
@@ -151,27 +164,52 @@ fn collect(from: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) {
     });
 }
 
-/// The built binary, with these words.
+/// The built binary, with these words, whatever the environment of the test says of nodes.
 pub fn raftlet(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raftlet"));
     command.args(words).stdin(Stdio::null()).env("NO_COLOR", "1");
+    for variable in ["NODE_ID", "PORT", "PEERS", "HOST", "ADVERTISE", "FAULTS_FROM"] {
+        command.env_remove(variable);
+    }
     command
 }
 
 /// Runs the binary to its end; a node that goes on running instead is a failure, and is killed.
 pub fn run(words: &[&str]) -> Output {
-    let mut command = raftlet(words);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let child = child.expect("the built binary can be started");
-    let (id, (sender, output)) = (child.id(), mpsc::channel());
-    thread::spawn(move || sender.send(child.wait_with_output()));
+    output_of(&mut raftlet(words), "")
+}
+
+/// Runs a command to its end, as [`run`] does, with this text on its stdin.
+pub fn output_of(command: &mut Command, input: &str) -> Output {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the built binary can be started");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let (id, input, (sender, output)) = (child.id(), input.to_string(), mpsc::channel());
+    thread::spawn(move || {
+        // It may end without having read all of it.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        sender.send(child.wait_with_output())
+    });
     match output.recv_timeout(PATIENCE) {
         Ok(output) => output.expect("its output can be read"),
         Err(_) => {
             let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
-            panic!("raftlet {words:?} does not end");
+            panic!("{command:?} does not end");
         }
     }
+}
+
+/// Asserts an exit code, and gives stdout and stderr.
+pub fn exits(output: &Output, code: i32) -> (String, String) {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}{err}");
+    (out, err)
+}
+
+/// The JSON objects of a text, which has one a line and nothing else.
+pub fn json_lines(text: &str) -> Vec<Json> {
+    text.lines().map(|line| Json::parse(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
 }
 
 /// Stdout or stderr as text.
@@ -244,8 +282,13 @@ impl Cluster {
 
     /// A verb of the command line, for this cluster.
     pub fn verb(&self, words: &[&str]) -> Output {
+        self.verb_with(words, "")
+    }
+
+    /// The same, with this text on its stdin.
+    pub fn verb_with(&self, words: &[&str], input: &str) -> Output {
         let config = self.config();
-        run(&[words, &["--config", &config]].concat())
+        output_of(&mut raftlet(&[words, &["--config", &config]].concat()), input)
     }
 
     /// Writes, which must succeed in the end.

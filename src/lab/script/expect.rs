@@ -1,26 +1,28 @@
 //! `expect`: what a script says must be so.
-//!
-//! ```text
-//! expect leader n1           n1 leads; also candidate, follower, crashed
-//! expect leader              some server leads
-//! expect follows n2 n1       n2 takes n1 for the leader of its term
-//! expect term n1 3           its current_term
-//! expect vote n1 n2          its voted_for, or `none`
-//! expect log n1 = 1 1 2      the terms of its log
-//! expect committed 2@4       a running server counts this entry as committed; `… on n1`: n1 does
-//! expect applied n1 x=1      its state machine holds this; `applied n1 x`: it has no x
-//! expect answer 1            what the client that asked last was told (`refused` if so), or `none`
-//! expect pending 2           so many messages are in flight
-//! expect broken LogMatching  this property fell first
-//! expect safe                no property fell
-//! ```
-//!
-//! `expect not …` says the contrary.
 
-use super::{Lab, Words};
+use super::Lab;
+use super::words::Words;
 use crate::lab::world::World;
 use crate::message::{EntryId, NodeId, Term};
+use crate::nearest::did_you_mean;
 use crate::node::Node;
+
+/// What can be expected.
+pub const HELP: &str = "\
+leader n1           n1 leads; also candidate, follower, crashed
+leader              some server leads
+follows n2 n1       n2 takes n1 for the leader of its term
+term n1 3           its current_term
+vote n1 n2          its voted_for, or `none`
+log n1 = 1 1 2      the terms of its log
+committed 2@4       a running server counts this entry as committed; `… on n1`: n1 does
+applied n1 x=1      its state machine holds this; `applied n1 x`: it has no x
+answer 1            what the client that asked last was told (`refused` if so), or `none`
+pending 2           so many messages are in flight
+refusals n2 6       so often has n2 refused AppendEntries
+broken LogMatching  this property fell first
+safe                no property fell
+not …               the contrary";
 
 /// Whether it is so, and what is so.
 type Found = Result<(bool, String), String>;
@@ -49,8 +51,9 @@ impl Lab {
                 let broken = self.world.broken();
                 (broken.is_some_and(|violation| violation.property == property), self.verdict())
             }
+            "refusals" => self.refusals(words)?,
             "safe" => (self.world.broken().is_none(), self.verdict()),
-            _ => return Err(format!("{what} is nothing that can be expected")),
+            _ => return Err(format!("{what} is nothing that can be expected{}", hint(what))),
         };
         words.end()?;
         let not = if contrary { "not " } else { "" };
@@ -141,11 +144,24 @@ impl Lab {
         Ok((value == wanted, actual))
     }
 
+    fn refusals(&self, words: &mut Words) -> Found {
+        let id = words.server(&self.world)?;
+        let wanted = words.number("count of refusals", 0, 1_000_000)?;
+        let actual = self.refusals.get(&id).copied().unwrap_or_default();
+        Ok((actual == wanted, format!("{id} has refused {actual}")))
+    }
+
     fn answer(&self, words: &mut Words) -> Found {
         let wanted = words.text("answer")?;
         let actual = self.clients.last_answer().unwrap_or("none");
         Ok((actual == wanted, actual.to_string()))
     }
+}
+
+fn hint(what: &str) -> String {
+    let mut names: Vec<&str> = HELP.lines().filter_map(|line| line.split(' ').next()).collect();
+    names.dedup();
+    did_you_mean(what, &names)
 }
 
 fn role(world: &World, id: NodeId) -> &'static str {

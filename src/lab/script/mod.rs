@@ -3,65 +3,41 @@
 //! A line that begins in column 0 is a command; a line that begins with `#`, or is empty, is for
 //! the reader; an indented line is output. Running a script gives the same text with the output
 //! under each command, and output that was there before is left out: so a run that was printed
-//! can be saved to a file, changed, and run again. The golden traces, the paper's figures and the
-//! runs that break a rule are all such files.
+//! can be saved to a file, changed, and run again. The golden traces, the paper's figures, the
+//! stories and the runs that break a rule are all such files.
 //!
 //! ```text
-//! cluster 5                  servers n1 to n5, all fresh (without this line there are three)
-//! without UpToDateLog        all servers leave out this rule, also after another `cluster`
-//! batch 1                    most entries in one message; this and `without` must stand before
-//!                            anything happens
-//! log n1 = 1 1 4             n1 has a log with these terms, as if history had made it so
-//! term n1 = 8                n1 has seen this term, and has not voted in it
-//!
-//! timeout n1                 n1's timer fires now: an election, or a leader's heartbeat
-//! tick 150                   so many ms pass; timers fire, no message arrives
-//! run                        all messages arrive, in the order of sending, until it is quiet
-//! run 500                    so many ms pass; messages arrive 10 ms after they were sent
-//! pending                    shows the messages in flight
-//! deliver 3                  message 3 arrives
-//! deliver n1->n2             the oldest on the link arrives; `n1->n2 4`: the 4 oldest, or `all`
-//! deliver n1                 the oldest on its way to n1; a count or `all` may follow
-//! deliver all                all that are in flight now, but not the answers to them
-//! drop …  duplicate …        the same words: they are lost; they are in flight once more
-//! cut n1->n2                 nothing gets from n1 to n2
-//! cut n1                     nothing gets to n1 or from it
-//! partition n1 n2 | n3       only links within a group are whole; those not named are a group
-//! heal                       all links are whole
-//! crash n1                   n1 goes down, its disk finishes what it was given
-//! crash n1 unsaved           n1's power fails before its disk has finished its last step
-//! restart n1                 n1 comes up again
-//!
-//! propose n1 set x=1         a client asks n1 to write; `@alice:1 set x=1`: in a session
-//! read n1 x                  a client asks n1 for x, which is not to go through the log
-//! quietly run                any command, without its output, but for a property that falls
-//! show                       role, term, vote and log of all; ║ stands behind what is committed
-//! expect …                   see `expect.rs`
+//! # Two of three servers are enough.
+//! cluster 3
+//! crash n3
+//! timeout n1
+//! run
+//! expect leader n1
 //! ```
 //!
-//! A disk takes its time: it has finished when its server takes the next step, or the next command
-//! comes, unless that is `crash … unsaved`.
+//! `commands.rs` has the table of commands, `expect.rs` what can be expected; `raftlet lab` is a
+//! prompt for them, with `help`. A disk takes its time: it has finished when its server takes the
+//! next step, or the next command comes, unless that is `crash … unsaved`.
+//!
+//! Read [`lab`] first, a world that does what one line says; then [`debugger`], which remembers the
+//! lines. `setup`, `traffic` and `accidents` are the commands themselves.
 
+mod accidents;
 mod clients;
+mod commands;
+pub mod debugger;
 mod expect;
+pub mod lab;
+mod setup;
 mod show;
+mod traffic;
+mod why;
 mod words;
 
-use crate::kv::Request;
 use crate::lab::checker::Violation;
-use crate::lab::journal::{Happening, Power};
-use crate::lab::network::Slot;
-use crate::lab::world::{Setup, World};
-use crate::message::{Command, Entry, NodeId, Term};
-use crate::step::{Millis, Saved};
-use clients::Clients;
-use words::{Words, link, server};
-
-/// How many messages `run` delivers before it gives up on quiet.
-const MAX_MESSAGES: usize = 10_000;
-
-/// The longest time that may pass in one command: ten minutes.
-const MAX_MS: Millis = 600_000;
+use crate::lab::world::World;
+pub use debugger::Debugger;
+pub use lab::Lab;
 
 /// A script that was run.
 #[derive(Clone, Debug)]
@@ -82,302 +58,43 @@ pub fn run(name: &str, text: &str) -> Result<String, String> {
 
 /// Runs a script, for those who want to see more of it than its text.
 pub fn play(name: &str, text: &str) -> Result<Outcome, String> {
-    let mut lab = Lab::default();
+    let mut script = Script::new(name);
     let mut output = String::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim_end();
-        if line.starts_with(char::is_whitespace) {
-            continue;
-        }
-        output += line;
-        output.push('\n');
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let shown = lab.command(line).map_err(|why| format!("{name}:{}: {why}", number + 1))?;
-        for line in shown {
-            output += &format!("    {line}\n");
-        }
+    for line in text.lines() {
+        output += &script.line(line)?;
     }
+    let lab = script.debugger.lab;
     Ok(Outcome { text: output, broken: lab.fell(), world: lab.world })
 }
 
-/// A world that takes commands, line by line.
-#[derive(Clone, Debug)]
-pub struct Lab {
-    /// The world.
-    pub world: World,
-    setup: Setup,
-    clients: Clients,
-    /// What fell first in the clusters before this one.
-    fell_before: Option<Violation>,
+/// A script that is run line by line.
+pub struct Script {
+    name: String,
+    debugger: Debugger,
+    lines: usize,
 }
 
-impl Default for Lab {
-    fn default() -> Lab {
-        let setup = Setup::of(3);
-        let (world, clients) = (World::new(&setup), Clients::default());
-        let mut lab = Lab { world, setup, clients, fell_before: None };
-        lab.begin();
-        lab
+impl Script {
+    /// A script of this name, for errors, of which nothing was run yet.
+    pub fn new(name: &str) -> Script {
+        Script { name: name.to_string(), debugger: Debugger::default(), lines: 0 }
     }
-}
 
-impl Lab {
-    /// Does what a line says and returns the lines that tell what happened.
-    pub fn command(&mut self, line: &str) -> Result<Vec<String>, String> {
-        let mut words = Words::of(line);
-        let quietly = words.take("quietly");
-        let Some(verb) = words.next() else { return Ok(Vec::new()) };
-        if !(verb == "crash" && line.ends_with("unsaved")) {
-            self.world.finish_disks();
+    /// Runs its next line, and returns what the script's text has there: the line and its output,
+    /// or nothing for output that was there before, and behind `quit`.
+    pub fn line(&mut self, line: &str) -> Result<String, String> {
+        self.lines += 1;
+        let line = line.trim_end();
+        if line.starts_with(char::is_whitespace) || self.debugger.is_over {
+            return Ok(String::new());
         }
-        let shown = self.perform(verb, &mut words).map_err(|why| format!("{verb}: {why}"))?;
-        words.end().map_err(|why| format!("{verb}: {why}"))?;
-        let lines = self.take_lines(quietly);
-        Ok(lines.into_iter().chain(shown).collect())
-    }
-
-    /// The first property that fell, in this cluster or an earlier one.
-    fn fell(&self) -> Option<Violation> {
-        self.fell_before.as_ref().or(self.world.broken()).cloned()
-    }
-
-    fn perform(&mut self, verb: &str, words: &mut Words) -> Result<Vec<String>, String> {
-        match verb {
-            "cluster" => self.cluster(words)?,
-            "without" => self.without(words)?,
-            "batch" => self.batch(words)?,
-            "log" => self.lay_log(words)?,
-            "term" => self.lay_term(words)?,
-            "timeout" => self.timeout(words)?,
-            "tick" => self.pass_time(words, false)?,
-            "run" => self.run(words)?,
-            "deliver" => self.each_message(words, World::deliver)?,
-            "drop" => self.each_message(words, World::drop_message)?,
-            "duplicate" => self.each_message(words, World::duplicate)?,
-            "cut" => self.cut(words)?,
-            "partition" => self.partition(words)?,
-            "heal" => self.world.network.heal(),
-            "crash" => self.crash(words)?,
-            "restart" => self.restart(words)?,
-            "propose" => self.propose(words)?,
-            "read" => self.read(words)?,
-            "expect" => self.expect(words)?,
-            "pending" => return Ok(self.pending()),
-            "show" => return Ok(show::show(&self.world)),
-            _ => return Err("there is no such command".to_string()),
+        let shown = self.debugger.command(line);
+        let shown = shown.map_err(|why| format!("{}:{}: {why}", self.name, self.lines))?;
+        let mut text = format!("{line}\n");
+        for line in shown {
+            text += &format!("    {line}\n");
         }
-        Ok(Vec::new())
-    }
-
-    /// What happened since the last time, as lines; or only that a property fell.
-    fn take_lines(&mut self, quietly: bool) -> Vec<String> {
-        for answer in std::mem::take(&mut self.world.answers) {
-            if let Err(violation) = self.clients.answered(answer) {
-                self.world.breaks(violation);
-            }
-        }
-        let Some(journal) = &mut self.world.journal else { return Vec::new() };
-        let mut happenings = std::mem::take(journal);
-        happenings.retain(|happening| !quietly || matches!(happening, Happening::Broke(_)));
-        let text = |happening: &Happening| match happening {
-            Happening::Answered(answer) => self.clients.line(answer),
-            other => other.to_string(),
-        };
-        let blocks: Vec<String> = happenings.iter().map(text).collect();
-        blocks.iter().flat_map(|block| block.lines()).map(String::from).collect()
-    }
-
-    // ---- How it begins -------------------------------------------------------------------------
-
-    fn begin(&mut self) {
-        self.fell_before = self.fell();
-        self.world = World::new(&self.setup);
-        self.world.journal = Some(Vec::new());
-        self.clients = Clients::default();
-    }
-
-    fn cluster(&mut self, words: &mut Words) -> Result<(), String> {
-        self.setup.servers = words.number("number of servers", 1, 9)?;
-        self.begin();
-        Ok(())
-    }
-
-    fn without(&mut self, words: &mut Words) -> Result<(), String> {
-        self.setup.rules = self.setup.rules.without(words.rule()?);
-        self.change_settings()
-    }
-
-    fn batch(&mut self, words: &mut Words) -> Result<(), String> {
-        self.setup.max_entries = words.number("number of entries", 1, 1000)? as usize;
-        self.change_settings()
-    }
-
-    fn change_settings(&mut self) -> Result<(), String> {
-        if self.world.counts.steps > 0 {
-            return Err("this must stand before anything happens".to_string());
-        }
-        self.world.change_settings(self.setup.rules, self.setup.max_entries);
-        Ok(())
-    }
-
-    /// The entry 4@2 is always the same: `set x=4@2`.
-    fn lay_log(&mut self, words: &mut Words) -> Result<(), String> {
-        let id = words.server(&self.world)?;
-        words.take("=");
-        let entry = |(before, term): (usize, Term)| {
-            let index = before as u64 + 1;
-            Entry { index, term, command: Command::new(&format!("set x={index}@{term}")) }
-        };
-        let entries: Vec<Entry> = words.terms()?.into_iter().enumerate().map(entry).collect();
-        let last_term = entries.last().map_or(0, |entry| entry.term);
-        let saved = self.saved(id);
-        let voted_for = saved.voted_for.filter(|_| saved.current_term >= last_term);
-        let current_term = saved.current_term.max(last_term);
-        self.world.lay(id, Saved { current_term, voted_for, entries });
-        Ok(())
-    }
-
-    fn lay_term(&mut self, words: &mut Words) -> Result<(), String> {
-        let id = words.server(&self.world)?;
-        words.take("=");
-        let Saved { entries, .. } = self.saved(id);
-        let least = entries.last().map_or(0, |entry| entry.term);
-        let current_term = words.number("term", least, words::MAX_TERM)?;
-        self.world.lay(id, Saved { current_term, voted_for: None, entries });
-        Ok(())
-    }
-
-    fn saved(&self, id: NodeId) -> Saved {
-        let server = self.world.server(id);
-        server.map(|server| server.disk.safe().clone()).unwrap_or_default()
-    }
-
-    // ---- Time and messages ---------------------------------------------------------------------
-
-    fn timeout(&mut self, words: &mut Words) -> Result<(), String> {
-        let id = self.running(words)?;
-        self.world.fire_timer(id);
-        Ok(())
-    }
-
-    /// A server that has not crashed.
-    fn running(&mut self, words: &mut Words) -> Result<NodeId, String> {
-        let id = words.server(&self.world)?;
-        match self.world.node(id) {
-            Some(_) => Ok(id),
-            None => Err(format!("{id} is down: restart it first")),
-        }
-    }
-
-    fn pass_time(&mut self, words: &mut Words, messages: bool) -> Result<(), String> {
-        let end = self.world.now + words.number("time in ms", 0, MAX_MS)?;
-        self.world.pass_until(end, messages);
-        Ok(())
-    }
-
-    fn run(&mut self, words: &mut Words) -> Result<(), String> {
-        if words.end().is_err() {
-            return self.pass_time(words, true);
-        }
-        for _ in 0..MAX_MESSAGES {
-            let Some(oldest) = self.world.network.oldest() else {
-                self.world.finish_disks();
-                return Ok(());
-            };
-            self.world.deliver(oldest);
-        }
-        Err(format!("it is not quiet after {MAX_MESSAGES} messages"))
-    }
-
-    fn each_message(
-        &mut self,
-        words: &mut Words,
-        what: fn(&mut World, Slot),
-    ) -> Result<(), String> {
-        for slot in words.messages(&self.world)? {
-            what(&mut self.world, slot);
-        }
-        Ok(())
-    }
-
-    fn pending(&self) -> Vec<String> {
-        let in_flight = self.world.network.in_flight();
-        let line = |((_, number), message)| format!("[{number}] {message}");
-        in_flight.into_iter().map(line).collect()
-    }
-
-    fn cut(&mut self, words: &mut Words) -> Result<(), String> {
-        let word = words.need("link")?;
-        if word.contains("->") {
-            let (from, to) = link(word, &self.world)?;
-            self.world.network.cut(from, to);
-        } else {
-            let alone = server(word, &self.world)?;
-            self.separate(&[alone]);
-        }
-        Ok(())
-    }
-
-    fn partition(&mut self, words: &mut Words) -> Result<(), String> {
-        let mut groups = vec![Vec::new()];
-        while let Some(word) = words.next() {
-            match word {
-                "|" => groups.push(Vec::new()),
-                _ => groups.last_mut().expect("it is never empty").push(server(word, &self.world)?),
-            }
-        }
-        self.world.network.heal();
-        for group in groups {
-            self.separate(&group);
-        }
-        Ok(())
-    }
-
-    /// Cuts all links between these servers and the others.
-    fn separate(&mut self, group: &[NodeId]) {
-        for other in self.world.ids().filter(|id| !group.contains(id)) {
-            for &id in group {
-                self.world.network.cut(id, other);
-                self.world.network.cut(other, id);
-            }
-        }
-    }
-
-    fn crash(&mut self, words: &mut Words) -> Result<(), String> {
-        let id = self.running(words)?;
-        let power = if words.take("unsaved") { Power::Fails } else { Power::Stays };
-        self.world.crash(id, power);
-        Ok(())
-    }
-
-    fn restart(&mut self, words: &mut Words) -> Result<(), String> {
-        let id = words.server(&self.world)?;
-        if self.world.node(id).is_some() {
-            return Err(format!("{id} is running: crash it first"));
-        }
-        self.world.restart(id);
-        Ok(())
-    }
-
-    // ---- Clients -------------------------------------------------------------------------------
-
-    fn propose(&mut self, words: &mut Words) -> Result<(), String> {
-        let id = self.running(words)?;
-        let command = Command::new(words.text("command")?);
-        let request = self.clients.propose(&command)?;
-        self.world.propose(id, vec![(request, command)]);
-        Ok(())
-    }
-
-    fn read(&mut self, words: &mut Words) -> Result<(), String> {
-        let id = self.running(words)?;
-        let key = words.text("key")?;
-        let what: Request = format!("get {key}").parse()?;
-        let request = self.clients.read(what.clone());
-        self.world.read(id, request, what);
-        Ok(())
+        Ok(text)
     }
 }
 
@@ -412,11 +129,39 @@ mod tests {
     #[test]
     fn errors_name_the_script_the_line_and_the_word() {
         for (text, expected) in [
-            ("\nfly n1", "test:2: fly: there is no such command"),
+            ("\nfly n1", "test:2: fly: there is no such command; help lists them"),
             ("timeout n4", "test:1: timeout: there is no server n4: they are n1 to n3"),
             ("timeout", "test:1: timeout: server is missing"),
             ("timeout n1 n2", "test:1: timeout: n2 is too much"),
-            ("without Luck", "test:1: without: there is no rule Luck"),
+            ("without Luck", "test:1: without: there is no rule Luck; `help without` lists them"),
+            (
+                "without UpToDate",
+                "test:1: without: there is no rule UpToDate; did you mean UpToDateLog?",
+            ),
+            (
+                "expect broken LogMatchin",
+                "test:1: expect: there is no property LogMatchin: they are ElectionSafety, \
+                 LeaderAppendOnly, LogMatching, LeaderCompleteness, StateMachineSafety, \
+                 Linearizability, Liveness; did you mean LogMatching?",
+            ),
+            (
+                "expect leadr n1",
+                "test:1: expect: leadr is nothing that can be expected; did you mean leader?",
+            ),
+            ("expect leader n1", "test:1: expect: expected leader n1, found: n1 is follower"),
+            (
+                "expect refusals n1 1",
+                "test:1: expect: expected refusals n1 1, found: n1 has refused 0",
+            ),
+            ("t n4", "test:1: timeout: there is no server n4: they are n1 to n3"),
+            ("delay 3", "test:1: delay: no message is in flight for 3"),
+            (
+                "delay n1->n2 0",
+                "test:1: delay: 0 is no time in ms: write a number from 1 to 600000",
+            ),
+            ("save x", "test:1: save: only at the prompt"),
+            ("quietly why", "test:1: quietly: why cannot be quiet"),
+            ("\nback", "test:2: back: nothing has been done"),
             ("deliver 7", "test:1: deliver: no message is in flight for 7"),
             (
                 "timeout n1\ndeliver n1->n2 2",
@@ -518,6 +263,23 @@ mod tests {
         assert_eq!(broken(text), None);
         let text = "run 2000\npropose n1 set x=1\nrun 200\nexpect safe";
         assert_eq!(broken(text), None);
+    }
+
+    #[test]
+    fn delay_lets_what_comes_later_overtake() {
+        let text = "timeout n1\ndelay 1\nrun\n";
+        let output = run("test", text).unwrap();
+        let at = |text| output.find(text).unwrap_or_else(|| panic!("{text}: {output}"));
+        assert!(at("[4] reaches n2: AppendEntries") < at("[1] reaches n2: RequestVote"));
+        let text = "delay n1->n2\ntimeout n1\nrun 109\nexpect leader n1\nexpect term n2 0\n\
+            run 1\nexpect term n2 1\nheal\ntimeout n1\nexpect not follows n2 n1\nrun 10\n\
+            expect follows n2 n1";
+        assert_eq!(broken(text), None);
+    }
+
+    #[test]
+    fn quit_ends_a_script() {
+        assert_eq!(run("test", "show\nq\nfly\n").unwrap().lines().last(), Some("q"));
     }
 
     const VOTE_FORGOTTEN: &str = "timeout n1\ntimeout n2\ndeliver n1->n3\ncrash n3 unsaved\n\

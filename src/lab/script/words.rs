@@ -3,17 +3,8 @@
 use crate::lab::network::Slot;
 use crate::lab::world::World;
 use crate::message::{EntryId, Message, NodeId, Term};
+use crate::nearest::did_you_mean;
 use crate::rules::{Property, Rule};
-
-const PROPERTIES: [Property; 7] = [
-    Property::ElectionSafety,
-    Property::LeaderAppendOnly,
-    Property::LogMatching,
-    Property::LeaderCompleteness,
-    Property::StateMachineSafety,
-    Property::Linearizability,
-    Property::Liveness,
-];
 
 /// What is still to be read of a line.
 pub struct Words<'a> {
@@ -115,17 +106,28 @@ impl<'a> Words<'a> {
     /// A rule: `UpToDateLog`.
     pub fn rule(&mut self) -> Result<Rule, String> {
         let word = self.need("rule")?;
-        Rule::named(word).ok_or_else(|| format!("there is no rule {word}"))
+        Rule::named(word).ok_or_else(|| {
+            let names: Vec<String> = Rule::all().map(Rule::name).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let hint = match did_you_mean(word, &names) {
+                hint if hint.is_empty() => "; `help without` lists them".to_string(),
+                hint => hint,
+            };
+            format!("there is no rule {word}{hint}")
+        })
     }
 
     /// A property: `LeaderCompleteness`.
     pub fn property(&mut self) -> Result<Property, String> {
         let word = self.need("property")?;
-        let found = PROPERTIES.into_iter().find(|property| format!("{property:?}") == word);
-        found.ok_or_else(|| format!("there is no property {word}: write one of {PROPERTIES:?}"))
+        Property::named(word).ok_or_else(|| {
+            let names = Property::ALL.map(Property::name);
+            let hint = did_you_mean(word, &names.each_ref().map(String::as_str));
+            format!("there is no property {word}: they are {}{hint}", names.join(", "))
+        })
     }
 
-    /// Messages in flight: `3` (its number), `n1->n2` (the oldest on the link), `n1` (the oldest to
+    /// Messages in flight: `3` (its number), `n1->n2` (the first on the link), `n1` (the first to
     /// this server), the latter two with how many or `all`; or `all` there are.
     pub fn messages(&mut self, world: &World) -> Result<Vec<Slot>, String> {
         let word = self.need("message")?;

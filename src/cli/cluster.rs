@@ -1,0 +1,233 @@
+//! A verb's own cluster: some processes on free ports, in a temporary directory.
+//!
+//! It leaves nothing behind. When it is dropped it kills its nodes and removes the directory. If
+//! the verb's process is killed, or ended by Ctrl+C, the nodes notice it (their stdin ends), remove
+//! the directory and end; so that they outlive Ctrl+C by that much, they are in a process group of
+//! their own.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{self, Child, ChildStdin, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::options::Options;
+use super::{Failure, show, start};
+use crate::json::Json;
+use crate::message::{EntryId, NodeId, Term};
+use crate::step::Timing;
+
+/// After this, what was announced did not happen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where to look for free ports: below those that the system gives to outgoing connections, which
+/// could take that of a node that is down.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 10_000;
+
+/// A line that a node has printed.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Who.
+    pub id: NodeId,
+    /// What, from the time of day on.
+    pub text: String,
+}
+
+/// What a cluster has agreed on.
+pub struct Settled {
+    /// Who leads.
+    pub leader: NodeId,
+    /// In which term.
+    pub term: Term,
+    /// The log of each, committed and applied.
+    pub log: Vec<Json>,
+    /// Its last entry.
+    pub last: EntryId,
+}
+
+/// Some nodes, and all that they have printed so far.
+pub struct Cluster {
+    /// What tells any verb that this cluster is meant.
+    pub options: Options,
+    directory: PathBuf,
+    /// The pipe to a node's stdin must stay open: when it closes, the node ends.
+    running: BTreeMap<NodeId, (Child, Option<ChildStdin>)>,
+    lines: Arc<Mutex<Vec<Line>>>,
+}
+
+impl Cluster {
+    /// A directory and a registry of so many nodes; none runs yet.
+    pub fn new(nodes: u64, timing: Timing) -> Result<Cluster, Failure> {
+        let directory = env::temp_dir().join(format!("raftlet-scratch-{}", process::id()));
+        let config = directory.join("cluster.toml");
+        let written = fs::create_dir_all(&directory)
+            .and_then(|()| fs::write(&config, registry(timing, &free_ports(nodes))));
+        written.map_err(|error| {
+            Failure::Running(format!("cannot write {}: {error}", config.display()))
+        })?;
+        let data = Some(directory.clone());
+        let options = Options { config: Some(config), data, ..Options::default() };
+        Ok(Cluster { options, directory, running: BTreeMap::new(), lines: Arc::default() })
+    }
+
+    /// Starts every node of the registry.
+    pub fn start_all(&mut self) -> Result<(), Failure> {
+        self.options.registry()?.nodes.into_keys().try_for_each(|id| self.start(id))
+    }
+
+    /// Starts a node, or starts it again.
+    pub fn start(&mut self, id: NodeId) -> Result<(), Failure> {
+        let spawned = start::child(&self.options, id).and_then(|mut command| {
+            #[cfg(unix)]
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+            command.env(start::SCRATCH, "1").env("NO_COLOR", "1");
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+        });
+        let mut child =
+            spawned.map_err(|error| Failure::Running(format!("cannot start {id}: {error}")))?;
+        if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
+            collect(id, stdout, Arc::clone(&self.lines));
+            collect(id, stderr, Arc::clone(&self.lines));
+        }
+        let stdin = child.stdin.take();
+        self.running.insert(id, (child, stdin));
+        Ok(())
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self, id: NodeId) {
+        if let Some((mut child, _)) = self.running.remove(&id) {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// The nodes that run.
+    pub fn running(&self) -> Vec<NodeId> {
+        self.running.keys().copied().collect()
+    }
+
+    /// What they have agreed on, if all nodes that run follow one of them, with the same log, all
+    /// of it applied.
+    pub fn settled(&self) -> Option<Settled> {
+        let running = self.running();
+        let seen = show::look(&self.options).ok()?.into_iter();
+        let statuses = seen.filter(|seen| running.contains(&seen.id)).map(|seen| seen.status);
+        let statuses = statuses.collect::<Option<Vec<Json>>>()?;
+        let first = statuses.first()?;
+        let is_same = |name| statuses.iter().all(|status| status.get(name) == first.get(name));
+        let names = ["leader", "current_term", "log", "last_log_index", "last_applied"];
+        let number = |name| first.get(name).and_then(Json::as_u64);
+        let leader = NodeId(number("leader")?);
+        let last = EntryId { index: number("last_log_index")?, term: number("last_log_term")? };
+        let is_settled = names.into_iter().all(is_same)
+            && number("last_applied") == Some(last.index)
+            && running.contains(&leader);
+        let log = first.get("log").and_then(Json::as_array)?.to_vec();
+        is_settled.then_some(Settled { leader, term: number("current_term")?, log, last })
+    }
+
+    /// How many lines there are so far.
+    pub fn mark(&self) -> usize {
+        self.lines.lock().expect("no reader panics").len()
+    }
+
+    /// The lines that came after a mark, in the order of their times.
+    pub fn lines_since(&self, mark: usize) -> Vec<Line> {
+        let mut lines = self.lines.lock().expect("no reader panics")[mark..].to_vec();
+        lines.sort_by(|a, b| a.text.get(..12).cmp(&b.text.get(..12)));
+        lines
+    }
+
+    /// Waits until a node has printed a line with these parts.
+    pub fn wait_for_line(
+        &mut self,
+        mark: usize,
+        id: NodeId,
+        parts: &[&str],
+    ) -> Result<(), Failure> {
+        self.wait_for(&format!("{id} to print {parts:?}"), |cluster| {
+            let has_all = |text: &str| parts.iter().all(|part| text.contains(part));
+            let lines = cluster.lines_since(mark);
+            lines.iter().any(|line| line.id == id && has_all(&line.text)).then_some(())
+        })
+    }
+
+    /// Waits until a thing comes true. It is a failure if it does not, or if a node ends.
+    pub fn wait_for<T>(
+        &mut self,
+        what: &str,
+        thing: impl FnMut(&Cluster) -> Option<T>,
+    ) -> Result<T, Failure> {
+        self.wait_closely(Duration::from_millis(20), what, thing)
+    }
+
+    /// The same, with another pause between two looks.
+    pub fn wait_closely<T>(
+        &mut self,
+        pause: Duration,
+        what: &str,
+        mut thing: impl FnMut(&Cluster) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let since = Instant::now();
+        loop {
+            if let Some(found) = thing(self) {
+                return Ok(found);
+            }
+            for (id, (child, _)) in &mut self.running {
+                if let Ok(Some(status)) = child.try_wait() {
+                    let lines = self.lines.lock().expect("no reader panics");
+                    let last = lines.iter().rfind(|line| line.id == *id);
+                    let last = last.map_or("it said nothing", |line| &line.text);
+                    return Err(Failure::Running(format!("{id} has ended ({status}): {last}")));
+                }
+            }
+            if since.elapsed() > PATIENCE {
+                return Err(Failure::Running(format!("waited in vain for {what}")));
+            }
+            thread::sleep(pause);
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.running().into_iter().for_each(|id| self.kill(id));
+        start::remove_all(&self.directory);
+    }
+}
+
+fn collect(id: NodeId, from: impl Read + Send + 'static, lines: Arc<Mutex<Vec<Line>>>) {
+    thread::spawn(move || {
+        for text in BufReader::new(from).lines().map_while(Result::ok) {
+            lines.lock().expect("no reader panics").push(Line { id, text });
+        }
+    });
+}
+
+fn registry(timing: Timing, ports: &[u16]) -> String {
+    let Timing { heartbeat_ms, election_timeout_ms: (shortest, longest) } = timing;
+    let mut text = format!(
+        "[cluster]\nname = \"scratch\"\n[timing]\nheartbeat_ms = {heartbeat_ms}\n\
+         election_timeout_ms = [{shortest}, {longest}]\n[nodes]\n"
+    );
+    for (id, port) in (1..).zip(ports) {
+        text += &format!("{id} = \"localhost:{port}\"\n");
+    }
+    text
+}
+
+/// Free ports. Where the search begins depends on the process, so that two clusters do not meet.
+fn free_ports(nodes: u64) -> Vec<u16> {
+    let begin = (process::id() % u32::from(PORTS)) as u16;
+    let candidates = (0..PORTS).map(|offset| FIRST_PORT + (begin + offset) % PORTS);
+    let is_free = |port: &u16| TcpListener::bind(("localhost", *port)).is_ok();
+    candidates.filter(is_free).take(nodes as usize).collect()
+}

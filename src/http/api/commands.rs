@@ -1,0 +1,156 @@
+//! Commands and reads: what the cluster is for.
+//!
+//! Each becomes a command in text, as the log has it. A client may add `"client"` and `"serial"`:
+//! then it is done once, however often it is sent (§8). Reads go the same way and are answered by
+//! the leader once it knows that it still leads; `?local=true` is answered by any node from what
+//! it has applied, which may be old.
+
+use super::body::{Body, check_key};
+use super::refusal::{bad, refusal, unknown};
+use super::{Call, Outcome, json};
+use crate::http::Response;
+use crate::inbox::{Answer, Ask};
+use crate::json::Json;
+use crate::kv::Request;
+use crate::machine::Reply;
+use crate::message::{Command, EntryId, Index};
+
+/// `{"command":"set x=42"}`: any command in text.
+pub fn client_command(call: &Call) -> Outcome {
+    let body = Body::read(call.request, r#"{"command":"set x=42"}"#)?;
+    let command = body.command(body.text("command")?)?;
+    if command.split().1.trim().is_empty() {
+        return Err(body.bad("\"command\" is empty"));
+    }
+    let (index, term, result) = match perform(call, command)? {
+        Done::Read(_, Reply::Error(why)) => return Err(bad(&why)),
+        Done::Read(index, Reply::NotFound) => (index, None, None),
+        Done::Read(index, reply) => (index, None, Some(reply.to_string())),
+        Done::Applied(entry, reply) => (entry.index, Some(entry.term), Some(reply.to_string())),
+    };
+    let members = [("index", index.into()), ("term", term.into()), ("result", result.into())];
+    Ok(json(200, members))
+}
+
+/// `{"key":"x","value":"42"}`.
+pub fn set(call: &Call) -> Outcome {
+    let body = Body::read(call.request, r#"{"key":"x","value":"42"}"#)?;
+    let (key, value) = (body.key()?, body.value("value")?);
+    let request = Request::Set { key: key.clone(), value: value.clone() };
+    match apply(call, &body, &request)? {
+        (entry, Reply::Ok) => Ok(applied([("key", key.into()), ("value", value.into())], entry)),
+        (entry, other) => Err(conflict(entry, other)),
+    }
+}
+
+/// `/api/get/x`, perhaps with `?local=true`.
+pub fn get(call: &Call) -> Outcome {
+    let key = call.request.segments.last().cloned().unwrap_or_default();
+    check_key(&key).map_err(|why| bad(&format!("{why}; ask for /api/get/x")))?;
+    let text = Request::Get { key: key.clone() }.to_string();
+    let is_local = match call.request.parameter("local") {
+        Some("true") => true,
+        None | Some("false") => false,
+        _ => return Err(bad("\"local\" must be true or false; ask for /api/get/x?local=true")),
+    };
+    let ask = if is_local { Ask::Local(text) } else { Ask::Command(Command::new(&text)) };
+    let (last_applied, value) = match call.ask(ask) {
+        Some(Answer::Read(last_applied, Reply::Value(value))) => (last_applied, Some(value)),
+        Some(Answer::Read(last_applied, Reply::NotFound)) => (last_applied, None),
+        Some(Answer::Read(_, reply)) => return Err(bad(&reply.to_string())),
+        None => return Err(no_answer_to_a_read()),
+        other => return Err(refusal(call.request, other)),
+    };
+    let found = value.is_some();
+    let mut members = vec![("key", key.into()), ("value", value.into()), ("found", found.into())];
+    if is_local {
+        members.extend([("local", true.into()), ("last_applied", last_applied.into())]);
+    }
+    Ok(Response::json(200, Json::object(members).to_string()))
+}
+
+/// `{"key":"x"}`.
+pub fn delete(call: &Call) -> Outcome {
+    let body = Body::read(call.request, r#"{"key":"x"}"#)?;
+    let key = body.key()?;
+    let (entry, found) = match apply(call, &body, &Request::Delete { key: key.clone() })? {
+        (entry, Reply::Deleted) => (entry, true),
+        (entry, Reply::NotFound) => (entry, false),
+        (entry, other) => return Err(conflict(entry, other)),
+    };
+    Ok(applied([("key", key.into()), ("found", found.into())], entry))
+}
+
+/// `{"key":"x","old":"1","new":"2"}`: if it is 1, make it 2.
+pub fn compare_and_set(call: &Call) -> Outcome {
+    let body = Body::read(call.request, r#"{"key":"x","old":"1","new":"2"}"#)?;
+    let (key, old, new) = (body.key()?, body.value("old")?, body.value("new")?);
+    let request = Request::CompareAndSet { key: key.clone(), old, new: new.clone() };
+    let (entry, swapped, value) = match apply(call, &body, &request)? {
+        (entry, Reply::Ok) => (entry, true, Some(new)),
+        (entry, Reply::NotSwapped(value)) => (entry, false, value),
+        (entry, other) => return Err(conflict(entry, other)),
+    };
+    let members = [("key", key.into()), ("swapped", swapped.into()), ("value", value.into())];
+    Ok(applied(members, entry))
+}
+
+/// `{"key":"n","by":5}`; by 1 if that is left out.
+pub fn increment(call: &Call) -> Outcome {
+    let body = Body::read(call.request, r#"{"key":"n","by":1}"#)?;
+    let (key, by) = (body.key()?, body.integer("by", 1)?);
+    match apply(call, &body, &Request::Increment { key: key.clone(), by })? {
+        (entry, Reply::Number(value)) => {
+            Ok(applied([("key", key.into()), ("value", value.into())], entry))
+        }
+        (entry, other) => Err(conflict(entry, other)),
+    }
+}
+
+/// A command that was done, or a read that was answered.
+enum Done {
+    Applied(EntryId, Reply),
+    /// By a node that had applied the log so far.
+    Read(Index, Reply),
+}
+
+fn perform(call: &Call, command: Command) -> Result<Done, Response> {
+    let is_read = matches!(command.split().1.parse(), Ok(Request::Get { .. }));
+    match call.ask(Ask::Command(command)) {
+        Some(Answer::Applied(entry, reply)) => Ok(Done::Applied(entry, reply)),
+        Some(Answer::Read(index, reply)) => Ok(Done::Read(index, reply)),
+        None if is_read => Err(no_answer_to_a_read()),
+        None => Err(unknown()),
+        other => Err(refusal(call.request, other)),
+    }
+}
+
+/// Has the store do this, in the session that the body names.
+fn apply(call: &Call, body: &Body, request: &Request) -> Result<(EntryId, Reply), Response> {
+    match perform(call, body.command(&request.to_string())?)? {
+        Done::Applied(entry, reply) => Ok((entry, reply)),
+        Done::Read(_, reply) => Err(bad(&reply.to_string())), // another machine's idea of a read
+    }
+}
+
+fn no_answer_to_a_read() -> Response {
+    Response::error(504, "no majority answered in time: try again")
+}
+
+/// The members, and the entry by which it was done.
+fn applied<const N: usize>(members: [(&'static str, Json); N], entry: EntryId) -> Response {
+    let entry = [("index", entry.index.into()), ("term", entry.term.into())];
+    Response::json(200, Json::object(members.into_iter().chain(entry)).to_string())
+}
+
+/// The command was committed, and the store did not do it; or the serial was another command's,
+/// whose answer this is.
+fn conflict(entry: EntryId, reply: Reply) -> Response {
+    let why = match reply {
+        Reply::Error(why) => why,
+        other => format!("this serial was another command's, which was answered: {other:.200}"),
+    };
+    let members =
+        [("error", why.into()), ("index", entry.index.into()), ("term", entry.term.into())];
+    json(409, members)
+}

@@ -1,0 +1,77 @@
+//! What a student does to a running cluster to see what it does: play dead, cut a link, lose
+//! messages, delay them.
+
+use super::body::Body;
+use super::refusal::refusal;
+use super::{Call, Outcome, json};
+use crate::http::Response;
+use crate::inbox::{Answer, Ask};
+use crate::json::Json;
+use crate::message::NodeId;
+use crate::transport::{Link, MAX_DELAY_MS};
+
+/// `{"paused":true}`: the node hears nothing, says nothing, and its timers stand still.
+pub fn pause(call: &Call) -> Outcome {
+    check_permission(call)?;
+    let body = Body::read(call.request, r#"{"paused":true}"#)?;
+    let paused = body.json.get("paused").and_then(Json::as_bool);
+    let paused = paused.ok_or_else(|| body.bad("\"paused\" must be true or false"))?;
+    match call.ask(Ask::Pause(paused)) {
+        Some(Answer::Status(status)) => {
+            Ok(json(200, [("id", status.id.0.into()), ("paused", status.paused.into())]))
+        }
+        other => Err(refusal(call.request, other)),
+    }
+}
+
+/// How the links are that lead from this node to its peers.
+pub fn links(call: &Call) -> Outcome {
+    answer_links(call, Ask::Links)
+}
+
+/// `{"peer":2,"blocked":true,"drop":30,"delay_ms":200}`: what is left out is well.
+pub fn set_link(call: &Call) -> Outcome {
+    check_permission(call)?;
+    let example = r#"{"peer":2,"blocked":true,"drop":30,"delay_ms":200}"#;
+    let body = Body::read(call.request, example)?;
+    let peer = body.json.get("peer").and_then(Json::as_u64);
+    let peer = peer.ok_or_else(|| body.bad("\"peer\" must be the number of a node"))?;
+    let blocked = body.json.get("blocked").map_or(Some(false), Json::as_bool);
+    let link = Link {
+        blocked: blocked.ok_or_else(|| body.bad("\"blocked\" must be true or false"))?,
+        drop_percent: body.up_to("drop", 100)? as u8,
+        delay_ms: body.up_to("delay_ms", MAX_DELAY_MS)?,
+    };
+    answer_links(call, Ask::SetLink(NodeId(peer), link))
+}
+
+fn answer_links(call: &Call, ask: Ask) -> Outcome {
+    match call.ask(ask) {
+        Some(Answer::Links(id, links)) => {
+            let links: Vec<Json> = links.into_iter().map(link_to_json).collect();
+            Ok(json(200, [("id", id.0.into()), ("links", links.into())]))
+        }
+        other => Err(refusal(call.request, other)),
+    }
+}
+
+fn link_to_json((peer, link): (NodeId, Link)) -> Json {
+    Json::object([
+        ("peer", peer.0.into()),
+        ("blocked", link.blocked.into()),
+        ("drop", u64::from(link.drop_percent).into()),
+        ("delay_ms", link.delay_ms.into()),
+    ])
+}
+
+/// Whoever sits at the node's own machine could stop it in any case; others should not.
+fn check_permission(call: &Call) -> Result<(), Response> {
+    if call.is_from_here || call.site.faults_from_anywhere {
+        return Ok(());
+    }
+    Err(Response::error(
+        403,
+        "faults are made only from the node's own machine, unless its cluster.toml says \
+         [http] faults_from = \"anywhere\", or its environment FAULTS_FROM=anywhere",
+    ))
+}

@@ -1,0 +1,210 @@
+//! How the node is, and what it holds. A node that plays dead still answers these.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::refusal::{bad, refusal};
+use super::{Call, Outcome, json};
+use crate::http::{Request, Response};
+use crate::inbox::{Answer, Ask, Peer, Status};
+use crate::json::Json;
+use crate::message::Entry;
+
+/// How much of each command a status shows.
+const MAX_STATUS_CHARS: usize = 200;
+
+/// How many entries of the log are shown at once, unless a client says how many; and the most.
+const LOG_LIMIT: u64 = 100;
+const MAX_LOG_LIMIT: u64 = 1000;
+
+/// About how many bytes of commands are shown at once. One entry is shown in any case.
+const LOG_BYTES: usize = 4 * 1024 * 1024;
+
+/// Is it alive?
+pub fn health(call: &Call) -> Outcome {
+    let status = ask_status(call)?;
+    Ok(json(
+        200,
+        [
+            ("status", if status.paused { "paused" } else { "ok" }.into()),
+            ("id", status.id.0.into()),
+            ("role", status.role.lower().into()),
+            ("current_term", status.current_term.into()),
+            ("leader", status.leader.as_ref().map(|leader| leader.id.0).into()),
+        ],
+    ))
+}
+
+/// How is it? Its role, term and log, and what it knows of its peers.
+pub fn status(call: &Call) -> Outcome {
+    ask_status(call).map(|status| Response::json(200, status_to_json(&status).to_string()))
+}
+
+/// The node's status.
+pub fn ask_status(call: &Call) -> Result<Box<Status>, Response> {
+    match call.ask(Ask::Status) {
+        Some(Answer::Status(status)) => Ok(status),
+        other => Err(refusal(call.request, other)),
+    }
+}
+
+/// As `/status` has it.
+pub fn status_to_json(status: &Status) -> Json {
+    let leader = status.leader.as_ref();
+    Json::object([
+        ("cluster", status.cluster.as_str().into()),
+        ("id", status.id.0.into()),
+        ("role", status.role.lower().into()),
+        ("paused", status.paused.into()),
+        ("current_term", status.current_term.into()),
+        ("voted_for", status.voted_for.map(|id| id.0).into()),
+        ("leader", leader.map(|leader| leader.id.0).into()),
+        ("leader_address", leader.map(|leader| leader.address.as_str()).into()),
+        ("quorum", status.quorum.into()),
+        ("election_timeout_ms", status.election_timeout_ms.into()),
+        ("uptime_ms", status.uptime_ms.into()),
+        ("commit_index", status.commit_index.into()),
+        ("last_applied", status.last_applied.into()),
+        ("last_log_index", status.last_log.index.into()),
+        ("last_log_term", status.last_log.term.into()),
+        // This node never shortens its log.
+        ("snapshot_index", 0_u64.into()),
+        ("snapshot_term", 0_u64.into()),
+        ("data_bytes", status.data_bytes.into()),
+        ("log", status.log.iter().map(entry_in_status).collect::<Vec<_>>().into()),
+        ("peers", status.peers.iter().map(peer_to_json).collect::<Vec<_>>().into()),
+    ])
+}
+
+fn entry_in_status(entry: &Entry) -> Json {
+    entry_to_json(entry, &beginning(entry.command.split().1))
+}
+
+fn entry_to_json(entry: &Entry, command: &str) -> Json {
+    let Entry { index, term, .. } = *entry;
+    Json::object([("index", index.into()), ("term", term.into()), ("command", command.into())])
+}
+
+/// What a status shows of a command: all of it, unless it is very long.
+fn beginning(command: &str) -> String {
+    match command.char_indices().nth(MAX_STATUS_CHARS) {
+        None => command.to_string(),
+        Some((end, _)) => format!("{}…", &command[..end]),
+    }
+}
+
+fn peer_to_json(peer: &Peer) -> Json {
+    let mut members = vec![
+        ("id", peer.id.0.into()),
+        ("address", peer.address.as_str().into()),
+        ("reachable", peer.reachable.into()),
+    ];
+    if let Some((next_index, match_index)) = peer.progress {
+        members.push(("next_index", next_index.into()));
+        members.push(("match_index", match_index.into()));
+    }
+    Json::object(members)
+}
+
+/// All that the log has made of the state machine so far.
+pub fn state_machine(call: &Call) -> Outcome {
+    match call.ask(Ask::StateMachine) {
+        Some(Answer::StateMachine(last_applied, state)) => {
+            Ok(json(200, [("state_machine", state), ("last_applied", last_applied.into())]))
+        }
+        other => Err(refusal(call.request, other)),
+    }
+}
+
+/// `/log?from=1&limit=100`: a part of the log.
+pub fn log(call: &Call) -> Outcome {
+    let from = parameter(call.request, "from", 1, u64::MAX)?;
+    let limit = parameter(call.request, "limit", LOG_LIMIT, MAX_LOG_LIMIT)?;
+    match call.ask(Ask::Log(from, limit as usize)) {
+        Some(Answer::Log { entries, commit_index, last_log_index }) => Ok(json(
+            200,
+            [
+                ("log", log_to_json(&entries)),
+                ("commit_index", commit_index.into()),
+                ("last_log_index", last_log_index.into()),
+            ],
+        )),
+        other => Err(refusal(call.request, other)),
+    }
+}
+
+fn parameter(request: &Request, name: &str, default: u64, most: u64) -> Result<u64, Response> {
+    let Some(text) = request.parameter(name) else { return Ok(default) };
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| {
+        bad(&format!("\"{name}\" must be a number from 1 to {most}; ask for /log?from=1&limit=100"))
+    })
+}
+
+/// As many of the entries as make a bearable answer; a client asks for the rest from there on.
+fn log_to_json(entries: &[Entry]) -> Json {
+    let mut bytes = 0;
+    let shown = entries.iter().take_while(|entry| {
+        let is_first = bytes == 0;
+        bytes += entry.command.as_str().len();
+        is_first || bytes <= LOG_BYTES
+    });
+    shown.map(|entry| entry_to_json(entry, entry.command.split().1)).collect::<Vec<_>>().into()
+}
+
+/// The file that holds the log, as long as it is now.
+pub fn log_file(call: &Call) -> Outcome {
+    let path = match call.ask(Ask::LogFile) {
+        Some(Answer::LogFile(path)) => path,
+        other => return Err(refusal(call.request, other)),
+    };
+    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (length, file) = opened.map_err(|error| {
+        Response::error(500, &format!("cannot read {}: {error}", path.display()))
+    })?;
+    let send = move |to: &mut dyn io::Write| io::copy(&mut file.take(length), to).map(drop);
+    Ok(Response::stream("text/plain; charset=utf-8", Some(length), Box::new(send)))
+}
+
+/// The node's counters, for Prometheus.
+pub fn metrics(call: &Call) -> Outcome {
+    match call.ask(Ask::Metrics) {
+        Some(Answer::Text(text)) => {
+            Ok(Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text))
+        }
+        other => Err(refusal(call.request, other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Command;
+
+    #[test]
+    fn log_to_json_is_of_a_bearable_size() {
+        let entry = |index, bytes| {
+            let command = Command::in_session("c", index, &"x".repeat(bytes));
+            Entry { index, term: 1, command }
+        };
+        let shown = |entries: &[Entry]| log_to_json(entries).as_array().map(<[Json]>::len);
+        assert_eq!(shown(&[entry(1, LOG_BYTES + 1), entry(2, 1)]), Some(1));
+        assert_eq!(shown(&[entry(1, 1), entry(2, LOG_BYTES), entry(3, 1)]), Some(1));
+        assert_eq!(shown(&[entry(1, 1), entry(2, 1), entry(3, LOG_BYTES)]), Some(2));
+        let small = log_to_json(&[entry(7, 2)]).to_string();
+        assert_eq!(small, r#"[{"index":7,"term":1,"command":"xx"}]"#);
+    }
+
+    #[test]
+    fn parameter_has_a_default_and_limits() {
+        let read = |target: &str| {
+            let request = Request::new("GET", target).unwrap();
+            parameter(&request, "limit", 100, 1000).map_err(|refusal| refusal.status)
+        };
+        assert_eq!(read("/log"), Ok(100));
+        assert_eq!(read("/log?limit=1000"), Ok(1000));
+        for target in ["/log?limit=0", "/log?limit=1001", "/log?limit=", "/log?limit=-1"] {
+            assert_eq!(read(target), Err(400), "{target}");
+        }
+    }
+}

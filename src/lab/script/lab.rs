@@ -1,0 +1,151 @@
+//! A world that takes commands, line by line, and tells in lines what happened.
+
+use std::collections::BTreeMap;
+
+use super::clients::Clients;
+use super::commands::{self, Does};
+use super::words::Words;
+use crate::event::{Event, What};
+use crate::kv::Request;
+use crate::lab::checker::Violation;
+use crate::lab::journal::Happening;
+use crate::lab::world::{Setup, World};
+use crate::message::{Command, NodeId};
+use crate::rules::{Property, Rule};
+
+/// A world that takes commands, line by line.
+#[derive(Clone, Debug)]
+pub struct Lab {
+    /// The world.
+    pub world: World,
+    pub(super) setup: Setup,
+    pub(super) clients: Clients,
+    /// How often each server has refused AppendEntries.
+    pub(super) refusals: BTreeMap<NodeId, u64>,
+    /// What fell first in the clusters before this one.
+    fell_before: Option<Violation>,
+}
+
+/// A line of output.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What happened.
+    pub text: String,
+    /// The rule that it follows from, if it does.
+    pub rule: Option<Rule>,
+    /// The property that fell, if one did.
+    pub fell: Option<Property>,
+}
+
+impl Default for Lab {
+    fn default() -> Lab {
+        let setup = Setup::of(3);
+        let (world, clients, refusals) = (World::new(&setup), Clients::default(), BTreeMap::new());
+        let mut lab = Lab { world, setup, clients, refusals, fell_before: None };
+        lab.begin();
+        lab
+    }
+}
+
+impl Lab {
+    /// Does what a line says and returns the lines that tell what happened.
+    pub fn command(&mut self, line: &str) -> Result<Vec<String>, String> {
+        let told = self.tell(line)?;
+        Ok(told.into_iter().map(|line| line.text).collect())
+    }
+
+    /// The same, with the rules that the lines follow from.
+    pub fn tell(&mut self, line: &str) -> Result<Vec<Line>, String> {
+        let mut words = Words::of(line);
+        let quietly = words.take("quietly");
+        let Some(verb) = words.next() else { return Ok(Vec::new()) };
+        let verb = commands::find(verb)?;
+        if !(verb.name == "crash" && line.ends_with("unsaved")) {
+            self.world.finish_disks();
+        }
+        let named = |why: String| format!("{}: {why}", verb.name);
+        let shown = self.perform(verb.does, &mut words).map_err(named)?;
+        words.end().map_err(named)?;
+        let mut lines = self.take_lines(quietly);
+        lines.extend(shown.into_iter().map(|text| Line { text, rule: None, fell: None }));
+        Ok(lines)
+    }
+
+    fn perform(&mut self, does: Does, words: &mut Words) -> Result<Vec<String>, String> {
+        match does {
+            Does::Change(change) => change(self, words).map(|()| Vec::new()),
+            Does::Look(look) => look(self, words),
+            Does::Desk => Err("this is for the run as a whole, not for one world".to_string()),
+        }
+    }
+
+    /// A fresh world.
+    pub(super) fn begin(&mut self) {
+        self.fell_before = self.fell();
+        self.world = World::new(&self.setup);
+        self.world.journal = Some(Vec::new());
+        self.clients = Clients::default();
+        self.refusals.clear();
+    }
+
+    /// The first property that fell, in this cluster or an earlier one.
+    pub(super) fn fell(&self) -> Option<Violation> {
+        self.fell_before.as_ref().or(self.world.broken()).cloned()
+    }
+
+    /// What happened since the last time, as lines; or only that a property fell.
+    fn take_lines(&mut self, quietly: bool) -> Vec<Line> {
+        for answer in std::mem::take(&mut self.world.answers) {
+            if let Err(violation) = self.clients.answered(answer) {
+                self.world.breaks(violation);
+            }
+        }
+        let Some(journal) = &mut self.world.journal else { return Vec::new() };
+        let happenings = std::mem::take(journal);
+        let mut lines = Vec::new();
+        for happening in &happenings {
+            if let Happening::Event(Event { node, what: What::AppendRefused { .. }, .. }) =
+                happening
+            {
+                *self.refusals.entry(*node).or_default() += 1;
+            }
+            if !quietly || matches!(happening, Happening::Broke(_)) {
+                lines.extend(self.lines_of(happening));
+            }
+        }
+        lines
+    }
+
+    fn lines_of(&self, happening: &Happening) -> Vec<Line> {
+        let (mut rule, mut fell) = (None, None);
+        let text = match happening {
+            Happening::Answered(answer) => self.clients.line(answer),
+            other => other.to_string(),
+        };
+        match happening {
+            Happening::Event(event) => rule = event.what.rule(),
+            Happening::Broke(violation) => fell = Some(violation.property),
+            _ => {}
+        }
+        text.lines().map(|line| Line { text: line.to_string(), rule, fell }).collect()
+    }
+
+    // ---- Clients -------------------------------------------------------------------------------
+
+    pub(super) fn propose(&mut self, words: &mut Words) -> Result<(), String> {
+        let id = self.running(words)?;
+        let command = Command::new(words.text("command")?);
+        let request = self.clients.propose(&command)?;
+        self.world.propose(id, vec![(request, command)]);
+        Ok(())
+    }
+
+    pub(super) fn read(&mut self, words: &mut Words) -> Result<(), String> {
+        let id = self.running(words)?;
+        let key = words.text("key")?;
+        let what: Request = format!("get {key}").parse()?;
+        let request = self.clients.read(what.clone());
+        self.world.read(id, request, what);
+        Ok(())
+    }
+}

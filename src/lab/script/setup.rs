@@ -1,0 +1,64 @@
+//! How a run begins: how many servers, which rules they obey, and the logs that history left them.
+
+use super::Lab;
+use super::words::{self, Words};
+use crate::message::{Command, Entry, NodeId, Term};
+use crate::step::Saved;
+
+impl Lab {
+    pub(super) fn cluster(&mut self, words: &mut Words) -> Result<(), String> {
+        self.setup.servers = words.number("number of servers", 1, 9)?;
+        self.begin();
+        Ok(())
+    }
+
+    pub(super) fn without(&mut self, words: &mut Words) -> Result<(), String> {
+        self.setup.rules = self.setup.rules.without(words.rule()?);
+        self.change_settings()
+    }
+
+    pub(super) fn batch(&mut self, words: &mut Words) -> Result<(), String> {
+        self.setup.max_entries = words.number("number of entries", 1, 1000)? as usize;
+        self.change_settings()
+    }
+
+    fn change_settings(&mut self) -> Result<(), String> {
+        if self.world.counts.steps > 0 {
+            return Err("this must stand before anything happens".to_string());
+        }
+        self.world.change_settings(self.setup.rules, self.setup.max_entries);
+        Ok(())
+    }
+
+    /// The entry 4@2 is always the same: `set x=4@2`.
+    pub(super) fn lay_log(&mut self, words: &mut Words) -> Result<(), String> {
+        let id = words.server(&self.world)?;
+        words.take("=");
+        let entry = |(before, term): (usize, Term)| {
+            let index = before as u64 + 1;
+            Entry { index, term, command: Command::new(&format!("set x={index}@{term}")) }
+        };
+        let entries: Vec<Entry> = words.terms()?.into_iter().enumerate().map(entry).collect();
+        let last_term = entries.last().map_or(0, |entry| entry.term);
+        let saved = self.saved(id);
+        let voted_for = saved.voted_for.filter(|_| saved.current_term >= last_term);
+        let current_term = saved.current_term.max(last_term);
+        self.world.lay(id, Saved { current_term, voted_for, entries });
+        Ok(())
+    }
+
+    pub(super) fn lay_term(&mut self, words: &mut Words) -> Result<(), String> {
+        let id = words.server(&self.world)?;
+        words.take("=");
+        let Saved { entries, .. } = self.saved(id);
+        let least = entries.last().map_or(0, |entry| entry.term);
+        let current_term = words.number("term", least, words::MAX_TERM)?;
+        self.world.lay(id, Saved { current_term, voted_for: None, entries });
+        Ok(())
+    }
+
+    fn saved(&self, id: NodeId) -> Saved {
+        let server = self.world.server(id);
+        server.map(|server| server.disk.safe().clone()).unwrap_or_default()
+    }
+}
