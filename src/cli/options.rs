@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::config::{Config, environment};
+use crate::lab::sim::Kinds;
 use crate::message::NodeId;
+use crate::nearest;
+use crate::rules::Rule;
 use crate::step::Timing;
 use crate::transport::Kind;
 
@@ -48,6 +51,14 @@ pub struct Options {
     pub nodes: Option<u64>,
     /// `--steps N`.
     pub steps: Option<u64>,
+    /// `--faults KINDS`.
+    pub faults: Option<Kinds>,
+    /// `--jobs N`.
+    pub jobs: Option<usize>,
+    /// `--without RULE`, each time that it stands there.
+    pub without: Vec<Rule>,
+    /// `--exhaustive`.
+    pub exhaustive: bool,
     /// `--trials N`.
     pub trials: Option<usize>,
     /// `--out FILE`.
@@ -69,7 +80,7 @@ pub struct Known {
 }
 
 /// All options but `--help` and `--version`, which go with every verb.
-pub const KNOWN: [Known; 21] = [
+pub const KNOWN: [Known; 25] = [
     known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
     known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
     known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
@@ -85,6 +96,10 @@ pub const KNOWN: [Known; 21] = [
     known("--seeds", "A..B", "all runs from A to B - 1 (default: 0..1000)"),
     known("--nodes", "N", "servers (default: 3)"),
     known("--steps", "N", "steps of each run before the faults end (default: 600)"),
+    known("--faults", "KINDS", "of network,crash,disk,clock: these only (default: all)"),
+    known("--jobs", "N", "threads (default: as many as there are cores)"),
+    known("--without", "RULE", "the servers leave out this rule; may stand there several times"),
+    known("--exhaustive", "", "all runs within a small bound, instead of random ones"),
     known("--trials", "N", "trials of each row (default: 1000, of 150–150 100)"),
     known("--out", "FILE", "draw the curves into FILE.svg or FILE.html"),
     known("--real", "", "real processes on this machine, with an election timeout of 150–300 ms"),
@@ -161,6 +176,10 @@ impl Options {
             "--seeds" => self.seeds = Some(range(name, &value)?),
             "--nodes" => self.nodes = Some(number(name, &value, 1, 9)?),
             "--steps" => self.steps = Some(number(name, &value, 1, 10_000_000)?),
+            "--faults" => self.faults = Some(kinds(name, &value)?),
+            "--jobs" => self.jobs = Some(number(name, &value, 1, 256)? as usize),
+            "--without" => self.without.push(rule(&value)?),
+            "--exhaustive" => self.exhaustive = true,
             "--trials" => self.trials = Some(number(name, &value, 1, 1_000_000)? as usize),
             "--out" => self.out = Some(value.into()),
             "--real" => self.real = true,
@@ -261,6 +280,18 @@ fn seconds(name: &str, text: &str) -> Result<Duration, Failure> {
         Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => usage(format!("{name} is a number of seconds from 0.1 to 3600, not {text}")),
     }
+}
+
+fn kinds(name: &str, text: &str) -> Result<Kinds, Failure> {
+    let known = "network, crash, disk, clock, all, with commas between them";
+    Kinds::named(text).or_else(|why| usage(format!("{name}: {why}: write {known}")))
+}
+
+fn rule(text: &str) -> Result<Rule, Failure> {
+    let known: Vec<String> = Rule::all().map(|rule| rule.name()).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let hint = || nearest::did_you_mean(text, &known);
+    Rule::named(text).map_or_else(|| usage(format!("there is no rule {text}{}", hint())), Ok)
 }
 
 fn transport(name: &str, text: &str) -> Result<Kind, Failure> {

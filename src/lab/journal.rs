@@ -200,6 +200,11 @@ impl Counts {
         }
     }
 
+    /// How many faults struck.
+    pub fn faults(&self) -> u64 {
+        self.messages_lost + self.crashes + self.cuts + self.pauses + self.clock_faults
+    }
+
     /// How often events cited a rule.
     pub fn cited(&self, rule: Rule) -> u64 {
         self.cited[rule as usize]

@@ -3,6 +3,7 @@
 //! Here faults are cheap and every run can be repeated from one number. The lab knows the node
 //! and the state machine, never the server.
 
+pub mod ablation;
 pub mod checker;
 pub mod clock;
 pub mod disk;

@@ -171,6 +171,15 @@ impl Network {
         }
     }
 
+    /// What is in flight on one link, in the order of sending.
+    pub fn on_link(&self, from: NodeId, to: NodeId) -> Vec<(Number, &Message)> {
+        let is_here = |message: &Message| (message.from, message.to) == (from, to);
+        let here = self.in_flight.iter().filter(|(_, message)| is_here(message));
+        let mut all: Vec<_> = here.map(|(&(_, number), message)| (number, message)).collect();
+        all.sort_unstable_by_key(|&(number, _)| number);
+        all
+    }
+
     /// Cuts a link in one direction.
     pub fn cut(&mut self, from: NodeId, to: NodeId) {
         self.cut.insert((from, to));

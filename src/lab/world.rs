@@ -74,6 +74,19 @@ pub enum Next {
     Timer(NodeId),
 }
 
+/// What was done to a server. The same to a fresh world, in the same order, is the same run.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "each is what its name says")]
+pub enum Act {
+    DiskFinished(NodeId),
+    TimerFired(NodeId),
+    Delivered(Message),
+    Proposed(NodeId, Command),
+    Read(NodeId, Request),
+    Crashed(NodeId, Power),
+    Restarted(NodeId),
+}
+
 /// Everything.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -85,6 +98,8 @@ pub struct World {
     pub answers: Vec<Answer>,
     /// What happened, if somebody wants to see it.
     pub journal: Option<Vec<Happening>>,
+    /// What was done, if somebody wants to do it again.
+    pub acts: Option<Vec<Act>>,
     /// How often what happened.
     pub counts: Counts,
     /// Least and greatest time that a disk takes.
@@ -108,6 +123,7 @@ impl World {
             network: Network::new(random.bits()),
             answers: Vec::new(),
             journal: None,
+            acts: None,
             counts: Counts::default(),
             disk_ms: (0, 0),
             servers: BTreeMap::new(),
@@ -269,6 +285,8 @@ impl World {
         if server.node.take().is_none() {
             return;
         }
+        self.note_act(Act::Crashed(id, power));
+        let server = self.server_mut(id);
         server.reads.clear();
         let saves_lost = server.disk.due().is_some() && power != Power::Stays;
         let found = match power {
@@ -291,6 +309,7 @@ impl World {
         if self.node(id).is_some() {
             return;
         }
+        self.note_act(Act::Restarted(id));
         self.server_mut(id).settings.seed = self.random.bits();
         self.start(id);
         self.counts.restarts += 1;
@@ -389,7 +408,9 @@ impl World {
     /// Every disk that has had its time finishes.
     pub fn finish_disks(&mut self) {
         for id in self.ids() {
-            self.finish_disk_if_awaited(id);
+            if self.servers[&id].disk.due().is_some_and(|due| due <= self.now) {
+                self.finish_disk(id);
+            }
         }
     }
 
@@ -402,7 +423,32 @@ impl World {
     /// A server takes in what happened to it, once its disk has done what must come before.
     fn step(&mut self, id: NodeId, input: Input) {
         self.finish_disk_if_awaited(id);
+        if self.acts.is_some() {
+            self.record(id, &input);
+        }
         self.take_step(id, input);
+    }
+
+    fn record(&mut self, id: NodeId, input: &Input) {
+        let reads = &self.servers[&id].reads;
+        let acts = self.acts.iter_mut();
+        acts.for_each(|acts| match input {
+            Input::Tick | Input::TimerFires => acts.push(Act::TimerFired(id)),
+            Input::Receive(message) => acts.push(Act::Delivered(message.clone())),
+            Input::Propose(batch) => {
+                acts.extend(batch.iter().map(|(_, command)| Act::Proposed(id, command.clone())));
+            }
+            Input::Read(requests) => {
+                let asked = requests.iter().filter_map(|request| reads.get(request));
+                acts.extend(asked.map(|what| Act::Read(id, what.clone())));
+            }
+            Input::Saved(_) => {}
+        });
+    }
+
+    /// Remembers what is done, if somebody wants to do it again.
+    fn note_act(&mut self, act: Act) {
+        self.acts.iter_mut().for_each(|acts| acts.push(act.clone()));
     }
 
     fn finish_disk_if_awaited(&mut self, id: NodeId) {
@@ -411,7 +457,9 @@ impl World {
         }
     }
 
-    fn finish_disk(&mut self, id: NodeId) {
+    /// A server's disk has finished what it was given.
+    pub fn finish_disk(&mut self, id: NodeId) {
+        self.note_act(Act::DiskFinished(id));
         if let Some(last) = self.server_mut(id).disk.finish() {
             self.take_step(id, Input::Saved(last));
         }
