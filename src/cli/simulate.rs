@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::options::Options;
 use super::progress::Progress;
 use super::{Failure, print};
+use crate::lab::exhaustive::{self, Bound, Seen};
 use crate::lab::journal::Counts;
 use crate::lab::sim;
 use crate::rules::{Rule, Rules};
@@ -14,12 +15,54 @@ use crate::rules::{Rule, Rules};
 /// Runs all seeds, and tells how often what happened; or, at the first seed at which a property
 /// falls, how it came to that and how to repeat it.
 pub fn run(options: &Options) -> Result<(), Failure> {
+    match options.exhaustive {
+        true => exhaustive(options),
+        false => random(options),
+    }
+}
+
+/// The bounds within which all runs are walked: in two terms of three servers so many elections,
+/// commands and power failures.
+const BOUNDS: [Bound; 3] = [Bound::of(2, 2, 0), Bound::of(2, 1, 1), Bound::of(3, 1, 0)];
+
+/// Walks all runs within the bounds.
+fn exhaustive(options: &Options) -> Result<(), Failure> {
+    let random = ["--seed", "--seeds", "--nodes", "--steps", "--faults", "--jobs"];
+    if let Some(name) = options.given.iter().find(|name| random.contains(&name.as_str())) {
+        let why = format!("{name} does not go with --exhaustive, whose bounds are fixed");
+        return Err(Failure::Usage(why));
+    }
+    for bound in BOUNDS {
+        let bound = Bound { rules: rules(options), ..bound };
+        let started = Instant::now();
+        let mut progress = Progress::default();
+        let watch = |seen: &Seen| {
+            if seen.states.is_multiple_of(1000) {
+                progress.show(|| format!("{bound}: {} states so far", seen.states));
+            }
+        };
+        let explored = exhaustive::explore(&bound, watch);
+        drop(progress);
+        let Seen { states, moves } =
+            explored.map_err(|broken| Failure::Running(broken.to_string()))?;
+        let seconds = started.elapsed().as_secs_f64();
+        print(&format!("{bound}: {states} states, {moves} ways between them, {seconds:.1} s\n"))?;
+    }
+    print("No property fell.\n")
+}
+
+/// The rules that the servers obey.
+fn rules(options: &Options) -> Rules {
+    options.without.iter().fold(Rules::ALL, |rules, &rule| rules.without(rule))
+}
+
+fn random(options: &Options) -> Result<(), Failure> {
     let default = sim::Options::default();
     let explored = sim::Options {
         nodes: options.nodes.unwrap_or(default.nodes),
         steps: options.steps.unwrap_or(default.steps),
         faults: options.faults.unwrap_or(default.faults),
-        rules: options.without.iter().fold(Rules::ALL, |rules, &rule| rules.without(rule)),
+        rules: rules(options),
     };
     let (first, end) = options.seeds.unwrap_or((0, 1000));
     let jobs =

@@ -153,9 +153,14 @@ impl Disk {
             }
             Err(damage) => damage,
         };
+        // Whoever forgets a vote votes twice; whoever forgets an entry may lead without it.
+        let property = match why.starts_with("vote.txt") {
+            true => Property::ElectionSafety,
+            false => Property::LeaderCompleteness,
+        };
         *self = Disk::holding(self.id, std::mem::take(&mut self.safe));
         let what = format!("the disk of {} does not hold what was safe: {why}", self.id);
-        Err(Violation::new(Property::LeaderCompleteness, what))
+        Err(Violation::new(property, what))
     }
 }
 

@@ -8,6 +8,7 @@
 //! sent on it arrives when it is released, when much may have changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::lab::drawer::Drawer;
 use crate::message::{Message, NodeId};
@@ -169,6 +170,16 @@ impl Network {
         for slot in on_it {
             self.delay(slot, ms);
         }
+    }
+
+    /// A number for what is in flight: the same in whatever order it was sent.
+    pub fn fingerprint(&self) -> u64 {
+        let one = |message: &Message| {
+            let mut hasher = DefaultHasher::new();
+            message.hash(&mut hasher);
+            hasher.finish()
+        };
+        self.in_flight.values().map(one).fold(0, u64::wrapping_add)
     }
 
     /// What is in flight on one link, in the order of sending.

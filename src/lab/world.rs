@@ -11,6 +11,7 @@
 //! while its vote is not saved.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::event::{Event, What};
 use crate::kv::{Request, Store};
@@ -230,6 +231,35 @@ impl World {
         }
     }
 
+    /// A server's timer fires now, and its clock stays as it is: for those who look at all that can
+    /// happen, and not at when.
+    pub fn fire_timer_out_of_time(&mut self, id: NodeId) {
+        self.step(id, Input::TimerFires);
+    }
+
+    /// A number for this world, the same for worlds in which the same can happen from now on. Time
+    /// is left out, and so are the numbers of messages and the order in which they were sent.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for server in self.servers.values() {
+            let Server { node, disk, reads, .. } = server;
+            let node = node.as_ref();
+            let part = node.map(|node| {
+                let Node { current_term, voted_for, log, commit_index, role, .. } = node;
+                (current_term, voted_for, log, commit_index, node.last_applied, role)
+            });
+            part.hash(&mut hasher);
+            if part.is_none() {
+                let Saved { current_term, voted_for, entries } = disk.safe();
+                (current_term, voted_for, entries).hash(&mut hasher);
+            }
+            (reads, disk.due().is_some()).hash(&mut hasher);
+        }
+        self.network.fingerprint().hash(&mut hasher);
+        self.checker.hash_memory(&mut hasher);
+        hasher.finish()
+    }
+
     /// A server's clock runs fast or slow from now on: 100 is right.
     pub fn set_clock_rate(&mut self, id: NodeId, percent: u64) {
         let now = self.now;
@@ -268,9 +298,10 @@ impl World {
     }
 
     fn comes_through(&self, message: &Message) -> bool {
-        let is_newer =
-            || self.node(message.to).is_some_and(|node| message.rpc.term() > node.current_term);
-        !self.is_paused(message.to) && !(self.misled.contains(&message.to) && is_newer())
+        let (to, term) = (message.to, message.rpc.term());
+        let is_newer = || self.node(to).is_some_and(|node| term > node.current_term);
+        let waits = self.is_paused(to) || self.misled.contains(&to) && is_newer();
+        !waits
     }
 
     /// Whether a server stands still.
@@ -429,26 +460,31 @@ impl World {
         self.take_step(id, input);
     }
 
+    /// Remembers what a server takes in.
     fn record(&mut self, id: NodeId, input: &Input) {
-        let reads = &self.servers[&id].reads;
-        let acts = self.acts.iter_mut();
-        acts.for_each(|acts| match input {
-            Input::Tick | Input::TimerFires => acts.push(Act::TimerFired(id)),
-            Input::Receive(message) => acts.push(Act::Delivered(message.clone())),
+        match input {
+            Input::Tick | Input::TimerFires => self.note_act(Act::TimerFired(id)),
+            Input::Receive(message) => self.note_act(Act::Delivered(message.clone())),
             Input::Propose(batch) => {
-                acts.extend(batch.iter().map(|(_, command)| Act::Proposed(id, command.clone())));
+                for (_, command) in batch {
+                    self.note_act(Act::Proposed(id, command.clone()));
+                }
             }
             Input::Read(requests) => {
-                let asked = requests.iter().filter_map(|request| reads.get(request));
-                acts.extend(asked.map(|what| Act::Read(id, what.clone())));
+                for request in requests {
+                    let what = self.servers[&id].reads.get(request).cloned();
+                    what.into_iter().for_each(|what| self.note_act(Act::Read(id, what)));
+                }
             }
             Input::Saved(_) => {}
-        });
+        }
     }
 
     /// Remembers what is done, if somebody wants to do it again.
     fn note_act(&mut self, act: Act) {
-        self.acts.iter_mut().for_each(|acts| acts.push(act.clone()));
+        if let Some(acts) = &mut self.acts {
+            acts.push(act);
+        }
     }
 
     fn finish_disk_if_awaited(&mut self, id: NodeId) {

@@ -9,7 +9,6 @@
 mod clients;
 mod faults;
 mod jobs;
-mod retold;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,6 +17,7 @@ use std::ops::Range;
 use crate::lab::checker::Violation;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome};
 use crate::lab::linearizability;
+use crate::lab::retold::{self, TOLD_AS_SCRIPT};
 use crate::lab::world::{Act, Setup, World};
 use crate::message::NodeId;
 use crate::node::Node;
@@ -77,19 +77,14 @@ pub struct Failure {
     pub account: Vec<String>,
     /// All that was done to the servers.
     acts: Vec<Act>,
-    max_entries: usize,
+    setup: Setup,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(f, "seed {}: {}", self.seed, self.violation)?;
         match self.script() {
-            Some(script) => {
-                writeln!(
-                    f,
-                    "A short run to the same end, as a script for raftlet lab:\n\n{script}"
-                )?;
-            }
+            Some(script) => writeln!(f, "{TOLD_AS_SCRIPT}\n\n{script}")?,
             None => {
                 writeln!(f, "what happened last:")?;
                 self.account.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
@@ -123,7 +118,7 @@ impl Failure {
     /// A short script, with its output, in which the same property falls. Liveness has none: it is
     /// a matter of time. It may take seconds to find.
     pub fn script(&self) -> Option<String> {
-        retold::script(&self.acts, &self.options, self.max_entries, self.violation.property)
+        retold::script(&self.acts, &self.setup, self.violation.property)
     }
 }
 
@@ -133,8 +128,8 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
         let mut again = Sim::new(seed, options, true);
         let violation = again.explore().expect_err("the same seed gives the same run");
         let account = again.account.into_iter().flatten().collect();
-        let (acts, max_entries) = (again.world.acts.unwrap_or_default(), again.max_entries);
-        Box::new(Failure { seed, options: *options, violation, account, acts, max_entries })
+        let (acts, setup) = (again.world.acts.unwrap_or_default(), again.setup);
+        Box::new(Failure { seed, options: *options, violation, account, acts, setup })
     })
 }
 
@@ -153,7 +148,7 @@ struct Sim {
     clients: Clients,
     random: Random,
     steps: u64,
-    max_entries: usize,
+    setup: Setup,
     digest: u64,
     /// The last moments, as lines, if they are to be told.
     account: VecDeque<Vec<String>>,
@@ -182,7 +177,7 @@ impl Sim {
             world,
             random,
             steps: options.steps,
-            max_entries: setup.max_entries,
+            setup,
             digest: seed,
             account: VecDeque::new(),
         }

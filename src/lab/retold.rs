@@ -7,30 +7,27 @@
 
 use std::collections::BTreeMap;
 
-use super::Options;
 use crate::lab::ablation::shrink::shrink;
 use crate::lab::ablation::step::{self, Step};
 use crate::lab::journal::Power;
 use crate::lab::script::{self, Lab};
-use crate::lab::world::Act;
+use crate::lab::world::{Act, Setup};
 use crate::message::NodeId;
 use crate::rules::{Property, Rule};
 
+/// The line above such a script.
+pub const TOLD_AS_SCRIPT: &str = "A short run to the same end, as a script for raftlet lab:";
+
 /// The shortest script found in which this property falls, with its output. None if no script can
 /// say it: liveness is a matter of time.
-pub fn script(
-    acts: &[Act],
-    options: &Options,
-    max_entries: usize,
-    property: Property,
-) -> Option<String> {
+pub fn script(acts: &[Act], setup: &Setup, property: Property) -> Option<String> {
     let exact = steps(acts);
     let plain: Vec<Step> = exact.iter().map(plainer).collect();
     let falls = |begin: &Beginning, steps: &[Step]| {
         let (lab, done) = step::play(&begin.lab, steps);
         (lab.world.broken()?.property == property).then_some(done)
     };
-    let (begin, run) = beginnings(options, max_entries).into_iter().find_map(|begin| {
+    let (begin, run) = beginnings(setup).into_iter().find_map(|begin| {
         let run = falls(&begin, &plain).or_else(|| falls(&begin, &exact))?;
         Some((begin, run))
     })?;
@@ -48,11 +45,11 @@ struct Beginning {
 }
 
 /// Plain beginnings first: few runs need slow disks, or few entries in a message.
-fn beginnings(options: &Options, max_entries: usize) -> Vec<Beginning> {
-    let mut needed = vec![format!("cluster {}", options.nodes)];
-    let left_out = Rule::all().filter(|&rule| !options.rules.obeys(rule));
+fn beginnings(setup: &Setup) -> Vec<Beginning> {
+    let mut needed = vec![format!("cluster {}", setup.servers)];
+    let left_out = Rule::all().filter(|&rule| !setup.rules.obeys(rule));
     needed.extend(left_out.map(|rule| format!("without {}", rule.name())));
-    let (batch, slow) = (format!("batch {max_entries}"), "disks slow".to_string());
+    let (batch, slow) = (format!("batch {}", setup.max_entries), "disks slow".to_string());
     [vec![], vec![batch.clone()], vec![slow.clone()], vec![batch, slow]]
         .into_iter()
         .map(|more| Beginning::new([needed.clone(), more].concat()))
