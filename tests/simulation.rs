@@ -211,7 +211,7 @@ fn jobs_change_nothing_but_the_time() {
     assert_eq!(told(7, &broken, 0..1000), one_by_one);
 }
 
-/// 1,000 steps or 100,000: a step of the checker takes no longer late in a run.
+/// To judge what clients saw once took hours in such a run.
 #[test]
 fn long_runs_stand() {
     explore_with(&Options { steps: 20_000, ..Options::default() }, 0..4);

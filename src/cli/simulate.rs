@@ -150,9 +150,11 @@ impl Tally {
              network    {messages_lost} of {messages} messages lost; links cut or stalled {cuts} \
              times\n\
              disks      {crashes} crashes, of which {saves_lost} lost what the disk had not saved \
-             and {torn} tore a record; the real storage recovered after each\n\
-             clocks     {pauses} servers stood still, {clock_faults} clocks jumped or changed pace\n\
-             servers    {elections} leaders elected, {commits} commits, {truncations} logs repaired\n\
+             and {torn}\n           tore a record; the real storage recovered from each\n\
+             clocks     {pauses} servers stood still, {clock_faults} clocks jumped or changed \
+             pace\n\
+             servers    {elections} leaders elected, {commits} commits, {truncations} logs \
+             repaired\n\
              rules      {fired} of {} fired{never}\n\
              clients    {} operations, one consistent store\n\
              No property fell.\n",

@@ -183,10 +183,19 @@ fn any_server(random: &mut Random, world: &World) -> NodeId {
     NodeId(random.between(1, world.ids().count() as u64))
 }
 
+/// After so many operations clients turn to other keys. Each key is judged alone, and an operation
+/// without answer may take effect at any later time: so to judge a long run takes no longer, step
+/// by step, than a short one.
+const OPERATIONS_PER_KEYS: usize = 60;
+
 /// Few keys, so that clients get into each other's way. Most values are written once only, so that
 /// a read tells which write it saw.
 fn any_request(random: &mut Random, reads_percent: u64, number: usize) -> Request {
-    let key = ["x", "y"][random.between(0, 1) as usize].to_string();
+    let mut key = ["x", "y"][random.between(0, 1) as usize].to_string();
+    let earlier_keys = number / OPERATIONS_PER_KEYS;
+    if earlier_keys > 0 {
+        key += &earlier_keys.to_string();
+    }
     if random.between(1, 100) <= reads_percent {
         return Request::Get { key };
     }
