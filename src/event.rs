@@ -410,7 +410,7 @@ impl fmt::Display for AppendRefusal {
 
 /// What an election failed for: no candidate can win, or this one has not.
 fn so(too_few_answer: bool) -> &'static str {
-    if too_few_answer { "no majority can be reached" } else { "nobody won this term" }
+    if too_few_answer { "no majority can be reached" } else { "too few said yes" }
 }
 
 fn recovered(

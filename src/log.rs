@@ -7,7 +7,7 @@
 use crate::message::{Command, Entry, EntryId, Index, Term};
 
 /// The entries of one server, first to last, without a gap.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Log {
     entries: Vec<Entry>,
     /// The first entry that changed since [`Log::take_unsaved`].

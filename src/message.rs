@@ -45,7 +45,7 @@ impl fmt::Display for EntryId {
 
 /// One entry of the replicated log: "each entry contains command for state machine, and term when
 /// entry was received by leader" (Figure 2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// Its position in the log.
     pub index: Index,
@@ -121,7 +121,7 @@ impl fmt::Display for Command {
 }
 
 /// "Invoked by candidates to gather votes" (Figure 2, §5.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestVote {
     /// Candidate's term.
     pub term: Term,
@@ -141,7 +141,7 @@ impl RequestVote {
 }
 
 /// The answer to [`RequestVote`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestVoteReply {
     /// The voter's `current_term`, for the candidate to update itself.
     pub term: Term,
@@ -150,7 +150,7 @@ pub struct RequestVoteReply {
 }
 
 /// "Invoked by leader to replicate log entries (§5.3); also used as heartbeat (§5.2)" (Figure 2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppendEntries {
     /// Leader's term.
     pub term: Term,
@@ -177,7 +177,7 @@ impl AppendEntries {
 }
 
 /// The answer to [`AppendEntries`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppendEntriesReply {
     /// The follower's `current_term`, for the leader to update itself.
     pub term: Term,
@@ -203,7 +203,7 @@ impl AppendEntriesReply {
 
 /// Beyond Figure 2, but in §5.3: what a follower that refuses tells its leader, so that the
 /// leader backs up by a whole term and not by one entry a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conflict {
     /// The `prev_log_index` that was refused, so that a late answer is told from a new one.
     pub prev_log_index: Index,
@@ -214,7 +214,7 @@ pub struct Conflict {
 }
 
 /// Any message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Rpc {
     /// A candidate asks for a vote.
     RequestVote(RequestVote),
@@ -300,7 +300,7 @@ impl fmt::Display for Round {
 }
 
 /// A message and its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
     /// Who sent it.
     pub from: NodeId,

@@ -13,7 +13,7 @@ use crate::message::{Index, NodeId};
 use crate::step::{Millis, RequestId};
 
 /// What a server is at the moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub enum Role {
     /// Follows its term's leader, if it has heard from one.
     Follower {
@@ -46,7 +46,7 @@ impl Role {
 }
 
 /// The state of a candidate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Candidate {
     /// Who voted for it, itself first. (A set but for the lab, which may leave out
     /// `CountVotersOnce`.)
@@ -66,7 +66,7 @@ impl Candidate {
 const MAX_ENTRIES_IN_FLIGHT: Index = 4096;
 
 /// The state of a leader. It is "reinitialized after election" (Figure 2) by being made then.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Leader {
     /// What it knows of each other server: the rows of `next_index[]` and `match_index[]`.
     pub followers: BTreeMap<NodeId, Progress>,
@@ -81,7 +81,7 @@ pub struct Leader {
 }
 
 /// What a leader knows of one follower.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Progress {
     /// "Index of the next log entry to send to that server."
     pub next_index: Index,
@@ -94,7 +94,7 @@ pub struct Progress {
 }
 
 /// A client's read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Read {
     /// Whom to answer.
     pub request: RequestId,

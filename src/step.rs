@@ -104,7 +104,7 @@ pub struct Settings {
 }
 
 /// What a server finds on its disk when it starts: nothing, the first time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Saved {
     /// The last term it knew.
     pub current_term: Term,

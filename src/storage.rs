@@ -27,17 +27,19 @@
 //! vote is saved, and a vote is saved before the first entry, so every crash in between leaves a
 //! directory that is either new or whole.
 //!
-//! [`Storage`] knows files. What their bytes mean, and which bytes are damage, stands in `format`.
+//! [`Storage`] decides what is written, and in which order. What the bytes mean, and which bytes are
+//! damage, stands in `format`; what is done with real files, in `files`.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+mod files;
 mod format;
 
 use crate::message::{Entry, Index, NodeId, Term};
+pub use files::{Directory, Files};
 pub use format::Recovered;
-use format::{LOG, VOTE, encode_entry, encode_vote, log_headers, recover};
+use format::{LOG, NEW_VOTE, VOTE, encode_entry, encode_vote, log_headers, recover};
 
 /// The files of one node, open and locked.
 ///
@@ -45,20 +47,20 @@ use format::{LOG, VOTE, encode_entry, encode_vote, log_headers, recover};
 /// disk now. The body treats a disk error as a crash, and the next start reads what is there. A
 /// failed fsync in particular is never tried again: the system may have dropped the unsaved bytes,
 /// and the second fsync would then succeed without them.
-#[derive(Debug)]
-pub struct Storage {
-    dir: PathBuf,
+///
+/// The files are those of a [`Directory`], but in the lab, whose disk loses power now and then.
+#[derive(Clone, Debug)]
+pub struct Storage<F = Directory> {
+    /// Where all is kept.
+    pub files: F,
     cluster: String,
     id: NodeId,
-    log: File,
     /// How many bytes of the log were given to the file; what is in `buffer` comes after them.
     written: u64,
     /// The lines of entries that wait for [`Storage::sync`].
     buffer: String,
     /// Where each entry ends, waiting ones too; place 0 is the end of the headers.
     ends: Vec<u64>,
-    /// Held, not used: the lock lasts as long as this file is open.
-    _lock: File,
 }
 
 impl Storage {
@@ -68,39 +70,49 @@ impl Storage {
     /// Another process has the directory, it cannot be written, it is another cluster's or
     /// node's, or it is damaged: one line that says so.
     pub fn open(dir: &Path, cluster: &str, id: NodeId) -> Result<(Storage, Recovered), String> {
-        let lock = lock(dir, id)?;
-        let in_dir = |text: String| dir.join(text).display().to_string();
-        let path = log_path(dir);
-        let mut log = open_log(&path).map_err(failed("open", &path))?;
-        let mut bytes = Vec::new();
-        log.read_to_end(&mut bytes).map_err(failed("read", &path))?;
-        let vote = read_if_there(&dir.join(VOTE))?;
-        let (mut recovered, ends) =
-            recover(&bytes, vote.as_deref(), cluster, id).map_err(in_dir)?;
-        recovered.torn = recovered.torn.map(in_dir);
-
-        let written = ends[ends.len() - 1];
-        let headers = log_headers(cluster, id);
-        mend(&mut log, bytes.len() as u64, written, &headers).map_err(failed("write", &path))?;
-        sync_dir(dir)?;
-        let (dir, cluster, buffer) = (dir.into(), cluster.into(), String::new());
-        Ok((Storage { dir, cluster, id, log, written, buffer, ends, _lock: lock }, recovered))
+        Storage::on(Directory::open(dir, id)?, cluster, id)
     }
 
     /// Forgets all that the node in this directory has saved: `--fresh`. True if there was
     /// anything.
     ///
-    /// # Errors Another process has the directory, or it cannot be written.
+    /// # Errors
+    /// Another process has the directory, or it cannot be written.
     pub fn forget(dir: &Path, id: NodeId) -> Result<bool, String> {
-        let _lock = lock(dir, id)?;
-        let mut forgot = false;
-        for path in [dir.join(VOTE), dir.join(LOG)] {
-            if path.exists() {
-                fs::remove_file(&path).map_err(failed("remove", &path))?;
-                forgot = true;
-            }
+        let mut files = Directory::open(dir, id)?;
+        let (vote, log) = (files.remove(VOTE)?, files.remove(LOG)?);
+        files.sync_names()?;
+        Ok(vote || log)
+    }
+}
+
+impl<F: Files> Storage<F> {
+    /// Reads and checks what these files hold, and goes on with them.
+    ///
+    /// Whole or not, the log is cut and synced: if the last process was killed between its write
+    /// and its fsync, we read entries that are only in the system's memory, and must not
+    /// acknowledge them as they are. The names are synced for the same reason, for the rename of
+    /// the vote.
+    ///
+    /// # Errors
+    /// As [`Storage::open`].
+    pub fn on(mut files: F, cluster: &str, id: NodeId) -> Result<(Self, Recovered), String> {
+        let (log, vote) = (files.read(LOG)?.unwrap_or_default(), files.read(VOTE)?);
+        let at = |text: String| files.path(&text).display().to_string();
+        let (mut recovered, ends) = recover(&log, vote.as_deref(), cluster, id).map_err(at)?;
+        recovered.torn = recovered.torn.map(at);
+
+        let written = ends[ends.len() - 1];
+        let headers = log_headers(cluster, id);
+        if log.len() < headers.len() {
+            files.append(LOG, &headers.as_bytes()[log.len()..])?;
+        } else if (log.len() as u64) < written {
+            files.append(LOG, b"\n")?; // all that the last line lacks
         }
-        sync_dir(dir).map(|()| forgot)
+        files.cut(LOG, written)?;
+        files.sync_names()?;
+        let (cluster, buffer) = (cluster.to_string(), String::new());
+        Ok((Storage { files, cluster, id, written, buffer, ends }, recovered))
     }
 
     /// Saves `current_term` and `voted_for`; they are durable when this returns.
@@ -112,11 +124,12 @@ impl Storage {
         current_term: Term,
         voted_for: Option<NodeId>,
     ) -> Result<(), String> {
-        let (path, new) = (self.dir.join(VOTE), self.dir.join("vote.txt.new"));
         let text = encode_vote(&self.cluster, self.id, current_term, voted_for);
-        write_synced(&new, &text).map_err(failed("write", &new))?;
-        fs::rename(&new, &path).map_err(failed("replace", &path))?;
-        sync_dir(&self.dir)
+        self.files.create(NEW_VOTE)?;
+        self.files.append(NEW_VOTE, text.as_bytes())?;
+        self.files.sync(NEW_VOTE)?;
+        self.files.rename(NEW_VOTE, VOTE)?;
+        self.files.sync_names()
     }
 
     /// From now on the log after index `after` is exactly `entries`; older entries there are
@@ -151,8 +164,8 @@ impl Storage {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let saved = self.log.write_all(self.buffer.as_bytes()).and_then(|()| self.log.sync_data());
-        saved.map_err(failed("write", &self.dir.join(LOG)))?;
+        self.files.append(LOG, self.buffer.as_bytes())?;
+        self.files.sync(LOG)?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -173,7 +186,7 @@ impl Storage {
         }
         self.buffer.clear();
         self.written = end;
-        cut(&mut self.log, end).map_err(failed("cut", &self.dir.join(LOG)))
+        self.files.cut(LOG, end)
     }
 }
 
@@ -186,86 +199,6 @@ pub fn log_path(dir: &Path) -> PathBuf {
 pub fn size_bytes(dir: &Path) -> u64 {
     let size = |name| fs::metadata(dir.join(name)).map_or(0, |file| file.len());
     [LOG, VOTE].into_iter().map(size).sum()
-}
-
-/// Takes the directory for this process, and creates it if need be.
-fn lock(dir: &Path, id: NodeId) -> Result<File, String> {
-    create_dir(dir)?;
-    let path = dir.join("lock");
-    let lock = File::create(&path).map_err(failed("open", &path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
-        Err(TryLockError::WouldBlock) => Err(format!(
-            "{} is in use by another process: is node {} already running?",
-            dir.display(),
-            id.0
-        )),
-    }
-}
-
-/// Creates a directory and those above it, so that they are still there after a power failure.
-fn create_dir(dir: &Path) -> Result<(), String> {
-    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.is_dir()).collect();
-    fs::create_dir_all(dir).map_err(failed("create", dir))?;
-    missing.iter().filter_map(|dir| dir.parent()).try_for_each(sync_dir)
-}
-
-fn open_log(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => read.map(Some).map_err(failed("read", path)),
-    }
-}
-
-/// Gives a log of `len` bytes its headers, or its last line feed, if it lacks them, and cuts off
-/// what is torn after `end`.
-///
-/// Whole or not, it is synced: if the last process was killed between its write and its fsync, we
-/// read entries that are only in the system's memory, and must not acknowledge them as they are.
-/// The caller syncs the directory for the same reason, for the rename of the vote.
-fn mend(log: &mut File, len: u64, end: u64, headers: &str) -> io::Result<()> {
-    if len < headers.len() as u64 {
-        log.rewind()?;
-        log.write_all(headers.as_bytes())?;
-    } else if len < end {
-        log.seek(SeekFrom::End(0))?;
-        log.write_all(b"\n")?;
-    }
-    cut(log, end)
-}
-
-/// Cuts a file off at `end`, durably, and goes on writing there.
-fn cut(file: &mut File, end: u64) -> io::Result<()> {
-    file.set_len(end)?;
-    file.sync_all()?;
-    file.seek(SeekFrom::Start(end)).map(|_| ())
-}
-
-fn write_synced(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-/// Makes names in a directory durable: new files, renamed ones, removed ones. Only Unix opens a
-/// directory as a file.
-fn sync_dir(dir: &Path) -> Result<(), String> {
-    if !cfg!(unix) {
-        return Ok(());
-    }
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", dir))
-}
-
-/// One line for people about a file that would not do.
-fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> String {
-    let place = format!("cannot {what} {}", path.display());
-    move |error| format!("{place}: {error}. Mend the disk or its permissions and start again")
 }
 
 #[cfg(test)]

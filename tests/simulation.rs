@@ -2,16 +2,21 @@
 //!
 //! One run takes milliseconds. `cargo run --release -- sim --seeds A..B` does more of them.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use raftlet::lab::journal::Counts;
-use raftlet::lab::sim::{self, Options};
+use raftlet::lab::script;
+use raftlet::lab::sim::{self, Failure, Kinds, Options};
 use raftlet::rules::{Property, Rule, Rules};
 
 /// Explores these seeds, all of which must stand, and adds up what they reached.
 fn explore(nodes: u64, seeds: Range<u64>) -> Counts {
+    explore_with(&Options { nodes, ..Options::default() }, seeds)
+}
+
+fn explore_with(options: &Options, seeds: Range<u64>) -> Counts {
     let mut counts = Counts::default();
-    for run in sim::runs(seeds, &Options { nodes, ..Options::default() }) {
+    for run in sim::runs(seeds, options) {
         let report = run.unwrap_or_else(|failure| panic!("{failure}"));
         counts.add(&report.counts);
     }
@@ -21,11 +26,15 @@ fn explore(nodes: u64, seeds: Range<u64>) -> Counts {
 /// What these rules forbid was tried, and happened on the way.
 fn assert_reached(counts: &Counts, seeds: u64) {
     let Counts { elections, commits, truncations, restarts, saves_lost, .. } = *counts;
+    let Counts { torn, pauses, clock_faults, cuts, .. } = *counts;
     assert!(elections > 2 * seeds, "{elections} elections");
     assert!(commits > 10 * seeds, "{commits} commits");
     assert!(truncations > seeds / 4, "{truncations} truncations");
     assert!(restarts > 2 * seeds, "{restarts} restarts");
     assert!(saves_lost > seeds / 2, "{saves_lost} times a disk lost something");
+    assert!(torn > seeds / 5, "{torn} torn records");
+    assert!(pauses > seeds && clock_faults > seeds, "{pauses} pauses, {clock_faults} clocks");
+    assert!(cuts > seeds, "{cuts} times links were cut or stalled");
     for rule in [
         Rule::RefuseOldCandidate,
         Rule::OneVotePerTerm,
@@ -101,19 +110,111 @@ fn exploration_notices_when_a_rule_is_left_out() {
     }
 }
 
+/// Each kind strikes if it is wanted, and no other does.
 #[test]
-fn failure_tells_the_seed_the_property_the_last_moments_and_how_to_repeat_it() {
-    let rules = Rules::ALL.without(Rule::UpToDateLog);
-    let options = Options { nodes: 5, rules, ..Options::default() };
-    let failure = sim::runs(0..300, &options).find_map(Result::err).expect("one fails");
-    let text = failure.to_string();
-    let seed = failure.seed;
-    assert!(text.starts_with(&format!("seed {seed}: Leader Completeness is broken: n")));
-    let repeat = format!("sim --seed {seed} --nodes 5 --without UpToDateLog");
-    assert!(text.ends_with(&format!("repeat it with: cargo run -- {repeat}")), "{text}");
-    assert!(text.lines().count() > 30);
-    let again = sim::run(seed, &options).expect_err("it fails again");
-    assert_eq!(again.to_string(), text, "the same seed gives the same failure");
+fn faults_of_a_kind_are_the_only_ones() {
+    for (name, strikes) in [("network", 0), ("crash", 1), ("disk", 2), ("clock", 3)] {
+        let faults = Kinds::named(name).expect("it is a kind");
+        let counts = explore_with(&Options { faults, ..Options::default() }, 0..100);
+        let Counts { messages_lost, cuts, crashes, saves_lost, torn, .. } = counts;
+        let found = [
+            cuts > 100 && messages_lost > 1000,
+            crashes > 100 && saves_lost == 0,
+            saves_lost > 100 && torn > 10,
+            counts.pauses > 100 && counts.clock_faults > 100,
+        ];
+        let mut expected = [false; 4];
+        expected[strikes] = true;
+        assert_eq!(found, expected, "{name}: {counts:?}");
+    }
+}
+
+fn first_failure(rule: Rule, options: Options) -> Box<Failure> {
+    let options = Options { rules: Rules::ALL.without(rule), ..options };
+    sim::runs(0..500, &options).find_map(Result::err).unwrap_or_else(|| panic!("{rule:?} holds"))
+}
+
+/// What is printed can be played: the same property falls, after few commands.
+#[test]
+fn failure_is_told_as_a_short_script_that_plays_to_the_same_end() {
+    for (rule, nodes, longest) in [
+        (Rule::OneVotePerTerm, 5, 20),
+        (Rule::UpToDateLog, 3, 20),
+        (Rule::KeepMatching, 3, 20),
+        (Rule::SaveEntries, 3, 20),
+        (Rule::SaveVote, 3, 20),
+        (Rule::ApplyInOrder, 3, 20),
+        (Rule::ConfirmLeadership, 3, 25),
+        (Rule::RetryAppliedOnce, 3, 25),
+    ] {
+        let failure = first_failure(rule, Options { nodes, ..Options::default() });
+        let script = failure.script().unwrap_or_else(|| panic!("{rule:?} has a script"));
+        let outcome = script::play("shrunk", &script).unwrap_or_else(|why| panic!("{why}"));
+        let fell = outcome.broken.map(|violation| violation.property);
+        assert_eq!(fell, Some(failure.violation.property), "without {rule:?}");
+        assert_eq!(outcome.text, script, "it is printed with its output");
+        let commands = script.lines().filter(|line| !line.starts_with(' ')).count();
+        assert!(commands <= longest, "{commands} commands without {rule:?}:\n{script}");
+    }
+}
+
+#[test]
+fn failure_tells_the_seed_the_property_a_script_and_how_to_repeat_it() {
+    let options = Options {
+        nodes: 5,
+        faults: Kinds::named("network,clock").unwrap(),
+        steps: 500,
+        ..Options::default()
+    };
+    let failure = first_failure(Rule::UpToDateLog, options);
+    let (seed, text) = (failure.seed, failure.to_string());
+    assert!(text.starts_with(&format!("seed {seed}: Leader Completeness is broken: n")), "{text}");
+    let script = failure.script().expect("safety is told as a script");
+    assert!(text.contains(&script) && script.contains("\nwithout UpToDateLog\n"), "{text}");
+    let again = format!(
+        "\nrepeat it with: cargo run -- sim --seed {seed} --nodes 5 --steps 500 \
+        --faults network,clock --without UpToDateLog"
+    );
+    assert!(text.ends_with(&again), "{text}");
+    let rerun = sim::run(seed, &failure.options).expect_err("it fails again");
+    assert_eq!(rerun.to_string(), text, "the same seed gives the same failure");
+}
+
+/// No script can say that nothing happens: there are the last moments instead.
+#[test]
+fn failure_of_liveness_tells_the_last_moments() {
+    let failure = first_failure(Rule::BackUpNextIndex, Options::default());
+    assert_eq!(failure.violation.property, Property::Liveness);
+    assert_eq!(failure.script(), None);
+    assert!(failure.to_string().lines().count() > 30);
+}
+
+/// Every outcome, in order, up to the first failure.
+fn told(jobs: usize, options: &Options, seeds: Range<u64>) -> Vec<String> {
+    let mut told = Vec::new();
+    sim::explore(seeds, options, jobs, |seed, outcome| {
+        told.push(format!("{seed}: {:?}", outcome.as_ref().map_err(|failure| &failure.violation)));
+        if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    told
+}
+
+#[test]
+fn jobs_change_nothing_but_the_time() {
+    let all = Options::default();
+    let one_by_one = told(1, &all, 5..60);
+    assert_eq!(one_by_one.len(), 55);
+    assert_eq!(told(4, &all, 5..60), one_by_one);
+    let broken = Options { rules: Rules::ALL.without(Rule::CommitOwnTermOnly), ..all };
+    let one_by_one = told(1, &broken, 0..1000);
+    assert!((10..1000).contains(&one_by_one.len()), "it fails on the way");
+    assert_eq!(told(7, &broken, 0..1000), one_by_one);
+}
+
+/// To judge what clients saw once took hours in such a run.
+#[test]
+fn long_runs_stand() {
+    explore_with(&Options { steps: 20_000, ..Options::default() }, 0..4);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Failure;
 use super::rules::rule;
 use crate::config::{Config, environment};
+use crate::lab::sim::Kinds;
 use crate::lab::trace;
 use crate::message::NodeId;
 use crate::rules::Rule;
@@ -55,8 +56,14 @@ pub struct Options {
     pub trace: Option<PathBuf>,
     /// `--mermaid FILE`, `--svg FILE`, `--shiviz FILE`, `--jsonl FILE`.
     pub leave: trace::Options,
-    /// `--without RULE`.
-    pub without: Option<Rule>,
+    /// `--faults KINDS`.
+    pub faults: Option<Kinds>,
+    /// `--jobs N`.
+    pub jobs: Option<usize>,
+    /// `--without RULE`, each time that it stands there.
+    pub without: Vec<Rule>,
+    /// `--exhaustive`.
+    pub exhaustive: bool,
     /// `--trials N`.
     pub trials: Option<usize>,
     /// `--out FILE`.
@@ -82,7 +89,7 @@ pub struct Known {
 }
 
 /// All options but `--help` and `--version`, which go with every verb.
-pub const KNOWN: [Known; 29] = [
+pub const KNOWN: [Known; 32] = [
     known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
     known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
     known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
@@ -97,13 +104,16 @@ pub const KNOWN: [Known; 29] = [
     known("--seed", "N", "the run of this number (sim tells it step by step if it fails)"),
     known("--seeds", "A..B", "all runs from A to B - 1 (default: 0..1000)"),
     known("--nodes", "N", "servers (default: 3)"),
-    known("--without", "RULE", "all servers leave out this rule"),
     known("--steps", "N", "steps of each run before the faults end (default: 600)"),
     known("--trace", "FILE", "write every step to FILE, for raftlet check"),
     known("--mermaid", "FILE", "draw the run as a sequence diagram, which GitHub shows"),
     known("--svg", "FILE", "draw the run as a space-time diagram, which any browser shows"),
     known("--shiviz", "FILE", "write the run as a log with vector clocks, for ShiViz"),
     known("--jsonl", "FILE", "write every step of the run as JSON, for raftlet check"),
+    known("--faults", "KINDS", "of network,crash,disk,clock: these only (default: all)"),
+    known("--jobs", "N", "threads (default: as many as there are cores)"),
+    known("--without", "RULE", "the servers leave out this rule; may stand there several times"),
+    known("--exhaustive", "", "all runs within a small bound, instead of random ones"),
     known("--trials", "N", "trials of each row (default: 1000, of 150–150 100)"),
     known("--out", "FILE", "draw the curves into FILE.svg or FILE.html"),
     known("--real", "", "real processes on this machine, with an election timeout of 150–300 ms"),
@@ -181,13 +191,16 @@ impl Options {
             }
             "--seeds" => self.seeds = Some(range(name, &value)?),
             "--nodes" => self.nodes = Some(number(name, &value, 1, 9)?),
-            "--without" => self.without = Some(rule(&value)?),
             "--steps" => self.steps = Some(number(name, &value, 1, 10_000_000)?),
             "--trace" => self.trace = Some(value.into()),
             "--mermaid" => self.leave.mermaid = Some(value.into()),
             "--svg" => self.leave.svg = Some(value.into()),
             "--shiviz" => self.leave.shiviz = Some(value.into()),
             "--jsonl" => self.leave.jsonl = Some(value.into()),
+            "--faults" => self.faults = Some(kinds(name, &value)?),
+            "--jobs" => self.jobs = Some(number(name, &value, 1, 256)? as usize),
+            "--without" => self.without.push(rule(&value)?),
+            "--exhaustive" => self.exhaustive = true,
             "--trials" => self.trials = Some(number(name, &value, 1, 1_000_000)? as usize),
             "--out" => self.out = Some(value.into()),
             "--real" => self.real = true,
@@ -292,6 +305,11 @@ fn seconds(name: &str, text: &str) -> Result<Duration, Failure> {
     }
 }
 
+fn kinds(name: &str, text: &str) -> Result<Kinds, Failure> {
+    let known = "network, crash, disk, clock, all, with commas between them";
+    Kinds::named(text).or_else(|why| usage(format!("{name}: {why}: write {known}")))
+}
+
 fn transport(name: &str, text: &str) -> Result<Kind, Failure> {
     match Kind::from_name(text) {
         Some(kind) => Ok(kind),
@@ -330,6 +348,7 @@ mod tests {
                 "tcp|udp" => format!("{name} udp"),
                 "A..B" => format!("{name}=1..2"),
                 "RULE" => format!("{name} NoOp"),
+                "KINDS" => format!("{name} disk,clock"),
                 _ => format!("{name} 5"),
             };
             assert_eq!(read(&line).expect(&line).given, [*name]);

@@ -323,15 +323,19 @@ const LAB: &[Verb] = &[
         words: "",
         summary: "try thousands of accidents in a simulated cluster",
         help: "The same algorithm in a world where time is a number: messages are lost, servers\n\
-               crash, and each run comes from its seed alone. If a property of the paper falls,\n\
-               it tells how it came to that. The run of --seed, or the one that fails, can be\n\
-               drawn or written down, each form to its FILE (- is stdout); see docs/TRACES.md.",
+               crash, disks forget, clocks go wrong, and each run comes from its seed alone. If a\n\
+               property of the paper falls, it prints the seed and a short script for raftlet lab\n\
+               in which the same falls. The run of --seed, or the one that fails, can be drawn or\n\
+               written down, each form to its FILE (- is stdout); see docs/TRACES.md.",
         options: &[
             "--seed",
             "--seeds",
             "--nodes",
             "--steps",
+            "--faults",
+            "--jobs",
             "--without",
+            "--exhaustive",
             "--mermaid",
             "--svg",
             "--shiviz",

@@ -18,7 +18,7 @@ pub const MAX_VALUE_BYTES: usize = 1 << 20;
 ///
 /// Keys and values are written in double quotes where the plain form could not tell, with the
 /// escapes `\"`, `\\`, `\n`, `\r` and `\t`: `set "my key"=42`, `cas k "a b" c`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the fields are the words of the command")]
 pub enum Request {
     /// `set x=42` or `set x 42`. A plain value is the rest of the line, without the spaces around.

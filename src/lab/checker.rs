@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use crate::message::{Command, Entry, EntryId, Index, NodeId, Term};
 use crate::node::Node;
@@ -176,6 +177,22 @@ impl Checker {
         self.entries_saved(id, None, 0, &saved.entries)?;
         self.restarted(id, saved);
         Ok(())
+    }
+
+    /// Mixes in what verdicts to come depend on.
+    pub fn hash_memory(&self, hasher: &mut impl Hasher) {
+        for (term, Election { leader, last }) in &self.elections {
+            (term, leader, last).hash(hasher);
+        }
+        for Commit { term, in_term, .. } in &self.committed {
+            (term, in_term).hash(hasher);
+        }
+        for same_index in &self.history.entries {
+            let mut names: Vec<(Term, Term)> =
+                same_index.iter().map(|written| (written.term, written.prev_term)).collect();
+            names.sort_unstable();
+            names.hash(hasher);
+        }
     }
 
     fn server(&mut self, id: NodeId) -> &mut Shadow {

@@ -4,14 +4,27 @@
 //! A server that answers must wait for it ("updated on stable storage before responding",
 //! Figure 2); a leader's own entries need not. So the difference between a server that obeys the
 //! rule and one that does not is what a power failure finds in the cache.
+//!
+//! What writes and reads here is the storage of real nodes (`storage.rs`), on files that are in
+//! memory ([`Platter`]). After each crash it must find again what was safe, however the power
+//! failed; what that is, is remembered beside it.
 
+use crate::lab::checker::Violation;
+use crate::lab::platter::Platter;
 use crate::message::{Entry, EntryId, Index, NodeId, Term};
-use crate::step::{Millis, Saved};
+use crate::rules::Property;
+use crate::step::{Millis, Random, Saved};
+use crate::storage::{Recovered, Storage};
 
 /// One server's disk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Disk {
+    id: NodeId,
+    storage: Storage<Platter>,
+    /// What the storage will find.
     safe: Saved,
+    /// What it said of a record that it had to cut off.
+    torn: Option<String>,
     cache: Vec<Write>,
     due: Millis,
 }
@@ -19,18 +32,39 @@ pub struct Disk {
 #[derive(Clone, Debug)]
 enum Write {
     Vote { current_term: Term, voted_for: Option<NodeId> },
-    Entries { after: Index, entries: Vec<Entry> },
+    Entries { after: Index, entries: Vec<Entry>, leader_id: NodeId },
 }
 
+/// What the storage writes on top of its files.
+const CLUSTER: &str = "lab";
+
+/// Why the storage has no errors while the power lasts.
+const POWERED: &str = "only a power failure makes the files of the lab fail";
+
 impl Disk {
+    /// The disk of this server, on which nothing was written.
+    pub fn new(id: NodeId) -> Disk {
+        let (storage, _) = Storage::on(Platter::default(), CLUSTER, id).expect(POWERED);
+        Disk { id, storage, safe: Saved::default(), torn: None, cache: Vec::new(), due: 0 }
+    }
+
     /// A disk that holds this.
-    pub fn holding(safe: Saved) -> Disk {
-        Disk { safe, cache: Vec::new(), due: 0 }
+    pub fn holding(id: NodeId, saved: Saved) -> Disk {
+        let mut disk = Disk::new(id);
+        disk.save_vote(saved.current_term, saved.voted_for, 0);
+        disk.save_entries(0, saved.entries, id, 0);
+        disk.finish();
+        disk
     }
 
     /// What a restart will find.
     pub fn safe(&self) -> &Saved {
         &self.safe
+    }
+
+    /// What the storage said when it had to cut off a record that the last crash tore.
+    pub fn torn(&self) -> Option<&String> {
+        self.torn.as_ref()
     }
 
     /// Takes a term and vote to save.
@@ -39,8 +73,14 @@ impl Disk {
     }
 
     /// Takes entries to save: behind `after` the log holds these and no others.
-    pub fn save_entries(&mut self, after: Index, entries: Vec<Entry>, due: Millis) {
-        self.write(Write::Entries { after, entries }, due);
+    pub fn save_entries(
+        &mut self,
+        after: Index,
+        entries: Vec<Entry>,
+        leader_id: NodeId,
+        due: Millis,
+    ) {
+        self.write(Write::Entries { after, entries, leader_id }, due);
     }
 
     fn write(&mut self, write: Write, due: Millis) {
@@ -62,38 +102,124 @@ impl Disk {
 
     /// Everything in the cache is safe now. If there were entries, the last entry of the log.
     pub fn finish(&mut self) -> Option<EntryId> {
-        let mut entries_saved = false;
-        for write in self.cache.drain(..) {
-            match write {
-                Write::Vote { current_term, voted_for } => {
-                    (self.safe.current_term, self.safe.voted_for) = (current_term, voted_for);
-                }
-                Write::Entries { after, entries } => {
-                    self.safe.entries.truncate(after as usize);
-                    self.safe.entries.extend(entries);
-                    entries_saved = true;
-                }
-            }
+        if self.cache.is_empty() {
+            return None;
         }
+        write_all(&mut self.storage, &self.cache).expect(POWERED);
+        let entries_saved = self.cache.iter().any(|write| matches!(write, Write::Entries { .. }));
+        self.cache.drain(..).for_each(|write| write.happen(&mut self.safe));
         entries_saved.then(|| self.safe.entries.last().map(Entry::id).unwrap_or_default())
     }
 
-    /// Power fails while the disk is at work, in the order in which `storage.rs` writes: votes and
-    /// cuts of the log are safe, and of the new entries the first few.
-    pub fn finish_partly(&mut self, entries_kept: usize) {
-        let cut = |write: &Write| match write {
-            Write::Entries { after, .. } => Some(*after as usize),
-            Write::Vote { .. } => None,
-        };
-        let cut = self.cache.iter().filter_map(cut).min();
+    // ---- Crashes: each ends with the storage started again, which must find what was safe ------
+
+    /// The process ends, and the disk finishes what it was given.
+    pub fn end(&mut self) -> Result<(), Violation> {
         self.finish();
-        self.safe.entries.truncate(cut.map_or(usize::MAX, |cut| cut + entries_kept));
+        let safe = self.safe.clone();
+        self.reopen(|found| *found == safe)
     }
 
-    /// Power fails: the cache is gone.
-    pub fn lose_cache(&mut self) {
+    /// Power fails before the disk has begun: the cache is gone.
+    pub fn lose_cache(&mut self) -> Result<(), Violation> {
         self.cache.clear();
+        self.end()
     }
+
+    /// Power fails in the midst of the disk's work; the number picks when, and what is left.
+    pub fn lose_power(&mut self, number: u64) -> Result<(), Violation> {
+        let mut random = Random(number);
+        let (safe, cache) = (self.safe.clone(), std::mem::take(&mut self.cache));
+        let operations = 2 + cache.iter().map(Write::operations).sum::<u64>();
+        self.storage.files.limit_power(random.between(0, operations));
+        // An error is what is wanted, but the power may last long enough.
+        let _ = write_all(&mut self.storage, &cache);
+        self.storage.files.lose_unsynced(&mut random);
+        self.reopen(|found| may_be_left(&safe, &cache, found))
+    }
+
+    fn reopen(&mut self, may_be: impl FnOnce(&Saved) -> bool) -> Result<(), Violation> {
+        let files = std::mem::take(&mut self.storage.files);
+        let why = match Storage::on(files, CLUSTER, self.id) {
+            Ok((storage, recovered)) => {
+                let Recovered { current_term, voted_for, entries, torn } = recovered;
+                let found = Saved { current_term, voted_for, entries };
+                if may_be(&found) {
+                    (self.storage, self.safe, self.torn) = (storage, found, torn);
+                    return Ok(());
+                }
+                let last = found.entries.last().map(Entry::id).unwrap_or_default();
+                format!("it finds term {current_term} and a log that ends at {last}")
+            }
+            Err(damage) => damage,
+        };
+        // Whoever forgets a vote votes twice; whoever forgets an entry may lead without it.
+        let property = match why.starts_with("vote.txt") {
+            true => Property::ElectionSafety,
+            false => Property::LeaderCompleteness,
+        };
+        *self = Disk::holding(self.id, std::mem::take(&mut self.safe));
+        let what = format!("the disk of {} does not hold what was safe: {why}", self.id);
+        Err(Violation::new(property, what))
+    }
+}
+
+impl Write {
+    /// What it does to what is saved.
+    fn happen(self, saved: &mut Saved) {
+        match self {
+            Write::Vote { current_term, voted_for } => {
+                (saved.current_term, saved.voted_for) = (current_term, voted_for);
+            }
+            Write::Entries { after, entries, .. } => {
+                saved.entries.truncate(after as usize);
+                saved.entries.extend(entries);
+            }
+        }
+    }
+
+    /// How many operations on files it takes, but for the end of all writes.
+    fn operations(&self) -> u64 {
+        match self {
+            Write::Vote { .. } => 5,
+            Write::Entries { .. } => 1,
+        }
+    }
+}
+
+/// As the body does it (`server.rs`): all entries with one sync.
+fn write_all(storage: &mut Storage<Platter>, cache: &[Write]) -> Result<(), String> {
+    for write in cache {
+        match write {
+            Write::Vote { current_term, voted_for } => {
+                storage.save_vote(*current_term, *voted_for)?;
+            }
+            Write::Entries { after, entries, leader_id } => {
+                storage.save_entries(*after, entries, *leader_id)?;
+            }
+        }
+    }
+    storage.sync()
+}
+
+/// Whether this may be found after a power failure in the midst of these writes: the vote before
+/// or after any of them, and any first part of the log before or after, but for what none of them
+/// touches.
+fn may_be_left(safe: &Saved, cache: &[Write], found: &Saved) -> bool {
+    let mut after = safe.clone();
+    let mut votes = vec![(safe.current_term, safe.voted_for)];
+    let mut untouched = safe.entries.len();
+    for write in cache {
+        write.clone().happen(&mut after);
+        votes.push((after.current_term, after.voted_for));
+        if let Write::Entries { after, .. } = write {
+            untouched = untouched.min(*after as usize);
+        }
+    }
+    let is_part = |of: &Saved| of.entries.starts_with(&found.entries);
+    votes.contains(&(found.current_term, found.voted_for))
+        && found.entries.len() >= untouched
+        && (is_part(safe) || is_part(&after))
 }
 
 #[cfg(test)]
@@ -101,59 +227,104 @@ mod tests {
     use super::*;
     use crate::message::Command;
 
+    const N1: NodeId = NodeId(1);
+    const N2: NodeId = NodeId(2);
+
     fn entry(index: Index, term: Term) -> Entry {
         Entry { index, term, command: Command::no_op() }
     }
 
     #[test]
     fn finish_saves_in_order_and_names_the_last_entry() {
-        let mut disk = Disk::default();
+        let mut disk = Disk::new(N1);
         assert_eq!(disk.due(), None);
-        disk.save_entries(0, vec![entry(1, 1), entry(2, 1)], 7);
-        disk.save_entries(1, vec![entry(2, 2)], 9);
+        disk.save_vote(2, None, 7);
+        disk.save_entries(0, vec![entry(1, 1), entry(2, 1)], N2, 7);
+        disk.save_entries(1, vec![entry(2, 2)], N2, 9);
         assert_eq!(disk.due(), Some(7));
         assert!(disk.safe().entries.is_empty());
         assert_eq!(disk.finish(), Some(EntryId { index: 2, term: 2 }));
         assert_eq!(disk.safe().entries, [entry(1, 1), entry(2, 2)]);
         assert_eq!(disk.due(), None);
+        assert_eq!(disk.end(), Ok(()), "the storage finds the same");
     }
 
     #[test]
     fn finish_of_a_vote_alone_names_no_entry() {
-        let mut disk = Disk::default();
-        disk.save_vote(3, Some(NodeId(2)), 0);
+        let mut disk = Disk::new(N1);
+        disk.save_vote(3, Some(N2), 0);
         assert_eq!(disk.finish(), None);
-        assert_eq!((disk.safe().current_term, disk.safe().voted_for), (3, Some(NodeId(2))));
-    }
-
-    #[test]
-    fn finish_partly_saves_votes_and_cuts_first() {
-        let mut disk = Disk::default();
-        disk.save_entries(0, vec![entry(1, 1), entry(2, 1), entry(3, 1)], 0);
-        disk.finish();
-        disk.save_entries(2, vec![entry(3, 2)], 0);
-        disk.save_entries(1, vec![entry(2, 3), entry(3, 3)], 0);
-        disk.save_vote(3, None, 0);
-        for (kept, log) in [
-            (0, vec![entry(1, 1)]),
-            (1, vec![entry(1, 1), entry(2, 3)]),
-            (9, vec![entry(1, 1), entry(2, 3), entry(3, 3)]),
-        ] {
-            let mut disk = disk.clone();
-            disk.finish_partly(kept);
-            assert_eq!((&disk.safe().entries, disk.safe().current_term), (&log, 3));
-            assert_eq!(disk.due(), None);
-        }
+        assert_eq!((disk.safe().current_term, disk.safe().voted_for), (3, Some(N2)));
     }
 
     #[test]
     fn lose_cache_keeps_what_was_safe() {
-        let mut disk = Disk::default();
+        let mut disk = Disk::new(N1);
         disk.save_vote(1, None, 0);
         disk.finish();
-        disk.save_vote(2, Some(NodeId(1)), 0);
-        disk.lose_cache();
+        disk.save_vote(2, Some(N1), 0);
+        assert_eq!(disk.lose_cache(), Ok(()));
         assert_eq!(disk.safe().current_term, 1);
         assert_eq!(disk.finish(), None);
+    }
+
+    /// A disk at work: a new vote, and entries that replace others.
+    fn at_work() -> Disk {
+        let log = (1..=3).map(|index| entry(index, 1)).collect();
+        let saved = Saved { current_term: 1, voted_for: None, entries: log };
+        let mut disk = Disk::holding(N1, saved);
+        disk.save_vote(2, Some(N2), 0);
+        disk.save_entries(1, vec![entry(2, 2), entry(3, 2), entry(4, 2)], N2, 0);
+        disk
+    }
+
+    #[test]
+    fn lose_power_leaves_every_stage_of_the_work_and_tears_records() {
+        let mut found = std::collections::BTreeSet::new();
+        let mut torn = 0;
+        for number in 0..300 {
+            let mut disk = at_work();
+            assert_eq!(disk.lose_power(number), Ok(()));
+            let terms: Vec<Term> = disk.safe().entries.iter().map(|entry| entry.term).collect();
+            found.insert((disk.safe().current_term, terms));
+            torn += u32::from(disk.torn().is_some());
+            assert_eq!(disk.lose_cache(), Ok(()), "what was found once is safe");
+        }
+        let new = |terms: &[Term]| (2, terms.to_vec());
+        let stages = [
+            (1, vec![1, 1, 1]),
+            new(&[1]),
+            new(&[1, 1, 1]),
+            new(&[1, 2]),
+            new(&[1, 2, 2]),
+            new(&[1, 2, 2, 2]),
+        ];
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), stages);
+        assert!(torn > 20, "{torn} of 300");
+    }
+
+    #[test]
+    fn crash_tells_what_the_storage_forgot() {
+        let mut disk = at_work();
+        disk.finish();
+        disk.safe.entries.push(entry(5, 2));
+        let violation = disk.lose_cache().expect_err("it was never written");
+        let what = "the disk of n1 does not hold what was safe: it finds term 2 and a log that \
+            ends at 4@2";
+        assert_eq!(violation, Violation::new(Property::LeaderCompleteness, what.to_string()));
+        assert_eq!(disk.end(), Ok(()), "that is told once");
+    }
+
+    #[test]
+    fn may_be_left_refuses_what_no_failure_explains() {
+        let disk = at_work();
+        let refused = |current_term, entries: &[Entry]| {
+            let found = Saved { current_term, voted_for: Some(N2), entries: entries.to_vec() };
+            !may_be_left(&disk.safe, &disk.cache, &found)
+        };
+        assert!(!refused(2, &[entry(1, 1), entry(2, 2)]));
+        assert!(refused(3, &[entry(1, 1)]), "a term that it never had");
+        assert!(refused(2, &[]), "an entry is gone that was not touched");
+        assert!(refused(2, &[entry(1, 1), entry(2, 1), entry(3, 2)]), "old and new, mixed");
     }
 }

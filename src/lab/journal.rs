@@ -40,9 +40,8 @@ pub enum Power {
     Stays,
     /// The power fails; what the disk had not finished is lost.
     Fails,
-    /// The power fails in the midst of it: what the disk does first (votes, cuts of the log) is
-    /// done, and of the new entries so many are written.
-    FailsMidway(usize),
+    /// The power fails in the midst of it. The number picks the moment, and what is left.
+    FailsMidway(u64),
 }
 
 /// What a client is told.
@@ -128,7 +127,15 @@ pub struct Counts {
     pub crashes: u64,
     /// Crashes that took something from a disk's cache.
     pub saves_lost: u64,
+    /// Crashes that tore a record, which the storage cut off.
+    pub torn: u64,
     pub restarts: u64,
+    /// Servers that stood still for a while.
+    pub pauses: u64,
+    /// Clocks that jumped, or ran fast or slow.
+    pub clock_faults: u64,
+    /// Links that were cut, or stalled.
+    pub cuts: u64,
     pub messages: u64,
     pub messages_lost: u64,
     pub answers: u64,
@@ -145,7 +152,11 @@ impl Default for Counts {
             truncations: 0,
             crashes: 0,
             saves_lost: 0,
+            torn: 0,
             restarts: 0,
+            pauses: 0,
+            clock_faults: 0,
+            cuts: 0,
             messages: 0,
             messages_lost: 0,
             answers: 0,
@@ -176,13 +187,22 @@ impl Counts {
         self.truncations += other.truncations;
         self.crashes += other.crashes;
         self.saves_lost += other.saves_lost;
+        self.torn += other.torn;
         self.restarts += other.restarts;
+        self.pauses += other.pauses;
+        self.clock_faults += other.clock_faults;
+        self.cuts += other.cuts;
         self.messages += other.messages;
         self.messages_lost += other.messages_lost;
         self.answers += other.answers;
         for (sum, more) in self.cited.iter_mut().zip(other.cited) {
             *sum += more;
         }
+    }
+
+    /// How many faults struck.
+    pub fn faults(&self) -> u64 {
+        self.messages_lost + self.crashes + self.cuts + self.pauses + self.clock_faults
     }
 
     /// How often events cited a rule.

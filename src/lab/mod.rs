@@ -5,12 +5,17 @@
 
 pub mod ablation;
 pub mod checker;
+pub mod clock;
 pub mod disk;
+pub mod drawer;
+pub mod exhaustive;
 pub mod experiment;
 pub mod journal;
 pub mod linearizability;
 pub mod network;
+pub mod platter;
 pub mod quiz;
+pub mod retold;
 pub mod rulebook;
 pub mod script;
 pub mod sim;

@@ -4,10 +4,13 @@
 //! overtake each other. Here each of that can be had, either by hand (a script picks the message
 //! that is to arrive next, be lost, or be doubled) or by chance (the [`Weather`], drawn from a
 //! seed). A link is cut in one direction; what is sent on it then is lost, and so is what is
-//! still on its way. A slow link, too, is slow in one direction.
+//! still on its way. A slow link, too, is slow in one direction, and so is one that stalls: what is
+//! sent on it arrives when it is released, when much may have changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::lab::drawer::Drawer;
 use crate::message::{Message, NodeId};
 use crate::step::{Millis, Random};
 
@@ -26,6 +29,8 @@ pub struct Weather {
     pub late_percent: u64,
     /// The greatest delay of a late one.
     pub late_ms: Millis,
+    /// Of a hundred messages, of how many a copy goes into the drawer.
+    pub kept_percent: u64,
     /// Of a hundred messages, how many are lost.
     pub lost_percent: u64,
     /// Of a hundred messages, how many arrive twice.
@@ -38,6 +43,7 @@ impl Weather {
         delay_ms: (10, 10),
         late_percent: 0,
         late_ms: 0,
+        kept_percent: 0,
         lost_percent: 0,
         doubled_percent: 0,
     };
@@ -52,6 +58,9 @@ pub struct Network {
     cut: BTreeSet<(NodeId, NodeId)>,
     /// How much longer links take than chance says.
     slow: BTreeMap<(NodeId, NodeId), Millis>,
+    /// Links that stall, and what was sent on them.
+    stalled: BTreeMap<(NodeId, NodeId), Vec<(Number, Message)>>,
+    drawer: Drawer,
     last_number: Number,
     random: Random,
 }
@@ -64,6 +73,8 @@ impl Network {
             in_flight: BTreeMap::new(),
             cut: BTreeSet::new(),
             slow: BTreeMap::new(),
+            stalled: BTreeMap::new(),
+            drawer: Drawer::default(),
             last_number: 0,
             random: Random(seed),
         }
@@ -79,6 +90,13 @@ impl Network {
         }
         if self.happens(weather.lost_percent) {
             return (number, Some("dropped"));
+        }
+        if let Some(held) = self.stalled.get_mut(&(message.from, message.to)) {
+            held.push((number, message));
+            return (number, None);
+        }
+        if self.happens(weather.kept_percent) {
+            self.drawer.keep(message.clone(), &mut self.random);
         }
         let more = self.slow.get(&(message.from, message.to)).copied().unwrap_or_default();
         let due = now + self.delay_by_chance() + more;
@@ -126,6 +144,12 @@ impl Network {
         self.in_flight.keys().next().copied()
     }
 
+    /// The message of this kind that is due first.
+    pub fn first_of(&self, kind: impl Fn(&Message) -> bool) -> Option<Slot> {
+        let first = self.in_flight.iter().find(|(_, message)| kind(message));
+        first.map(|(&slot, _)| slot)
+    }
+
     /// All that is in flight, in the order of arrival.
     pub fn in_flight(&self) -> Vec<(Slot, &Message)> {
         self.in_flight.iter().map(|(&slot, message)| (slot, message)).collect()
@@ -153,6 +177,16 @@ impl Network {
         }
     }
 
+    /// A number for what is in flight: the same in whatever order it was sent.
+    pub fn fingerprint(&self) -> u64 {
+        let one = |message: &Message| {
+            let mut hasher = DefaultHasher::new();
+            message.hash(&mut hasher);
+            hasher.finish()
+        };
+        self.in_flight.values().map(one).fold(0, u64::wrapping_add)
+    }
+
     /// What is in flight on one link, in the order of sending.
     pub fn on_link(&self, from: NodeId, to: NodeId) -> Vec<(Number, &Message)> {
         let is_here = |message: &Message| (message.from, message.to) == (from, to);
@@ -171,6 +205,29 @@ impl Network {
     pub fn heal(&mut self) {
         self.cut.clear();
         self.slow.clear();
+    }
+
+    /// Holds back all that is sent this way from now on.
+    pub fn stall(&mut self, from: NodeId, to: NodeId) {
+        self.stalled.entry((from, to)).or_default();
+    }
+
+    /// Sends what was held back this way on, in its order, very late.
+    pub fn release(&mut self, now: Millis, from: NodeId, to: NodeId) {
+        let held = self.stalled.remove(&(from, to)).unwrap_or_default();
+        let due = now + self.delay_by_chance();
+        self.in_flight.extend(held.into_iter().map(|(number, message)| ((due, number), message)));
+    }
+
+    /// What the drawer has for a server arrives there once more. The copies stay in the drawer.
+    pub fn open_drawer(&mut self, now: Millis, to: NodeId) {
+        let drawer = std::mem::take(&mut self.drawer);
+        for message in drawer.messages_to(to) {
+            let due = now + self.delay_by_chance();
+            self.last_number += 1;
+            self.in_flight.insert((due, self.last_number), message.clone());
+        }
+        self.drawer = drawer;
     }
 
     /// Whether what goes this way is lost.
@@ -212,6 +269,26 @@ mod tests {
         assert_eq!(network.send(0, back), (2, None));
         network.heal();
         assert_eq!(network.send(0, message(1)), (3, None));
+    }
+
+    #[test]
+    fn release_sends_on_what_a_stalled_link_held_back() {
+        let mut network = Network::new(1);
+        network.send(0, message(1));
+        network.stall(N1, N2);
+        network.send(0, message(2));
+        network.send(0, Message { from: N2, to: N1, ..message(3) });
+        let numbers = |network: &Network| -> Vec<Number> {
+            network.in_flight().iter().map(|&((_, number), _)| number).collect()
+        };
+        assert_eq!(numbers(&network), [1, 3], "the first was on its way, the last goes back");
+        network.release(500, N2, N1);
+        assert_eq!(numbers(&network), [1, 3]);
+        network.release(500, N1, N2);
+        assert_eq!(numbers(&network), [1, 3, 2], "in the order of arrival");
+        assert_eq!(network.take((510, 2)), Some(message(2)));
+        assert_eq!(network.send(500, message(4)).0, 4);
+        assert_eq!(numbers(&network), [1, 3, 4], "it is whole again");
     }
 
     #[test]

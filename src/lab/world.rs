@@ -10,11 +10,13 @@
 //! disk's time, and a power failure before its end loses them; but a server takes no further step
 //! while its vote is not saved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::event::{Event, What};
 use crate::kv::{Request, Store};
 use crate::lab::checker::{Checker, Violation};
+use crate::lab::clock::Clock;
 use crate::lab::disk::Disk;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome, Power};
 use crate::lab::network::{Network, Number, Slot};
@@ -58,8 +60,8 @@ pub struct Server {
     pub disk: Disk,
     /// Its state machine.
     pub store: Sessions<Store>,
-    /// How far its clock is ahead of the world's.
-    pub skew_ms: Millis,
+    /// Its clock; when it stands still, so does the server.
+    pub clock: Clock,
     settings: Settings,
     reads: BTreeMap<RequestId, Request>,
 }
@@ -75,6 +77,19 @@ pub enum Next {
     Timer(NodeId),
 }
 
+/// What was done to a server. The same to a fresh world, in the same order, is the same run.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "each is what its name says")]
+pub enum Act {
+    DiskFinished(NodeId),
+    TimerFired(NodeId),
+    Delivered(Message),
+    Proposed(NodeId, Command),
+    Read(NodeId, Request),
+    Crashed(NodeId, Power),
+    Restarted(NodeId),
+}
+
 /// Everything.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -88,6 +103,8 @@ pub struct World {
     pub journal: Option<Vec<Happening>>,
     /// What the run is to leave behind, if anything: see [`World::record`].
     pub recording: Option<Recording>,
+    /// What was done, if somebody wants to do it again.
+    pub acts: Option<Vec<Act>>,
     /// How often what happened.
     pub counts: Counts,
     /// Least and greatest time that a disk takes.
@@ -96,6 +113,10 @@ pub struct World {
     checker: Checker,
     broken: Option<Violation>,
     random: Random,
+    /// How many servers stand still.
+    paused: usize,
+    /// Servers that hear nothing of newer terms.
+    misled: BTreeSet<NodeId>,
 }
 
 impl World {
@@ -108,12 +129,15 @@ impl World {
             answers: Vec::new(),
             journal: None,
             recording: None,
+            acts: None,
             counts: Counts::default(),
             disk_ms: (0, 0),
             servers: BTreeMap::new(),
             checker: Checker::default(),
             broken: None,
             random,
+            paused: 0,
+            misled: BTreeSet::new(),
         };
         let ids: Vec<NodeId> = (1..=setup.servers).map(NodeId).collect();
         for &id in &ids {
@@ -228,28 +252,114 @@ impl World {
     pub fn fire_timer(&mut self, id: NodeId) {
         let now = self.now;
         let server = self.server_mut(id);
-        if let Some(due) = server.timer_due() {
-            server.skew_ms += due.saturating_sub(now);
+        if let Some(node) = &server.node {
+            server.clock.jump_to(now, node.deadline());
             self.step(id, Input::TimerFires);
         }
     }
 
+    /// A server's timer fires now, and its clock stays as it is: for those who look at all that can
+    /// happen, and not at when.
+    pub fn fire_timer_out_of_time(&mut self, id: NodeId) {
+        self.step(id, Input::TimerFires);
+    }
+
+    /// A number for this world, the same for worlds in which the same can happen from now on. Time
+    /// is left out, and so are the numbers of messages and the order in which they were sent.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for server in self.servers.values() {
+            let Server { node, disk, reads, .. } = server;
+            let node = node.as_ref();
+            let part = node.map(|node| {
+                let Node { current_term, voted_for, log, commit_index, role, .. } = node;
+                (current_term, voted_for, log, commit_index, node.last_applied, role)
+            });
+            part.hash(&mut hasher);
+            if part.is_none() {
+                let Saved { current_term, voted_for, entries } = disk.safe();
+                (current_term, voted_for, entries).hash(&mut hasher);
+            }
+            (reads, disk.due().is_some()).hash(&mut hasher);
+        }
+        self.network.fingerprint().hash(&mut hasher);
+        self.checker.hash_memory(&mut hasher);
+        hasher.finish()
+    }
+
+    /// A server's clock runs fast or slow from now on: 100 is right.
+    pub fn set_clock_rate(&mut self, id: NodeId, percent: u64) {
+        let now = self.now;
+        self.server_mut(id).clock.set_rate(now, percent);
+    }
+
+    /// A server stands still, and all that comes to it waits.
+    pub fn pause(&mut self, id: NodeId) {
+        let now = self.now;
+        let is_running = self.node(id).is_some() && !self.is_paused(id);
+        if is_running {
+            self.server_mut(id).clock.stand_still(now, true);
+            self.paused += 1;
+            self.counts.pauses += 1;
+        }
+    }
+
+    /// A server that stood still goes on, with its clock where it stopped.
+    pub fn resume(&mut self, id: NodeId) {
+        let now = self.now;
+        if self.is_paused(id) {
+            self.server_mut(id).clock.stand_still(now, false);
+            self.paused -= 1;
+        }
+    }
+
+    /// From now on a server hears nothing of terms that are newer than its own: such messages wait.
+    /// So a leader that was deposed goes on believing that it leads.
+    pub fn mislead(&mut self, id: NodeId) {
+        self.misled.insert(id);
+    }
+
+    /// What a misled server should have heard comes to it.
+    pub fn enlighten(&mut self, id: NodeId) {
+        self.misled.remove(&id);
+    }
+
+    fn comes_through(&self, message: &Message) -> bool {
+        let (to, term) = (message.to, message.rpc.term());
+        let is_newer = || self.node(to).is_some_and(|node| term > node.current_term);
+        let waits = self.is_paused(to) || self.misled.contains(&to) && is_newer();
+        !waits
+    }
+
+    /// Whether a server stands still.
+    pub fn is_paused(&self, id: NodeId) -> bool {
+        self.paused > 0 && self.servers[&id].clock.stands_still()
+    }
+
     /// A server goes down. Its state machine and its clients' connections are gone.
     pub fn crash(&mut self, id: NodeId, power: Power) {
+        self.resume(id);
         let server = self.server_mut(id);
         if server.node.take().is_none() {
             return;
         }
+        self.note_act(Act::Crashed(id, power));
+        let server = self.server_mut(id);
         server.reads.clear();
         let saves_lost = server.disk.due().is_some() && power != Power::Stays;
-        match power {
-            Power::Stays => drop(server.disk.finish()),
+        let found = match power {
+            Power::Stays => server.disk.end(),
             Power::Fails => server.disk.lose_cache(),
-            Power::FailsMidway(entries_kept) => server.disk.finish_partly(entries_kept),
-        }
+            Power::FailsMidway(number) => server.disk.lose_power(number),
+        };
+        let torn = server.disk.torn().is_some();
         self.counts.crashes += 1;
         self.counts.saves_lost += u64::from(saves_lost);
+        self.counts.torn += u64::from(torn);
         self.note(|| Happening::Crashed(id, saves_lost));
+        if let Err(violation) = found {
+            self.breaks(violation);
+        }
     }
 
     /// A server that is down starts again, with what its disk holds.
@@ -257,13 +367,15 @@ impl World {
         if self.node(id).is_some() {
             return;
         }
+        self.note_act(Act::Restarted(id));
         self.server_mut(id).settings.seed = self.random.bits();
         self.start(id);
         self.counts.restarts += 1;
         self.record_start(id, Cause::Restart);
-        let Saved { current_term: term, voted_for, ref entries } = *self.servers[&id].disk.safe();
+        let disk = &self.servers[&id].disk;
+        let Saved { current_term: term, voted_for, ref entries } = *disk.safe();
         let last = entries.last().map(Entry::id).unwrap_or_default();
-        let what = What::Recovered { voted_for, last, note: None };
+        let what = What::Recovered { voted_for, last, note: disk.torn().cloned() };
         self.note(|| Happening::Event(Event { node: id, term, what }));
     }
 
@@ -272,7 +384,7 @@ impl World {
         let server = self.server_mut(id);
         let saved = server.disk.safe().clone();
         server.store = Sessions::new(Store::default(), server.settings.rules);
-        server.node = Some(Node::new(server.settings.clone(), saved, now + server.skew_ms));
+        server.node = Some(Node::new(server.settings.clone(), saved, server.clock.read(now)));
         self.checker.restarted(id, self.servers[&id].disk.safe());
     }
 
@@ -292,7 +404,7 @@ impl World {
         if let Err(violation) = self.checker.laid(id, &saved) {
             self.breaks(violation);
         }
-        self.server_mut(id).disk = Disk::holding(saved);
+        self.server_mut(id).disk = Disk::holding(id, saved);
         if self.node(id).is_some() {
             self.start(id);
             self.record_start(id, Cause::Init);
@@ -313,11 +425,17 @@ impl World {
 
     // ---- Time ----------------------------------------------------------------------------------
 
-    /// What time brings next, and when. Messages count if they travel by themselves.
+    /// What time brings next, and when. Messages count if they travel by themselves, and unless
+    /// they wait for a server that stands still or is misled.
     pub fn next(&self, messages: bool) -> Option<(Millis, Next)> {
-        let message = self.network.first().filter(|_| messages);
+        let message = match self.paused + self.misled.len() {
+            _ if !messages => None,
+            0 => self.network.first(),
+            _ => self.network.first_of(|message| self.comes_through(message)),
+        };
         let mut next = message.map(|slot| (slot.0, Next::Message(slot)));
-        for (&id, server) in &self.servers {
+        for (&id, server) in self.servers.iter().filter(|(_, server)| !server.clock.stands_still())
+        {
             let disk = server.disk.due().map(|due| (due, Next::Disk(id)));
             let timer = server.timer_due().map(|due| (due, Next::Timer(id)));
             for other in [disk, timer] {
@@ -350,7 +468,9 @@ impl World {
     /// Every disk that has had its time finishes.
     pub fn finish_disks(&mut self) {
         for id in self.ids() {
-            self.finish_disk_if_awaited(id);
+            if self.servers[&id].disk.due().is_some_and(|due| due <= self.now) {
+                self.finish_disk(id);
+            }
         }
     }
 
@@ -363,7 +483,37 @@ impl World {
     /// A server takes in what happened to it, once its disk has done what must come before.
     fn step(&mut self, id: NodeId, input: Input) {
         self.finish_disk_if_awaited(id);
+        if self.acts.is_some() {
+            self.note_input(id, &input);
+        }
         self.take_step(id, input);
+    }
+
+    /// Remembers what a server takes in.
+    fn note_input(&mut self, id: NodeId, input: &Input) {
+        match input {
+            Input::Tick | Input::TimerFires => self.note_act(Act::TimerFired(id)),
+            Input::Receive(message) => self.note_act(Act::Delivered(message.clone())),
+            Input::Propose(batch) => {
+                for (_, command) in batch {
+                    self.note_act(Act::Proposed(id, command.clone()));
+                }
+            }
+            Input::Read(requests) => {
+                for request in requests {
+                    let what = self.servers[&id].reads.get(request).cloned();
+                    what.into_iter().for_each(|what| self.note_act(Act::Read(id, what)));
+                }
+            }
+            Input::Saved(_) => {}
+        }
+    }
+
+    /// Remembers what is done, if somebody wants to do it again.
+    fn note_act(&mut self, act: Act) {
+        if let Some(acts) = &mut self.acts {
+            acts.push(act);
+        }
     }
 
     fn finish_disk_if_awaited(&mut self, id: NodeId) {
@@ -372,7 +522,9 @@ impl World {
         }
     }
 
-    fn finish_disk(&mut self, id: NodeId) {
+    /// A server's disk has finished what it was given.
+    pub fn finish_disk(&mut self, id: NodeId) {
+        self.note_act(Act::DiskFinished(id));
         if let Some(last) = self.server_mut(id).disk.finish() {
             self.take_step(id, Input::Saved(last));
         }
@@ -383,7 +535,7 @@ impl World {
         let cause = self.recording.is_some().then(|| Cause::of(&input));
         let server = self.server_mut(id);
         let Some(node) = &mut server.node else { return };
-        let outputs = node.step(now + server.skew_ms, input);
+        let outputs = node.step(server.clock.read(now), input);
         self.counts.steps += 1;
         self.record_step(id, cause, &outputs);
         let fallen = self.check(id, &outputs);
@@ -423,9 +575,9 @@ impl World {
                 let due = self.disk_due();
                 self.server_mut(id).disk.save_vote(current_term, voted_for, due);
             }
-            Output::SaveEntries { after, entries, .. } => {
+            Output::SaveEntries { after, entries, leader_id } => {
                 let due = self.disk_due();
-                self.server_mut(id).disk.save_entries(after, entries, due);
+                self.server_mut(id).disk.save_entries(after, entries, leader_id, due);
             }
             Output::Send(message) => self.send(message),
             Output::Apply { entry, request } => self.apply(id, &entry, request),
@@ -488,9 +640,9 @@ impl Server {
     fn new(settings: Settings) -> Server {
         Server {
             node: None,
-            disk: Disk::default(),
+            disk: Disk::new(settings.id),
             store: Sessions::new(Store::default(), settings.rules),
-            skew_ms: 0,
+            clock: Clock::default(),
             settings,
             reads: BTreeMap::new(),
         }
@@ -498,7 +650,7 @@ impl Server {
 
     /// When its timer fires, in the world's time.
     fn timer_due(&self) -> Option<Millis> {
-        Some(self.node.as_ref()?.deadline().saturating_sub(self.skew_ms))
+        self.clock.moment(self.node.as_ref()?.deadline())
     }
 }
 
@@ -696,12 +848,30 @@ mod tests {
     }
 
     #[test]
+    fn paused_server_takes_no_step_until_it_goes_on() {
+        let mut world = led_by_n1(Rules::ALL);
+        world.pause(N1);
+        world.pass_until(2000, true);
+        let led = |world: &World| world.node(N1).is_some_and(|node| node.leader() == Some(N1));
+        assert!(led(&world), "it has not heard of the others' elections");
+        assert!(world.node(N2).is_some_and(|node| node.current_term > 1));
+        assert!(world.network.first().is_some_and(|(due, _)| due < 2000), "its messages wait");
+        world.resume(N1);
+        world.pass_until(2001, true);
+        assert!(!led(&world));
+        world.pause(N1);
+        world.crash(N1, Power::Stays);
+        assert!(!world.is_paused(N1), "a restart begins anew");
+        assert_eq!((world.counts.pauses, world.paused), (2, 0));
+    }
+
+    #[test]
     fn fire_timer_moves_one_clock_and_leaves_the_others() {
         let mut world = World::new(&Setup::of(3));
         world.fire_timer(N1);
         assert_eq!(world.now, 0);
-        assert!(world.server(N1).expect("it exists").skew_ms >= 150);
-        assert_eq!(world.server(N2).expect("it exists").skew_ms, 0);
+        assert!(world.server(N1).expect("it exists").clock.read(0) >= 150);
+        assert_eq!(world.server(N2).expect("it exists").clock.read(0), 0);
         assert!(matches!(world.next(false), Some((150..=300, Next::Timer(_)))));
     }
 }

@@ -11,6 +11,8 @@ use crate::message::{Command, Entry, EntryId, NodeId, Term};
 pub(super) const LOG: &str = "RaftLog.txt";
 /// The name of the file with the term and vote.
 pub(super) const VOTE: &str = "vote.txt";
+/// The name of the next such file, while it is written.
+pub(super) const NEW_VOTE: &str = "vote.txt.new";
 /// What the columns of the log are.
 pub(super) const COLUMNS: &str = "Machine ID | Index | Term | Value | Leader Id | Checksum\n";
 const SEPARATOR: &str = " | ";

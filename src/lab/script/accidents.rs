@@ -50,8 +50,22 @@ impl Lab {
 
     pub(super) fn crash(&mut self, words: &mut Words) -> Result<(), String> {
         let id = self.running(words)?;
-        let power = if words.take("unsaved") { Power::Fails } else { Power::Stays };
+        let power = match words.next() {
+            None => Power::Stays,
+            Some("unsaved") => Power::Fails,
+            Some("midway") => Power::FailsMidway(words.number("accident", 0, 999)?),
+            Some(word) => return Err(format!("{word}: write unsaved, midway N, or nothing")),
+        };
         self.world.crash(id, power);
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self, words: &mut Words) -> Result<(), String> {
+        let id = self.running(words)?;
+        if self.world.server(id).is_none_or(|server| server.disk.due().is_none()) {
+            return Err(format!("the disk of {id} has nothing to do"));
+        }
+        self.world.finish_disk(id);
         Ok(())
     }
 

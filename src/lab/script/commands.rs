@@ -86,6 +86,14 @@ const SETUP: &[Verb] = &[
         Change(Lab::batch),
     ),
     verb(
+        ("disks", "di"),
+        "slow | fast",
+        "slow: they finish when they must, for a message, or by `sync`",
+        "A disk at work finishes before its server sends a message that stands behind the save, and\n\
+         before it takes a step while its vote is not saved.",
+        Change(Lab::disks),
+    ),
+    verb(
         ("log", "l"),
         "n1 = 1 1 4",
         "n1 has a log with these terms, as if history had made it so",
@@ -177,11 +185,19 @@ const ACCIDENTS: &[Verb] = &[
     verb(("heal", "h"), "", "all links are whole and fast", "", Change(Lab::heal)),
     verb(
         ("crash", "cr"),
-        "n1 [unsaved]",
-        "n1 goes down; unsaved: before its disk has finished",
+        "n1 [HOW]",
+        "n1 goes down; HOW: unsaved, before its disk has finished; or midway N",
         "Its disk finishes what it was given, unless it is a power failure: `crash n1 unsaved`.\n\
+         midway: in the midst of the disk's work; N, up to 999, picks when, and what is left.\n\
          A disk has finished when its server takes the next step, or the next command comes.",
         Change(Lab::crash),
+    ),
+    verb(
+        ("sync", "sy"),
+        "n1",
+        "n1's disk finishes what it was given, if disks are slow",
+        "",
+        Change(Lab::sync),
     ),
     verb(
         ("restart", "re"),

@@ -69,7 +69,8 @@ impl Lab {
         let quietly = words.take("quietly");
         let Some(verb) = words.next() else { return Ok(Vec::new()) };
         let verb = commands::find(verb)?;
-        if !(verb.name == "crash" && line.ends_with("unsaved")) {
+        let power_fails = line.contains(" unsaved") || line.contains(" midway");
+        if !(verb.name == "crash" && power_fails) {
             self.world.finish_disks();
         }
         let named = |why: String| format!("{}: {why}", verb.name);

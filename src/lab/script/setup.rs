@@ -3,7 +3,10 @@
 use super::Lab;
 use super::words::{self, Words};
 use crate::message::{Command, Entry, NodeId, Term};
-use crate::step::Saved;
+use crate::step::{Millis, Saved};
+
+/// Longer than any script.
+const NEVER_MS: Millis = 1 << 40;
 
 impl Lab {
     pub(super) fn cluster(&mut self, words: &mut Words) -> Result<(), String> {
@@ -20,6 +23,15 @@ impl Lab {
     pub(super) fn batch(&mut self, words: &mut Words) -> Result<(), String> {
         self.setup.max_entries = words.number("number of entries", 1, 1000)? as usize;
         self.change_settings()
+    }
+
+    pub(super) fn disks(&mut self, words: &mut Words) -> Result<(), String> {
+        match words.need("how fast disks are")? {
+            "slow" => self.world.disk_ms = (NEVER_MS, NEVER_MS),
+            "fast" => self.world.disk_ms = (0, 0),
+            word => return Err(format!("disks are slow or fast, not {word}")),
+        }
+        Ok(())
     }
 
     fn change_settings(&mut self) -> Result<(), String> {

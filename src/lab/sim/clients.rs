@@ -53,7 +53,7 @@ struct Client {
 
 impl Clients {
     /// Draws a handful of clients.
-    pub fn draw(random: &mut Random, world: &World) -> Clients {
+    pub fn draw(random: &mut Random, world: &World, favourite: NodeId) -> Clients {
         let clients = pick(random, &[1, 3, 5]);
         let mut client = |number: u64| Client {
             name: format!("c{number}"),
@@ -63,7 +63,11 @@ impl Clients {
             asked: false,
             due: 0,
             server: NodeId(1),
-            home: Some(any_server(random, world)).filter(|_| number > 1),
+            home: match number {
+                1 => None,
+                2 => Some(favourite),
+                _ => Some(any_server(random, world)),
+            },
         };
         Clients {
             history: Vec::new(),
@@ -121,8 +125,8 @@ impl Clients {
         let Client { ref name, serial, server, .. } = self.clients[number];
         let id = self.requests.len() as RequestId;
         self.requests.push(operation);
-        if world.node(server).is_none() {
-            return;
+        if world.node(server).is_none() || world.is_paused(server) {
+            return; // it will not hear
         }
         let request = &self.history[operation].request;
         // A few reads go through the log, as writes do.
@@ -179,10 +183,19 @@ fn any_server(random: &mut Random, world: &World) -> NodeId {
     NodeId(random.between(1, world.ids().count() as u64))
 }
 
+/// After so many operations clients turn to other keys. Each key is judged alone, and an operation
+/// without answer may take effect at any later time: so to judge a long run takes no longer, step
+/// by step, than a short one.
+const OPERATIONS_PER_KEYS: usize = 60;
+
 /// Few keys, so that clients get into each other's way. Most values are written once only, so that
 /// a read tells which write it saw.
 fn any_request(random: &mut Random, reads_percent: u64, number: usize) -> Request {
-    let key = ["x", "y"][random.between(0, 1) as usize].to_string();
+    let mut key = ["x", "y"][random.between(0, 1) as usize].to_string();
+    let earlier_keys = number / OPERATIONS_PER_KEYS;
+    if earlier_keys > 0 {
+        key += &earlier_keys.to_string();
+    }
     if random.between(1, 100) <= reads_percent {
         return Request::Get { key };
     }
@@ -203,7 +216,7 @@ mod tests {
     /// One client, which asks n1 first, in a cluster without a leader.
     fn draw() -> (Random, World, Clients) {
         let (mut random, world) = (Random(1), World::new(&Setup::of(3)));
-        let mut clients = Clients::draw(&mut random, &world);
+        let mut clients = Clients::draw(&mut random, &world, NodeId(1));
         clients.clients.truncate(1);
         (clients.clients[0].home, clients.give_up_percent) = (None, 0);
         (random, world, clients)

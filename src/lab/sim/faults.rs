@@ -5,6 +5,7 @@
 //! wrong at once are all alike and find less.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::lab::journal::Power;
 use crate::lab::network::Weather;
@@ -12,7 +13,57 @@ use crate::lab::world::World;
 use crate::message::NodeId;
 use crate::step::{Millis, Random};
 
-/// One kind of fault, or its end.
+/// Which kinds of faults may strike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds {
+    /// Messages are lost, late, or come twice; links are cut, or stall.
+    pub network: bool,
+    /// Processes end and start again.
+    pub crash: bool,
+    /// Disks are slow, and power failures take what was not synced.
+    pub disk: bool,
+    /// Clocks jump, run fast or slow; servers stand still.
+    pub clock: bool,
+}
+
+impl Kinds {
+    /// Everything may go wrong.
+    pub const ALL: Kinds = Kinds { network: true, crash: true, disk: true, clock: true };
+
+    /// Kinds by their names, with commas between them: `network,crash`.
+    ///
+    /// # Errors
+    /// The name that is none.
+    pub fn named(names: &str) -> Result<Kinds, String> {
+        let mut kinds = Kinds { network: false, crash: false, disk: false, clock: false };
+        for name in names.split(',') {
+            match name {
+                "all" => kinds = Kinds::ALL,
+                "network" => kinds.network = true,
+                "crash" => kinds.crash = true,
+                "disk" => kinds.disk = true,
+                "clock" => kinds.clock = true,
+                _ => return Err(format!("{name} is no kind of fault")),
+            }
+        }
+        Ok(kinds)
+    }
+}
+
+impl fmt::Display for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if *self == Kinds::ALL {
+            return f.write_str("all");
+        }
+        let Kinds { network, crash, disk, clock } = *self;
+        let all = [(network, "network"), (crash, "crash"), (disk, "disk"), (clock, "clock")];
+        let names: Vec<&str> =
+            all.into_iter().filter(|(strikes, _)| *strikes).map(|(_, name)| name).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+/// One fault, or its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
     Crash,
@@ -21,20 +72,34 @@ enum Fault {
     Restart(NodeId),
     Cut,
     Heal,
+    /// Links hold back what is sent on them.
+    Stall,
+    Release(NodeId, NodeId),
+    /// A server is not heard, and hears nothing of newer terms.
+    Mislead,
+    Enlighten(NodeId),
+    /// Old messages from a server and to it arrive once more.
+    OldMessages,
+    OldMessagesTo(NodeId),
     /// A clock jumps: a timer fires early.
-    Timeout,
+    Jump,
+    /// A clock runs fast or slow from now on.
+    Rate,
+    /// A server stands still.
+    Pause,
+    Resume(NodeId),
 }
 
 /// How often things go wrong, and what comes next.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    /// Mean time between two faults of each kind; 0 means never.
-    crash_ms: Millis,
-    power_failure_ms: Millis,
-    cut_ms: Millis,
-    timeout_ms: Millis,
-    /// The longest that a server stays down, and that a link stays cut.
+    /// What goes wrong again and again, and the mean time between two of a kind.
+    recurring: Vec<(Fault, Millis)>,
+    /// The longest that a server stays down or stands still, and that a link stays cut.
     outage_ms: Millis,
+    /// Whom faults strike often. A server that is elected again and again meets what it sent
+    /// when it led before.
+    pub favourite: NodeId,
     /// A power failure waits for a disk at work.
     lurking: bool,
     schedule: BTreeSet<(Millis, Fault)>,
@@ -42,25 +107,34 @@ pub struct Faults {
 
 impl Faults {
     /// Draws a climate: the weather and the disks of this world, and the faults to come.
-    pub fn draw(random: &mut Random, world: &mut World) -> Faults {
-        world.network.weather = Weather {
-            delay_ms: (1, pick(random, &[2, 10, 30])),
-            late_percent: pick(random, &[0, 0, 5, 20]),
-            late_ms: pick(random, &[100, 300, 600]),
-            lost_percent: pick(random, &[0, 0, 3, 10, 25]),
-            doubled_percent: pick(random, &[0, 0, 5, 30]),
+    pub fn draw(random: &mut Random, kinds: Kinds, world: &mut World) -> Faults {
+        let weather = draw_weather(random);
+        world.network.weather = if kinds.network { weather } else { Weather::FAIR };
+        let disk_ms = pick(random, &[0, 10, 80]);
+        world.disk_ms = (0, if kinds.disk { disk_ms } else { 0 });
+        let mut mean_ms = |fault, strikes: bool, choices: &[u64]| {
+            let mean_ms = pick(random, choices);
+            (fault, if strikes { mean_ms } else { 0 })
         };
-        world.disk_ms = (0, pick(random, &[0, 10, 80]));
+        let recurring = vec![
+            mean_ms(Fault::Crash, kinds.crash, &[0, 0, 300, 600]),
+            mean_ms(Fault::PowerFailure, kinds.disk, &[0, 0, 300, 600]),
+            mean_ms(Fault::Cut, kinds.network, &[0, 0, 250, 500]),
+            mean_ms(Fault::Stall, kinds.network, &[0, 0, 150, 400]),
+            mean_ms(Fault::Mislead, kinds.network, &[0, 0, 200, 600]),
+            mean_ms(Fault::OldMessages, kinds.network, &[0, 0, 50, 200]),
+            mean_ms(Fault::Jump, kinds.clock, &[0, 0, 100, 200, 600]),
+            mean_ms(Fault::Rate, kinds.clock, &[0, 0, 100, 400]),
+            mean_ms(Fault::Pause, kinds.clock, &[0, 0, 200, 600]),
+        ];
         let mut faults = Faults {
-            crash_ms: pick(random, &[0, 0, 300, 600]),
-            power_failure_ms: pick(random, &[0, 0, 300, 600]),
-            cut_ms: pick(random, &[0, 250, 500]),
-            timeout_ms: pick(random, &[0, 0, 200, 600]),
             outage_ms: pick(random, &[100, 600, 1500]),
+            favourite: any(random, world),
+            recurring,
             lurking: false,
             schedule: BTreeSet::new(),
         };
-        for fault in [Fault::Crash, Fault::PowerFailure, Fault::Cut, Fault::Timeout] {
+        for (fault, _) in faults.recurring.clone() {
             faults.plan(random, world.now, fault);
         }
         faults
@@ -76,17 +150,44 @@ impl Faults {
         let Some((due, fault)) = self.schedule.pop_first() else { return };
         world.now = due;
         self.plan(random, due, fault);
-        let victim = victim(random, world);
+        let victim = self.victim(random, world);
         match fault {
             Fault::Crash => self.crash(random, world, victim, Power::Stays),
             Fault::PowerFailure => self.lurking = true,
             Fault::Restart(server) => world.restart(server),
             Fault::Cut => {
                 cut(random, world, victim);
-                self.schedule.insert((due + random.between(1, self.outage_ms), Fault::Heal));
+                self.after_outage(random, due, Fault::Heal);
             }
             Fault::Heal => world.network.heal(),
-            Fault::Timeout => world.fire_timer(victim),
+            Fault::Stall => self.stall(random, world, victim),
+            Fault::Release(from, to) => world.network.release(due, from, to),
+            Fault::Mislead => self.mislead(random, world),
+            Fault::Enlighten(server) => world.enlighten(server),
+            Fault::OldMessages => world.network.open_drawer(due, victim),
+            Fault::OldMessagesTo(server) => world.network.open_drawer(due, server),
+            Fault::Jump => {
+                world.counts.clock_faults += 1;
+                world.fire_timer(victim);
+            }
+            Fault::Rate => {
+                world.counts.clock_faults += 1;
+                world.set_clock_rate(victim, pick(random, &[50, 70, 100, 100, 150, 200]));
+            }
+            Fault::Pause => {
+                world.pause(victim);
+                self.after_outage(random, due, Fault::Resume(victim));
+            }
+            Fault::Resume(server) => world.resume(server),
+        }
+    }
+
+    /// Whom a fault strikes: often a leader, whose trouble has the most to show.
+    fn victim(&self, random: &mut Random, world: &World) -> NodeId {
+        match random.between(0, 3) {
+            0 => leader(world).unwrap_or(self.favourite),
+            1 => self.favourite,
+            _ => any(random, world),
         }
     }
 
@@ -101,8 +202,8 @@ impl Faults {
         if let Some(victim) = found {
             self.lurking = false;
             let power = match random.between(0, 2) {
-                0 => Power::FailsMidway(random.between(0, 2) as usize),
-                _ => Power::Fails,
+                0 => Power::Fails,
+                _ => Power::FailsMidway(random.between(0, 999)),
             };
             self.crash(random, world, victim, power);
         }
@@ -111,21 +212,49 @@ impl Faults {
     fn crash(&mut self, random: &mut Random, world: &mut World, victim: NodeId, power: Power) {
         if world.node(victim).is_some() {
             world.crash(victim, power);
-            let end = world.now + random.between(1, self.outage_ms);
-            self.schedule.insert((end, Fault::Restart(victim)));
+            self.after_outage(random, world.now, Fault::Restart(victim));
         }
+    }
+
+    /// Some of the links of a server stall, each for a time of its own.
+    fn stall(&mut self, random: &mut Random, world: &mut World, victim: NodeId) {
+        world.counts.cuts += 1;
+        for other in world.ids().filter(|&id| id != victim) {
+            for (from, to) in [(victim, other), (other, victim)] {
+                if random.between(0, 1) == 0 {
+                    world.network.stall(from, to);
+                    self.after_outage(random, world.now, Fault::Release(from, to));
+                }
+            }
+        }
+    }
+
+    /// A leader is not heard, and hears nothing but old messages, until long after another was
+    /// elected: it goes on believing that it leads.
+    fn mislead(&mut self, random: &mut Random, world: &mut World) {
+        let Some(victim) = leader(world) else { return };
+        world.counts.cuts += 1;
+        let end = world.now + random.between(1, 1500);
+        world.mislead(victim);
+        for _ in 0..8 {
+            let moment = random.between(world.now, end);
+            self.schedule.insert((moment, Fault::OldMessagesTo(victim)));
+        }
+        self.schedule.insert((end, Fault::Enlighten(victim)));
+        for other in world.ids().filter(|&id| id != victim) {
+            world.network.stall(victim, other);
+            self.schedule.insert((end, Fault::Release(victim, other)));
+        }
+    }
+
+    fn after_outage(&mut self, random: &mut Random, now: Millis, end: Fault) {
+        self.schedule.insert((now + random.between(1, self.outage_ms), end));
     }
 
     /// When a fault of this kind comes again, if it does so by itself.
     fn plan(&mut self, random: &mut Random, now: Millis, fault: Fault) {
-        let mean_ms = match fault {
-            Fault::Crash => self.crash_ms,
-            Fault::PowerFailure => self.power_failure_ms,
-            Fault::Cut => self.cut_ms,
-            Fault::Timeout => self.timeout_ms,
-            Fault::Restart(_) | Fault::Heal => 0,
-        };
-        if mean_ms > 0 {
+        let found = self.recurring.iter().find(|(kind, _)| *kind == fault);
+        if let Some(&(_, mean_ms @ 1..)) = found {
             self.schedule.insert((now + random.between(1, 2 * mean_ms), fault));
         }
     }
@@ -138,6 +267,10 @@ impl Faults {
         world.network.weather = Weather { delay_ms: (1, 10), ..Weather::FAIR };
         let mut may_stay_down = random.between(0, (world.ids().count() as u64 - 1) / 2);
         for id in world.ids() {
+            world.resume(id);
+            world.enlighten(id);
+            world.set_clock_rate(id, 100);
+            world.ids().for_each(|to| world.network.release(world.now, id, to));
             if world.node(id).is_some() || may_stay_down == 0 {
                 world.restart(id);
             } else {
@@ -147,16 +280,26 @@ impl Faults {
     }
 }
 
-/// Whom a fault strikes: often a leader, whose trouble has the most to show.
-fn victim(random: &mut Random, world: &World) -> NodeId {
+fn leader(world: &World) -> Option<NodeId> {
     let leads = |id: &NodeId| world.node(*id).is_some_and(|node| node.leader() == Some(*id));
-    let leader = world.ids().find(leads).filter(|_| random.between(0, 1) == 0);
-    leader.unwrap_or(NodeId(random.between(1, world.ids().count() as u64)))
+    world.ids().find(leads)
+}
+
+fn draw_weather(random: &mut Random) -> Weather {
+    Weather {
+        delay_ms: (1, pick(random, &[2, 10, 30])),
+        late_percent: pick(random, &[0, 0, 5, 20]),
+        late_ms: pick(random, &[100, 300, 600]),
+        kept_percent: pick(random, &[0, 0, 10, 50]),
+        lost_percent: pick(random, &[0, 0, 3, 10, 25]),
+        doubled_percent: pick(random, &[0, 0, 5, 30]),
+    }
 }
 
 /// Cuts the links between two random groups, or between one server and the rest: all of them or
 /// about half, in both directions or in one.
 fn cut(random: &mut Random, world: &mut World, victim: NodeId) {
+    world.counts.cuts += 1;
     let group = match random.between(0, 2) {
         0 => random.bits(),
         _ => 1 << victim.0,
@@ -180,6 +323,10 @@ fn cut(random: &mut Random, world: &mut World, victim: NodeId) {
     }
 }
 
+fn any(random: &mut Random, world: &World) -> NodeId {
+    NodeId(random.between(1, world.ids().count() as u64))
+}
+
 /// One of these.
 pub fn pick(random: &mut Random, choices: &[u64]) -> u64 {
     choices[random.between(0, choices.len() as u64 - 1) as usize]
@@ -193,20 +340,47 @@ mod tests {
 
     fn draw(seed: u64, servers: u64) -> (Random, World, Faults) {
         let (mut random, mut world) = (Random(seed), World::new(&Setup::of(servers)));
-        let faults = Faults::draw(&mut random, &mut world);
+        let faults = Faults::draw(&mut random, Kinds::ALL, &mut world);
         (random, world, faults)
+    }
+
+    fn never(faults: &Faults, fault: Fault) -> bool {
+        faults.recurring.iter().any(|&(kind, mean_ms)| kind == fault && mean_ms == 0)
     }
 
     #[test]
     fn draw_gives_quiet_climates_and_rough_ones() {
         let all: Vec<(Random, World, Faults)> = (0..100).map(|seed| draw(seed, 3)).collect();
-        for never in [true, false] {
-            assert!(all.iter().any(|(_, _, faults)| (faults.crash_ms == 0) == never));
-            assert!(all.iter().any(|(_, _, faults)| (faults.power_failure_ms == 0) == never));
-            assert!(all.iter().any(|(_, _, faults)| (faults.cut_ms == 0) == never));
+        for quiet in [true, false] {
+            for fault in [Fault::Crash, Fault::PowerFailure, Fault::Cut, Fault::Stall, Fault::Pause]
+            {
+                assert!(all.iter().any(|(_, _, faults)| never(faults, fault) == quiet));
+            }
             let lossless = |world: &World| world.network.weather.lost_percent == 0;
-            assert!(all.iter().any(|(_, world, _)| lossless(world) == never));
+            assert!(all.iter().any(|(_, world, _)| lossless(world) == quiet));
         }
+    }
+
+    #[test]
+    fn draw_leaves_out_the_kinds_that_are_not_wanted() {
+        let only_crashes = Kinds::named("crash").unwrap();
+        for seed in 0..50 {
+            let (mut random, mut world) = (Random(seed), World::new(&Setup::of(3)));
+            let faults = Faults::draw(&mut random, only_crashes, &mut world);
+            let strikes = |&&(_, mean_ms): &&(Fault, Millis)| mean_ms > 0;
+            let mut striking = faults.recurring.iter().filter(strikes);
+            assert!(striking.all(|&(fault, _)| fault == Fault::Crash));
+            assert_eq!((world.network.weather, world.disk_ms), (Weather::FAIR, (0, 0)));
+        }
+    }
+
+    #[test]
+    fn kinds_are_named_as_they_are_shown() {
+        for names in ["network", "crash,disk", "network,clock", "all"] {
+            assert_eq!(Kinds::named(names).unwrap().to_string(), names);
+        }
+        assert_eq!(Kinds::named("network,crash,disk,clock"), Ok(Kinds::ALL));
+        assert_eq!(Kinds::named("crash,rain").unwrap_err(), "rain is no kind of fault");
     }
 
     #[test]
@@ -215,14 +389,19 @@ mod tests {
         for seed in 0..50 {
             let (mut random, mut world, mut faults) = draw(seed, 5);
             for id in world.ids() {
-                world.crash(id, Power::Stays);
+                faults.stall(&mut random, &mut world, id);
+                world.set_clock_rate(id, 50);
+                world.pause(id);
                 cut(&mut random, &mut world, id);
             }
+            world.crash(NodeId(1 + seed % 5), Power::Stays);
+            world.crash(NodeId(1 + seed % 4), Power::Stays);
             faults.end(&mut random, &mut world);
             assert_eq!(faults.due(), None);
             assert!(
                 world.ids().all(|id| world.ids().all(|other| !world.network.is_cut(id, other)))
             );
+            assert!(world.ids().all(|id| !world.is_paused(id)));
             down[world.ids().filter(|&id| world.node(id).is_none()).count()] += 1;
         }
         assert!(down[0] > 0 && down[1] > 0 && down[2] > 0 && down[3] == 0, "{down:?}");

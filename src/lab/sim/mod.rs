@@ -3,11 +3,12 @@
 //! A run has two phases. In the first, clients work while faults strike, and after every step of a
 //! server the five properties of Figure 3 are checked. Then the faults end: now a leader must
 //! emerge, every server must apply everything, and every client must get its answer, in good time.
-//! Last, what clients saw must be linearizable. A run that fails is run again with its journal
-//! on, to tell how it came to that.
+//! Last, what clients saw must be linearizable. A run that fails is run again, to write down what
+//! happened, and is told as a script, as short as can be had.
 
 mod clients;
 mod faults;
+mod jobs;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,14 +17,17 @@ use std::ops::Range;
 use crate::lab::checker::Violation;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome};
 use crate::lab::linearizability;
+use crate::lab::retold::{self, TOLD_AS_SCRIPT};
 use crate::lab::trace::Recording;
-use crate::lab::world::{Setup, World};
+use crate::lab::world::{Act, Setup, World};
 use crate::message::NodeId;
 use crate::node::Node;
 use crate::rules::{Property, Rule, Rules};
 use crate::step::{Millis, Random};
 use clients::Clients;
+pub use faults::Kinds;
 use faults::{Faults, pick};
+pub use jobs::explore;
 
 /// How long it may take after the last fault until all is well.
 const PATIENCE_MS: Millis = 10_000;
@@ -38,13 +42,15 @@ pub struct Options {
     pub nodes: u64,
     /// After how many steps of servers the faults end.
     pub steps: u64,
+    /// What may go wrong.
+    pub faults: Kinds,
     /// The rules that servers obey.
     pub rules: Rules,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { nodes: 3, steps: 600, rules: Rules::ALL }
+        Options { nodes: 3, steps: 600, faults: Kinds::ALL, rules: Rules::ALL }
     }
 }
 
@@ -70,26 +76,50 @@ pub struct Failure {
     pub violation: Violation,
     /// What happened last, line by line.
     pub account: Vec<String>,
+    /// All that was done to the servers.
+    acts: Vec<Act>,
+    setup: Setup,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Failure { seed, options, violation, account } = self;
-        writeln!(f, "seed {seed}: {violation}")?;
-        writeln!(f, "what happened last:")?;
-        account.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
-        write!(f, "repeat it with: cargo run -- sim --seed {seed}")?;
+        writeln!(f, "seed {}: {}", self.seed, self.violation)?;
+        match self.script() {
+            Some(script) => writeln!(f, "{TOLD_AS_SCRIPT}\n\n{script}")?,
+            None => {
+                writeln!(f, "what happened last:")?;
+                self.account.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+            }
+        }
+        write!(f, "repeat it with: {}", self.command())
+    }
+}
+
+impl Failure {
+    /// The command line that repeats the run.
+    pub fn command(&self) -> String {
+        let Options { nodes, steps, faults, rules } = self.options;
         let usual = Options::default();
-        if options.nodes != usual.nodes {
-            write!(f, " --nodes {}", options.nodes)?;
+        let mut command = format!("cargo run -- sim --seed {}", self.seed);
+        if nodes != usual.nodes {
+            command += &format!(" --nodes {nodes}");
         }
-        if options.steps != usual.steps {
-            write!(f, " --steps {}", options.steps)?;
+        if steps != usual.steps {
+            command += &format!(" --steps {steps}");
         }
-        for rule in Rule::all().filter(|&rule| !options.rules.obeys(rule)) {
-            write!(f, " --without {}", rule.name())?;
+        if faults != usual.faults {
+            command += &format!(" --faults {faults}");
         }
-        Ok(())
+        for rule in Rule::all().filter(|&rule| !rules.obeys(rule)) {
+            command += &format!(" --without {}", rule.name());
+        }
+        command
+    }
+
+    /// A short script, with its output, in which the same property falls. Liveness has none: it is
+    /// a matter of time. It may take seconds to find.
+    pub fn script(&self) -> Option<String> {
+        retold::script(&self.acts, &self.setup, self.violation.property)
     }
 }
 
@@ -99,7 +129,8 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
         let mut again = Sim::new(seed, options, true);
         let violation = again.explore().expect_err("the same seed gives the same run");
         let account = again.account.into_iter().flatten().collect();
-        Box::new(Failure { seed, options: *options, violation, account })
+        let (acts, setup) = (again.world.acts.unwrap_or_default(), again.setup);
+        Box::new(Failure { seed, options: *options, violation, account, acts, setup })
     })
 }
 
@@ -126,6 +157,7 @@ struct Sim {
     clients: Clients,
     random: Random,
     steps: u64,
+    setup: Setup,
     digest: u64,
     /// The last moments, as lines, if they are to be told.
     account: VecDeque<Vec<String>>,
@@ -146,13 +178,15 @@ impl Sim {
         setup.rules = options.rules;
         setup.max_entries = pick(&mut random, &[1, 2, 64]) as usize;
         let mut world = World::new(&setup);
-        world.journal = recording.then(Vec::new);
+        (world.journal, world.acts) = (recording.then(Vec::new), recording.then(Vec::new));
+        let faults = Faults::draw(&mut random, options.faults, &mut world);
         Sim {
-            faults: Faults::draw(&mut random, &mut world),
-            clients: Clients::draw(&mut random, &world),
+            clients: Clients::draw(&mut random, &world, faults.favourite),
+            faults,
             world,
             random,
             steps: options.steps,
+            setup,
             digest: seed,
             account: VecDeque::new(),
         }

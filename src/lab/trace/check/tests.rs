@@ -174,6 +174,7 @@ fn accidents(seed: u64, rules: Rules) -> Recording {
         late_ms: 400,
         lost_percent: 15,
         doubled_percent: 10,
+        ..Weather::FAIR
     };
     world.disk_ms = (0, 20);
     for round in 0..40 {

@@ -1,0 +1,68 @@
+//! A drawer for old messages: copies that arrive once more when nobody expects them any longer.
+//!
+//! A network may deliver a message again after any time. By chance alone a very old one hardly ever
+//! comes at the moment that matters, so copies of some are kept here, and some fault opens the
+//! drawer. Of each kind there are as many: the rare ones matter, and are soon pushed out otherwise.
+
+use crate::message::{Message, NodeId, Rpc};
+use crate::step::Random;
+
+/// How many kinds there are: questions for a vote, entries and heartbeats, and their answers, yes
+/// or no.
+const KINDS: usize = 7;
+
+/// How many messages of a kind are kept at most.
+const SIZE: usize = 5;
+
+/// Old messages.
+#[derive(Clone, Debug, Default)]
+pub struct Drawer {
+    kinds: [Vec<Message>; KINDS],
+}
+
+impl Drawer {
+    /// Keeps a copy; if there are enough of its kind, in the place of any of them.
+    pub fn keep(&mut self, copy: Message, random: &mut Random) {
+        let same_kind = &mut self.kinds[kind(&copy.rpc)];
+        if same_kind.len() < SIZE {
+            same_kind.push(copy);
+        } else {
+            same_kind[random.between(0, SIZE as u64 - 1) as usize] = copy;
+        }
+    }
+
+    /// What is there for a server.
+    pub fn messages_to(&self, id: NodeId) -> impl Iterator<Item = &Message> {
+        self.kinds.iter().flatten().filter(move |message| message.to == id)
+    }
+}
+
+fn kind(rpc: &Rpc) -> usize {
+    match rpc {
+        Rpc::RequestVote(_) => 0,
+        Rpc::RequestVoteReply(reply) => 1 + usize::from(reply.vote_granted),
+        Rpc::AppendEntries(rpc) => 3 + usize::from(rpc.entries.is_empty()),
+        Rpc::AppendEntriesReply(reply) => 5 + usize::from(reply.success),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::RequestVoteReply;
+
+    #[test]
+    fn drawer_keeps_a_few_of_each_kind() {
+        let (mut drawer, mut random) = (Drawer::default(), Random(1));
+        let answer = |term, vote_granted| Message {
+            from: NodeId(1),
+            to: NodeId(term % 2 + 1),
+            rpc: Rpc::RequestVoteReply(RequestVoteReply { term, vote_granted }),
+        };
+        drawer.keep(answer(1, true), &mut random);
+        (2..100).for_each(|term| drawer.keep(answer(term, false), &mut random));
+        assert!(drawer.messages_to(NodeId(2)).any(|message| *message == answer(1, true)));
+        let to_both = [1, 2].map(|id| drawer.messages_to(NodeId(id)).count());
+        assert_eq!(to_both[0] + to_both[1], SIZE + 1);
+    }
+}
