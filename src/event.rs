@@ -286,7 +286,17 @@ impl fmt::Display for What {
                 write!(f, "{votes} of {servers} votes, {needed} needed: {}", so(answers < needed))
             }
             What::VoteGranted { candidate, candidate_last, own_last } => {
-                write!(f, "voted for {candidate}: log {candidate_last} is not behind {own_last}")
+                // A log that is behind gets a vote only where the lab has left out the rule.
+                let position = |id: &EntryId| (id.term, id.index);
+                match position(candidate_last) < position(own_last) {
+                    true => {
+                        write!(f, "voted for {candidate}, whose log {candidate_last} is behind")
+                    }
+                    false => write!(
+                        f,
+                        "voted for {candidate}: log {candidate_last} is not behind {own_last}"
+                    ),
+                }
             }
             What::VoteRefused { candidate, why } => {
                 write!(f, "refused its vote to {candidate}: {why}")
@@ -302,7 +312,7 @@ impl fmt::Display for What {
                 leader.map_or(Ok(()), |leader| write!(f, " from {leader}"))
             }
             What::Deleted { first, last, leader } => {
-                write!(f, "deleted {}: {leader} has another entry there", range(*first, *last))
+                write!(f, "deleted {} to make room for entries of {leader}", range(*first, *last))
             }
             What::AppendRefused { leader, why } => write!(f, "refused entries of {leader}: {why}"),
             What::BackedUp { follower, refused, next_index } => {
@@ -316,7 +326,8 @@ impl fmt::Display for What {
                 write!(f, "ignored a late answer of term {term} from {from}")
             }
             What::ReadConfirmed { reads, read_index } => {
-                write!(f, "still leads: answered {reads} reads at index {read_index}")
+                let reads = if *reads == 1 { "1 read".into() } else { format!("{reads} reads") };
+                write!(f, "answered {reads} at index {read_index}")
             }
             _ => self.fmt_of_the_body(f),
         }
@@ -522,7 +533,7 @@ mod tests {
     fn display_tells_a_split_vote_from_a_lost_majority() {
         let failed = |answers| What::ElectionFailed { votes: 1, answers, needed: 3, servers: 5 };
         assert_eq!(failed(1).to_string(), "1 of 5 votes, 3 needed: no majority can be reached");
-        assert_eq!(failed(3).to_string(), "1 of 5 votes, 3 needed: nobody won this term");
+        assert_eq!(failed(3).to_string(), "1 of 5 votes, 3 needed: too few said yes");
     }
 
     #[test]

@@ -79,9 +79,10 @@ fn obedient(run: &Run, without: &str) -> Result<String, Failure> {
     let told: Vec<&str> = without.lines().filter(|line| *line != left_out).collect();
     let lines: Vec<&str> = text.lines().collect();
     let same = lines.iter().zip(&told).take_while(|(line, other)| line == other).count();
-    // From the command under which the first other line stands.
+    // From the command under which the first other line stands, in either of the two.
     let is_command = |line: &&str| !line.starts_with(' ');
-    let first = lines[..=same].iter().rposition(is_command).unwrap_or_default();
+    let command_before = |text: &[&str]| text[..=same].iter().rposition(is_command);
+    let first = command_before(&lines).min(command_before(&told)).unwrap_or_default();
     let rest: String = lines[first..].iter().map(|line| format!("{line}\n")).collect();
     Ok(format!("\nThe same commands with the rule, from where they lead elsewhere:\n\n{rest}"))
 }

@@ -57,6 +57,19 @@ const fn start(servers: u64, one_by_one: bool, without_no_op: bool) -> Start {
 }
 
 impl Start {
+    /// How many lines it adds to a script that must be understood.
+    fn oddities(self) -> usize {
+        usize::from(self.one_by_one) + usize::from(self.without_no_op)
+    }
+
+    /// Plainer ones that may do as well, the plainest first.
+    fn plainer(self) -> impl Iterator<Item = Start> {
+        let Start { servers, one_by_one, without_no_op } = self;
+        let fewer = [start(servers, false, false), start(servers, one_by_one, false)];
+        let fewer = fewer.into_iter().chain([start(servers, false, without_no_op)]);
+        fewer.filter(move |other| other.oddities() < self.oddities())
+    }
+
     /// The first lines of a script.
     fn lines(self, left_out: Option<Rule>) -> Vec<String> {
         let mut lines = vec![format!("cluster {}", self.servers)];
@@ -155,11 +168,23 @@ impl Search {
         self.found += 1;
         self.tried_first = self.tried_first.or(Some(self.tried));
         let steps = shrink::shrink(lab, walk.steps, violation.property);
-        if self.shortest.as_ref().is_none_or(|shortest| steps.len() < shortest.steps.len()) {
-            let (lab, steps) = step::play(lab, &steps);
-            let violation = lab.world.broken().expect("it was shrunk to this").clone();
-            self.shortest = Some(Run { rule: self.rule, start: *start, steps, violation });
+        let run = self.plainest(*start, steps);
+        let length = |run: &Run| (run.steps.len(), run.start.oddities());
+        if self.shortest.as_ref().is_none_or(|shortest| length(&run) < length(shortest)) {
+            self.shortest = Some(run);
         }
+    }
+
+    /// The run in the plainest cluster in which the same falls after no more commands.
+    fn plainest(&self, start: Start, steps: Vec<Step>) -> Run {
+        let (rule, property) = (self.rule, self.rule.about().falls);
+        let in_cluster = |start: Start| {
+            let (lab, done) = step::play(&start.lab(Some(rule)), &steps);
+            let violation = lab.world.broken().filter(|it| it.property == property)?.clone();
+            Some(Run { rule, start, steps: done, violation })
+        };
+        let mut clusters = start.plainer().chain([start]);
+        clusters.find_map(in_cluster).expect("it was shrunk to this in its own cluster")
     }
 }
 

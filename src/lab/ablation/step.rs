@@ -23,10 +23,16 @@ pub enum Step {
 pub type Names = BTreeMap<NodeId, NodeId>;
 
 impl Step {
-    /// The command as a line of script, in this world; none if no such message is in flight.
+    /// The command as a line of script, in this world; none if no such message is in flight, or
+    /// the server is not up (to be restarted: not down). A command that fails is not tried, since
+    /// every command first lets the disks finish.
     pub fn line(&self, lab: &Lab) -> Option<String> {
         match self {
-            Step::Server(verb, id, rest) => Some(format!("{verb} {id} {rest}").trim_end().into()),
+            Step::Server(verb, id, rest) => {
+                let is_up = lab.world.node(*id).is_some();
+                let line = || format!("{verb} {id} {rest}").trim_end().to_string();
+                (is_up == (*verb != "restart")).then(line)
+            }
             Step::Message(verb, message) => {
                 let (number, is_oldest) = find(lab, message)?;
                 Some(match is_oldest {
@@ -101,7 +107,8 @@ pub fn lines(start: &Lab, steps: &[Step]) -> Vec<String> {
             Step::Message(verb, Message { from, to, rpc }) => {
                 format!("# {verb} {from}->{to}: no such {} is in flight", rpc.name())
             }
-            Step::Server(..) => unreachable!("it is a line in any world"),
+            Step::Server(verb @ "restart", id, _) => format!("# {verb} {id}: it is up"),
+            Step::Server(verb, id, _) => format!("# {verb} {id}: it is down"),
         },
     };
     steps.iter().map(line).collect()

@@ -146,6 +146,7 @@ impl Lab {
         let (mut rule, mut fell) = (None, None);
         let text = match happening {
             Happening::Answered(answer) => self.clients.line(answer),
+            Happening::Event(event) => self.event_line(event),
             other => other.to_string(),
         };
         match happening {
@@ -154,6 +155,15 @@ impl Lab {
             _ => {}
         }
         text.lines().map(|line| Line { text: line.to_string(), rule, fell }).collect()
+    }
+
+    /// What a server did cites no rule that it leaves out.
+    fn event_line(&self, event: &Event) -> String {
+        let Event { node, term, what } = event;
+        match what.rule().is_none_or(|rule| self.setup.rules.obeys(rule)) {
+            true => event.to_string(),
+            false => format!("{node}  term {term}  {what}"),
+        }
     }
 
     // ---- Clients -------------------------------------------------------------------------------
