@@ -13,8 +13,8 @@
 //! again with the same serial number, and a transfer that was already done is not done twice.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use raftlet::client::Client;
@@ -71,9 +71,7 @@ impl StateMachine for Bank {
 
 impl Bank {
     fn open(&mut self, name: &str, amount: &str) -> Result<(), String> {
-        // A limit far below that of u64, so that no sum of a bank's accounts overflows.
-        let amount =
-            whole(amount).filter(|&amount| amount <= 1_000_000_000).ok_or(NOT_AN_AMOUNT)?;
+        let amount = whole(amount)?;
         if self.accounts.contains_key(name) {
             return Err(format!("{name} has an account"));
         }
@@ -82,7 +80,7 @@ impl Bank {
     }
 
     fn transfer(&mut self, from: &str, to: &str, amount: &str) -> Result<(), String> {
-        let amount = whole(amount).ok_or(NOT_AN_AMOUNT)?;
+        let amount = whole(amount)?;
         let missing = |name| format!("{name} has no account");
         let theirs = *self.accounts.get(from).ok_or_else(|| missing(from))?;
         let left = theirs.checked_sub(amount).ok_or(format!("{from} has only {theirs}"))?;
@@ -94,38 +92,28 @@ impl Bank {
     }
 }
 
-const NOT_AN_AMOUNT: &str = "an amount is a whole number up to 1000000000";
-
-fn whole(text: &str) -> Option<u64> {
-    text.parse().ok()
+/// A limit far below that of u64, so that no sum of a bank's accounts overflows.
+fn whole(text: &str) -> Result<u64, String> {
+    let amount = text.parse().ok().filter(|&amount| amount <= 1_000_000_000);
+    amount.ok_or(format!("{text} is no amount: a whole number up to 1000000000"))
 }
 
 /// A number starts that node of `cluster.toml`; anything else is a command for the cluster.
-fn run(words: &[String]) -> Result<(), String> {
+fn main() -> Result<(), Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
     let config = Config::load(Path::new("cluster.toml"))?;
-    if let [word] = words
+    if let [word] = &words[..]
         && let Ok(id) = word.parse()
     {
-        let data = Path::new("data/bank").join(word);
-        let id = NodeId(id);
-        let options = server::Options { id, config, data, fresh: false, verbose: false };
-        return server::run(options, Bank::default());
+        let (id, data) = (NodeId(id), Path::new("data/bank").join(word));
+        let (fresh, verbose, trace) = (false, false, None);
+        let options = server::Options { id, config, data, fresh, verbose, trace };
+        return Ok(server::run(options, Bank::default())?);
     }
     let nodes = config.nodes.into_values().collect();
-    let done = Client::new(nodes, Duration::from_secs(10), |why| eprintln!("{why}; trying again"))
-        .command(&words.join(" "))
-        .map_err(|error| error.to_string())?;
-    println!("{}", done.result.unwrap_or("not found".to_string()));
-    Ok(())
-}
-
-fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    run(&words).map_or_else(
-        |why| {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+    let mut bank = Client::new(nodes, Duration::from_secs(10), |why| eprintln!("{why}"));
+    let done = bank.command(&words.join(" "))?;
+    let result = done.result.unwrap_or("not found".to_string());
+    println!("{result}");
+    if result.starts_with("error: ") { Err("nothing was changed".into()) } else { Ok(()) }
 }

@@ -459,6 +459,33 @@ mod tests {
         assert_eq!(parse(text), Ok(expected));
     }
 
+    /// What stands there has every key, and none that there is not.
+    #[test]
+    fn parse_reads_the_file_of_the_document() {
+        let document = include_str!("../docs/PROTOCOL.md");
+        let block = document.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let node = |id, address: &str| (NodeId(id), address.to_string());
+        let expected = Config {
+            cluster: "class-of-2026".to_string(),
+            timing: Timing { heartbeat_ms: 75, election_timeout_ms: (150, 300) },
+            transport: Kind::Udp,
+            drop_percent: 10,
+            nodes: BTreeMap::from([
+                node(1, "raft-a:5001"),
+                node(2, "192.0.2.1:5001"),
+                node(3, "[::1]:5001"),
+            ]),
+            bind: None,
+            advertise: None,
+            faults_from: FaultsFrom::Anywhere,
+        };
+        assert_eq!(parse(block.expect("a block")), Ok(expected));
+        let keys = block.unwrap_or_default().lines().filter_map(|line| line.split_once(" = "));
+        for (key, _) in keys.filter(|(key, _)| key.parse::<u64>().is_err()) {
+            assert!(document.contains(&format!("\n| `{key}` | ")), "{key} is not explained");
+        }
+    }
+
     #[test]
     fn parse_refuses_unknown_names_and_offers_the_nearest() {
         assert_refused(&[

@@ -101,6 +101,8 @@ pub enum What {
     Asked(&'static str),
     /// The node plays dead, or lives again.
     Paused(bool),
+    /// The trace of the node cannot be written, and why. The node goes on without.
+    TraceEnds { why: String },
     /// The link to a peer was made worse, or well again.
     Link { peer: NodeId, blocked: bool, drop_percent: u8, delay_ms: u64 },
 }
@@ -181,6 +183,7 @@ impl What {
             | What::Dropped { .. }
             | What::Asked(_)
             | What::Paused(_)
+            | What::TraceEnds { .. }
             | What::Link { .. } => return None,
         })
     }
@@ -211,6 +214,7 @@ impl What {
             What::Dropped { .. } => "dropped",
             What::Asked(_) => "asked",
             What::Paused(_) => "paused",
+            What::TraceEnds { .. } => "trace_ends",
             What::Link { .. } => "link",
         }
     }
@@ -250,7 +254,10 @@ impl Event {
             What::Transition { to: RoleName::Leader, .. } => &[BOLD, GREEN],
             What::Transition { to: RoleName::Candidate, .. } => &[BOLD, YELLOW],
             What::Transition { to: RoleName::Follower, .. } => &[BOLD, CYAN],
-            What::Unreachable { .. } | What::Dropped { .. } | What::ElectionFailed { .. } => &[RED],
+            What::Unreachable { .. }
+            | What::Dropped { .. }
+            | What::TraceEnds { .. }
+            | What::ElectionFailed { .. } => &[RED],
             What::SendingHeartbeat { .. } => &[DIM],
             _ => &[],
         }
@@ -341,6 +348,7 @@ impl What {
                 f.write_str("paused: hears nothing, says nothing, time stands still")
             }
             What::Paused(false) => f.write_str("resumed"),
+            What::TraceEnds { why } => write!(f, "the trace ends here: {why}"),
             What::Link { peer, blocked: true, .. } => write!(f, "the link to {peer} is cut"),
             What::Link { peer, drop_percent: 0, delay_ms: 0, .. } => {
                 write!(f, "the link to {peer} is well")
@@ -402,7 +410,7 @@ impl fmt::Display for AppendRefusal {
 
 /// What an election failed for: no candidate can win, or this one has not.
 fn so(too_few_answer: bool) -> &'static str {
-    if too_few_answer { "no majority can be reached" } else { "nobody won this term" }
+    if too_few_answer { "no majority can be reached" } else { "too few said yes" }
 }
 
 fn recovered(

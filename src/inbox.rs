@@ -4,11 +4,11 @@
 //! HTTP threads put clients' requests there through a [`Desk`] and wait, each for its own answer.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
 use crate::event::{RoleName, What};
-use crate::json::Json;
 use crate::machine::Reply;
 use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
 use crate::step::Millis;
@@ -32,6 +32,8 @@ pub enum Ask {
     /// To have a command done, once a majority has it; or, if it changes nothing, to have it
     /// answered from the state as it is now, by all who asked before (§8).
     Command(Command),
+    /// To have a command that changes nothing answered from the state as it is now; never written.
+    Query(Command),
     /// To have a command that changes nothing answered by this node alone, at once.
     Local(String),
     /// How this node is.
@@ -82,8 +84,8 @@ pub enum Answer {
     Refused(String),
     /// How this node is.
     Status(Box<Status>),
-    /// The state of the state machine, which has applied the log up to this index.
-    StateMachine(Index, Json),
+    /// The state of the state machine as JSON, which has applied the log up to this index.
+    StateMachine(Index, Arc<str>),
     /// A part of the log, and how far it is committed; the log's last index.
     Log {
         /// The entries that were asked for, as far as there are any.
@@ -99,6 +101,8 @@ pub enum Answer {
     Rpc(Rpc),
     /// This node's links to its peers.
     Links(NodeId, Vec<(NodeId, Link)>),
+    /// From now on the watcher is told.
+    Watched,
     /// A text.
     Text(String),
 }

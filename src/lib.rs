@@ -28,6 +28,7 @@
 //! drawn from a seed.
 //!
 //! 17. [`lab`]: the simulated world, its checkers and its script language.
+//! 18. [`record`]: what a run leaves behind, for diagrams and for those who judge it later.
 
 pub mod cli;
 pub mod client;
@@ -45,10 +46,12 @@ pub mod message;
 pub mod metrics;
 pub mod nearest;
 pub mod node;
+pub mod record;
 pub mod role;
 pub mod rules;
 pub mod server;
 pub mod step;
 pub mod storage;
+pub mod tracer;
 pub mod transport;
 pub mod watchers;

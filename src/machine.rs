@@ -90,6 +90,8 @@ pub struct Sessions<M> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Session {
     serial: u64,
+    /// Of the command's text.
+    fingerprint: u64,
     /// The first answer, and the entry that it was given for.
     answer: (EntryId, Reply),
     /// `session_commands` when it last sent one.
@@ -115,12 +117,12 @@ impl<M: StateMachine> Sessions<M> {
         // §8: "if it receives a command whose serial number has already been executed, it
         // responds immediately without re-executing the request".
         if self.rules.obeys(Rule::RetryAppliedOnce)
-            && let Some(answer) = self.answer_before(client, serial, entry.id())
+            && let Some(answer) = self.answer_before(client, serial, entry)
         {
             return answer;
         }
         let answer = (entry.id(), self.perform(text));
-        self.remember(client, serial, answer.clone());
+        self.remember(client, serial, fingerprint(text), answer.clone());
         answer
     }
 
@@ -135,23 +137,25 @@ impl<M: StateMachine> Sessions<M> {
         &mut self,
         client: &str,
         serial: u64,
-        entry: EntryId,
+        entry: &Entry,
     ) -> Option<(EntryId, Reply)> {
         let session = self.sessions.get_mut(client)?;
         session.used = self.session_commands;
-        match serial.cmp(&session.serial) {
-            Ordering::Greater => None,
-            Ordering::Equal => Some(session.answer.clone()),
-            Ordering::Less => {
-                let last = session.serial;
-                let why = format!("command {serial} is over: this client has sent {last}");
-                Some((entry, Reply::Error(why)))
+        let why = match serial.cmp(&session.serial) {
+            Ordering::Greater => return None,
+            Ordering::Equal if session.fingerprint == fingerprint(entry.command.split().1) => {
+                return Some(session.answer.clone());
             }
-        }
+            Ordering::Equal => format!("serial {serial} was another command's: raise it"),
+            Ordering::Less => {
+                format!("command {serial} is over: this client has sent {}", session.serial)
+            }
+        };
+        Some((entry.id(), Reply::Error(why)))
     }
 
-    fn remember(&mut self, client: &str, serial: u64, answer: (EntryId, Reply)) {
-        let session = Session { serial, answer, used: self.session_commands };
+    fn remember(&mut self, client: &str, serial: u64, fingerprint: u64, answer: (EntryId, Reply)) {
+        let session = Session { serial, fingerprint, answer, used: self.session_commands };
         self.sessions.insert(client.to_string(), session);
         if self.sessions.len() > MAX_SESSIONS {
             let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used);
@@ -159,6 +163,12 @@ impl<M: StateMachine> Sessions<M> {
             self.sessions.remove(&client.clone());
         }
     }
+}
+
+/// Tells texts apart, the same on every server (FNV-1a).
+fn fingerprint(text: &str) -> u64 {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 #[cfg(test)]
@@ -198,6 +208,17 @@ mod tests {
             "error: command 3 is over: this client has sent 4"
         );
         assert_eq!(apply(&mut store, "@c1:7 get x"), "1");
+    }
+
+    /// A yes would be a lie: this command is not done.
+    #[test]
+    fn serial_of_another_command_is_refused() {
+        let mut store = Sessions::new(Store::default(), Rules::ALL);
+        apply(&mut store, "@c1:4 set x=1");
+        let refused = "error: serial 4 was another command's: raise it";
+        assert_eq!(apply(&mut store, "@c1:4 set y=1"), refused);
+        assert_eq!(store.machine().get("y"), None);
+        assert_eq!(apply(&mut store, "@c1:4 set x=1"), "ok");
     }
 
     #[test]

@@ -24,12 +24,14 @@ use crate::event::{Event, What};
 use crate::http::{self, api::Site};
 use crate::inbox::{self, Answer, Desk, Incoming, Leader};
 use crate::machine::{Sessions, StateMachine};
-use crate::message::{Command, Index, Message, NodeId, Term};
+use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::record::Cause;
 use crate::rules::Rules;
 use crate::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
 use crate::storage::{Recovered, Storage};
+use crate::tracer::Tracer;
 use crate::transport::{self, Kind, Received, Transport};
 use crate::watchers::{Direction, Watchers};
 use clock::Clock;
@@ -66,6 +68,8 @@ pub struct Options {
     pub fresh: bool,
     /// Show every message.
     pub verbose: bool,
+    /// Where to write every step, if anywhere.
+    pub trace: Option<PathBuf>,
 }
 
 /// Runs a node until its disk fails. The machine is empty: the node applies its log to it.
@@ -77,6 +81,7 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
     // The address comes first: a node that cannot have it should forget nothing.
     let transport = open_transport(&options, &desk)?;
     let forgot = options.fresh && Storage::forget(&options.data, options.id)?;
+    let tracer = options.trace.as_deref().map(Tracer::open).transpose()?;
     let (storage, mut recovered) =
         Storage::open(&options.data, &options.config.cluster, options.id)?;
     let note = match forgot {
@@ -85,6 +90,7 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
     };
     let mut server = Server::new(&options, machine, storage, recovered, transport);
     server.tell_how_it_starts(note);
+    server.begin_trace(tracer);
     let outcome = server.serve(&inbox);
     server.console.close();
     outcome
@@ -134,10 +140,14 @@ struct Server<M> {
     console: Console,
     watchers: Watchers,
     metrics: Metrics,
+    /// What is written of every step, unless nobody asked for it or it could not be written.
+    tracer: Option<Tracer>,
     options: Options,
     /// Clients that wait, by the number that the node knows them by.
     clients: BTreeMap<RequestId, Client>,
     next_request: RequestId,
+    /// The last picture of the state that someone asked for, and how far it had applied the log.
+    picture: Option<(Index, Arc<str>)>,
     clock: Clock,
 }
 
@@ -194,9 +204,11 @@ impl<M: StateMachine> Server<M> {
             console: Console::open(),
             watchers: Watchers::default(),
             metrics: Metrics::default(),
+            tracer: None,
             options: options.clone(),
             clients: BTreeMap::new(),
             next_request: 0,
+            picture: None,
             clock: Clock::start(),
         }
     }
@@ -212,6 +224,13 @@ impl<M: StateMachine> Server<M> {
         });
         let (voted_for, last) = (self.node.voted_for, self.node.log.last());
         self.report(What::Recovered { voted_for, last, note });
+    }
+
+    fn begin_trace(&mut self, tracer: Option<Tracer>) {
+        self.tracer = tracer;
+        if let Some(tracer) = &mut self.tracer {
+            tracer.start(&self.node);
+        }
     }
 
     /// Serves for ever; returns only when the disk fails.
@@ -249,21 +268,30 @@ impl<M: StateMachine> Server<M> {
                 Incoming::Client(ask, sender) => self.take_ask(ask, sender, &mut batch),
             }
         }
-        let now = self.clock.now();
         let Batch { mut todo, proposals, reads } = batch;
         let mut outputs = Vec::new();
         if !proposals.is_empty() {
-            outputs.extend(self.node.step(now, Input::Propose(proposals)));
+            outputs.extend(self.step(Input::Propose(proposals)));
         }
         if !reads.is_empty() {
-            outputs.extend(self.node.step(now, Input::Read(reads)));
+            outputs.extend(self.step(Input::Read(reads)));
         }
         if !self.clock.stands_still() {
-            outputs.extend(self.node.step(now, Input::Tick));
+            outputs.extend(self.step(Input::Tick));
         }
         todo.extend(outputs.into_iter().map(Todo::Do));
         self.watchers.tick(self.clock.uptime_ms());
         self.perform(todo)
+    }
+
+    /// Tells the node one thing, and the trace what came of it.
+    fn step(&mut self, input: Input) -> Vec<Output> {
+        let cause = self.tracer.as_ref().map(|_| Cause::of(&input));
+        let outputs = self.node.step(self.clock.now(), input);
+        if let (Some(tracer), Some(cause)) = (&mut self.tracer, cause) {
+            tracer.step(&self.node, cause, &outputs);
+        }
+        outputs
     }
 
     fn take_message(&mut self, message: Message, batch: &mut Batch) {
@@ -275,17 +303,32 @@ impl<M: StateMachine> Server<M> {
             return batch
                 .add(vec![self.event(What::Dropped { from: message.from.to_string(), why })]);
         }
+        if let Some(id) = self.contradiction(&message.rpc) {
+            let why =
+                format!("entry {id} contradicts a committed one: no leader sends that (§5.4)");
+            return batch
+                .add(vec![self.event(What::Dropped { from: message.from.to_string(), why })]);
+        }
         self.note_message(Direction::Received, &message);
         if self.options.verbose {
             batch.add(vec![self.event(What::Receives(message.clone()))]);
         }
-        batch.add(self.node.step(self.clock.now(), Input::Receive(message)));
+        batch.add(self.step(Input::Receive(message)));
     }
 
     /// Whether a message is of a term that no cluster comes to while one of its servers is away.
     /// Terms only go up: to believe one forged line would use them all up, for good.
     fn leaps(&self, term: Term) -> bool {
         term > self.node.current_term + MAX_TERMS_MISSED
+    }
+
+    /// The entry by which a message would replace a committed one. Every leader holds all that is
+    /// committed (Leader Completeness, Figure 3): whoever wrote this is none.
+    fn contradiction(&self, rpc: &Rpc) -> Option<EntryId> {
+        let Rpc::AppendEntries(rpc) = rpc else { return None };
+        let Node { current_term, commit_index, log, .. } = &self.node;
+        let ids = rpc.entries.iter().map(Entry::id).filter(|_| rpc.term >= *current_term);
+        ids.take_while(|id| id.index <= *commit_index).find(|&id| !log.contains(id))
     }
 
     fn note_message(&mut self, direction: Direction, message: &Message) {
@@ -301,6 +344,7 @@ impl<M: StateMachine> Server<M> {
     /// Does all of it, in order; but all that is to be saved is saved at the place of the first of
     /// it, with one fsync. To save earlier than asked does no harm.
     fn perform(&mut self, mut todo: Vec<Todo>) -> Result<(), String> {
+        self.flush_trace();
         let first_save = todo.iter().position(Todo::is_save).unwrap_or(todo.len());
         let rest = todo.split_off(first_save);
         todo.into_iter().for_each(|one| self.perform_one(one));
@@ -311,8 +355,17 @@ impl<M: StateMachine> Server<M> {
         rest.into_iter().for_each(|one| self.perform_one(one));
         // The disk has answered: a leader may now count itself, and commit.
         let saved = Input::Saved(self.node.log.last());
-        let outputs = self.node.step(self.clock.now(), saved);
+        let outputs = self.step(saved);
         self.perform(outputs.into_iter().map(Todo::Do).collect())
+    }
+
+    /// What is about to be done is in the trace before. If that cannot be written, the trace ends
+    /// and the node goes on.
+    fn flush_trace(&mut self) {
+        if let Some(Err(why)) = self.tracer.as_mut().map(Tracer::flush) {
+            self.tracer = None;
+            self.report(What::TraceEnds { why });
+        }
     }
 
     fn save(&mut self, todo: &[Todo]) -> Result<(), String> {

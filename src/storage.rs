@@ -203,6 +203,7 @@ pub fn size_bytes(dir: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::format::COLUMNS;
     use super::format::tests::{LEADER, N2, encode_log, entry, hostile_entries};
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -246,6 +247,8 @@ mod tests {
         }
     }
 
+    const DOCUMENT: &str = include_str!("../docs/PROTOCOL.md");
+
     /// The checksums were computed by zlib.
     #[test]
     fn files_as_documented() {
@@ -266,6 +269,15 @@ mod tests {
             scratch.read(VOTE),
             "# raftlet cluster demo node 2\ncurrent_term = 4\nvoted_for = 3\nchecksum = 8659f950\n"
         );
+        for file in [LOG, VOTE] {
+            let block = format!("```text\n{}```", scratch.read(file));
+            assert!(DOCUMENT.contains(&block), "docs/PROTOCOL.md has another {file}");
+            assert!(DOCUMENT.contains(&format!("`{file}`")), "{file}");
+        }
+        for column in COLUMNS.trim_end().split(" | ") {
+            let explains = |row: &str| row.starts_with("| ") && row.contains(column);
+            assert!(DOCUMENT.lines().any(explains), "{column} is not explained");
+        }
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::json::Json;
 use crate::message::{Message, NodeId, Rpc};
 use crate::step::Millis;
 
+/// How many may watch at once: each is told everything, which costs the node its time.
+const MAX_WATCHERS: usize = 64;
+
 /// How long messages are counted together.
 const WINDOW_MS: Millis = 100;
 
@@ -68,9 +71,13 @@ pub struct Watchers {
 }
 
 impl Watchers {
-    /// One more.
-    pub fn add(&mut self, watcher: SyncSender<Notice>) {
-        self.watchers.push(watcher);
+    /// One more; false if there are too many.
+    pub fn add(&mut self, watcher: SyncSender<Notice>) -> bool {
+        let has_room = self.watchers.len() < MAX_WATCHERS;
+        if has_room {
+            self.watchers.push(watcher);
+        }
+        has_room
     }
 
     /// Whether nobody watches.
@@ -140,7 +147,7 @@ fn event_to_json(event: &Event) -> Json {
 }
 
 fn message_to_json(stream: Stream, rpc: &Rpc) -> Json {
-    let told = [("current_term", rpc.term().into()), ("text", rpc.to_string().into())];
+    let told = [("term", rpc.term().into()), ("text", rpc.to_string().into())];
     Json::object(stream_members(stream).into_iter().chain(told))
 }
 
@@ -171,7 +178,7 @@ mod tests {
     fn watched(room: usize) -> (Watchers, Receiver<Notice>) {
         let (sender, told) = sync_channel(room);
         let mut watchers = Watchers::default();
-        watchers.add(sender);
+        assert!(watchers.add(sender));
         (watchers, told)
     }
 
@@ -214,6 +221,15 @@ mod tests {
         assert_eq!(names(&told), ["message"], "a new window, a new count");
         watchers.tick(1300);
         assert_eq!(names(&told), [""; 0], "all of it was told");
+    }
+
+    #[test]
+    fn there_are_not_too_many() {
+        let (mut watchers, _told) = watched(1);
+        for number in 2..=MAX_WATCHERS {
+            assert!(watchers.add(sync_channel(1).0), "watcher {number}");
+        }
+        assert!(!watchers.add(sync_channel(1).0));
     }
 
     #[test]

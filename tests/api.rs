@@ -203,6 +203,13 @@ fn student_votes_and_appends_by_hand() {
     let local = ask(&cluster, 1, "GET", "/api/get/x?local=true", "");
     assert!(local.text().contains(r#""value":"7""#), "{}", local.text());
 
+    // Entries 1 and 2 are committed now. What contradicts them is no leader's, whatever its term.
+    let from = r#""term":9,"leader_id":3,"prev_log_index":0,"prev_log_term":0"#;
+    let forged = r#""entries":[{"term":9,"command":"set x=9"}],"leader_commit":1"#;
+    let (status, reply) = post("/append_entries", &format!("{{{from},{forged}}}"));
+    assert!(status == 400 && reply.contains("1@9 contradicts a committed one"), "{reply}");
+    assert_eq!(number(&cluster.status(1).expect("it runs"), "current_term"), 5);
+
     let (status, told) = post("/api/set", r#"{"key":"x","value":"8"}"#);
     let leader = format!(r#""leader":2,"leader_address":"{}""#, cluster.address(2));
     assert!(status == 307 && told.contains(&leader), "{told}");
@@ -251,7 +258,7 @@ const REFUSED: &[(&str, &str, u16, &str)] = &[
     ("POST /api/incr", r#"{"key":"x","by":1.5}"#, 400, "whole number"),
     ("POST /api/incr", r#"{"key":"text"}"#, 409, "not a whole number"),
     ("POST /api/incr", r#"{"key":"x","client":"c","serial":1}"#, 409, "over"),
-    ("POST /api/set", r#"{"key":"x","value":"","client":"c","serial":2}"#, 409, "answered: 1"),
+    ("POST /api/set", r#"{"key":"x","value":"","client":"c","serial":2}"#, 409, "another command"),
     ("GET /api/get/", "", 400, "the key has 0 bytes"),
     ("GET /api/get/x?local=maybe", "", 400, "true or false"),
     ("GET /api/get/%ff", "", 400, "UTF-8"),

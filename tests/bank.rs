@@ -10,7 +10,7 @@ use std::thread;
 
 use raftlet::client::Client;
 use raftlet::step::Random;
-use support::{Cluster, PATIENCE, Process, wait_for};
+use support::{Cluster, PATIENCE, Process, number, wait_for};
 
 const FAST: &str = "[timing]\nheartbeat_ms = 50\nelection_timeout_ms = [150, 300]\n";
 
@@ -92,7 +92,17 @@ fn no_money_is_lost_over_kills_of_the_leader() {
             cluster.adopt(leader, bank(&cluster, leader));
         }
     });
-    let total = Client::new(addresses, PATIENCE, |_| {}).command("total").expect("an answer");
+    let total = Client::new(addresses, PATIENCE, |_| {}).query("total").expect("an answer");
     assert_eq!(total.result.as_deref(), Some("400"));
     cluster.wait_until_equal();
+    asking_another_machine_for_a_key_writes_nothing(&cluster);
+}
+
+/// A GET changes nothing, also where nobody knows what it asks.
+fn asking_another_machine_for_a_key_writes_nothing(cluster: &Cluster) {
+    let leader = cluster.leader();
+    let last = || number(&cluster.status(leader).expect("it runs"), "last_log_index");
+    let before = last();
+    let reply = cluster.http(leader, "GET", "/api/get/x", None).expect("an answer");
+    assert_eq!((reply.status, last()), (400, before), "{}", reply.text());
 }

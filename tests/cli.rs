@@ -27,7 +27,7 @@ fn every_verb_explains_itself() {
     let usages = overview.lines().filter_map(|line| line.strip_prefix("  raftlet "));
     let names: Vec<&str> = usages.filter_map(|usage| usage.split_whitespace().next()).collect();
     let verbs = "up demo set get delete cas incr status watch log health elect pause resume cut \
-                 heal client lab replay sim";
+                 heal client lab replay break sim check rules quiz experiment";
     for verb in verbs.split_whitespace() {
         assert!(names.contains(&verb), "{verb} is not in\n{overview}");
         let (help, _) = exits(&run(&[verb, "--help"]), 0);
@@ -204,6 +204,11 @@ fn client_reads_commands_from_a_pipe() {
     let log = cluster.status(1).and_then(|status| status.get("log").cloned());
     let log = log.expect("a log").to_string();
     assert!(log.contains(r#""hello""#) && log.contains(r#""world""#), "{log}");
+
+    // A long value, with what could command a terminal: in the log it is the beginning of a line.
+    let long = format!("set long \x1b[31m{}\n4\n", "v".repeat(70_000));
+    let (out, _) = exits(&cluster.verb_with(&["client"], &long), 0);
+    assert!(out.lines().all(|line| line.chars().count() < 120) && !out.contains('\x1b'), "{out}");
 
     let (out, err) = exits(&cluster.verb_with(&["client"], "get y\nset z\nset z 1\npause\n"), 1);
     assert!(out.starts_with("ok (entry ") && out.lines().count() == 1, "{out}");

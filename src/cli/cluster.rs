@@ -214,8 +214,9 @@ fn collect(id: NodeId, from: impl Read + Send + 'static, lines: Arc<Mutex<Vec<Li
 
 fn registry(timing: Timing, ports: &[u16]) -> String {
     let Timing { heartbeat_ms, election_timeout_ms: (shortest, longest) } = timing;
+    let process = process::id();
     let mut text = format!(
-        "[cluster]\nname = \"scratch\"\n[timing]\nheartbeat_ms = {heartbeat_ms}\n\
+        "[cluster]\nname = \"scratch-{process}\"\n[timing]\nheartbeat_ms = {heartbeat_ms}\n\
          election_timeout_ms = [{shortest}, {longest}]\n[nodes]\n"
     );
     for (id, port) in (1..).zip(ports) {
@@ -224,9 +225,10 @@ fn registry(timing: Timing, ports: &[u16]) -> String {
     text
 }
 
-/// Free ports. Where the search begins depends on the process, so that two clusters do not meet.
+/// Free ports. Where the search begins depends on the process, so that two clusters do not meet:
+/// there is room for ten nodes each, for processes that start together have numbers side by side.
 fn free_ports(nodes: u64) -> Vec<u16> {
-    let begin = (process::id() % u32::from(PORTS)) as u16;
+    let begin = (process::id() % u32::from(PORTS / 10) * 10) as u16;
     let candidates = (0..PORTS).map(|offset| FIRST_PORT + (begin + offset) % PORTS);
     let is_free = |port: &u16| TcpListener::bind(("localhost", *port)).is_ok();
     candidates.filter(is_free).take(nodes as usize).collect()

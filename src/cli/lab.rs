@@ -7,6 +7,7 @@ use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use super::options::Options;
 use super::{Failure, print};
 use crate::lab::script::{Debugger, Script};
+use crate::lab::trace;
 
 const GREETING: &str = "\
 Three servers, n1 to n3; nothing has happened yet. Try: timeout n1, then run, then why.
@@ -22,25 +23,50 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         Some(path) => {
             let text = fs::read_to_string(path)
                 .map_err(|error| Failure::Running(format!("cannot read {path}: {error}")))?;
-            run_script(path, text.lines().map(|line| Ok(line.to_string())))
+            run_script(path, text.lines().map(|line| Ok(line.to_string())), &options.leave)
         }
-        None if io::stdin().is_terminal() => prompt(),
-        None => run_script("stdin", io::stdin().lock().lines()),
+        None if io::stdin().is_terminal() => prompt(&options.leave),
+        None => run_script("stdin", io::stdin().lock().lines(), &options.leave),
     }
 }
 
 /// Each line is run when it comes, so that another program can talk with the lab through pipes.
-fn run_script(name: &str, lines: impl Iterator<Item = io::Result<String>>) -> Result<(), Failure> {
+fn run_script(
+    name: &str,
+    lines: impl Iterator<Item = io::Result<String>>,
+    leave: &trace::Options,
+) -> Result<(), Failure> {
     let mut script = Script::new(name);
+    if leave.any() {
+        script.record();
+    }
+    let mut outcome = Ok(());
     for line in lines {
         let line = line.map_err(cannot_read)?;
-        print(&script.line(&line).map_err(Failure::Running)?)?;
+        match script.line(&line) {
+            Ok(_) if leave.take_stdout() => {}
+            Ok(text) => print(&text)?,
+            Err(why) => {
+                outcome = Err(Failure::Running(why));
+                break;
+            }
+        }
     }
-    Ok(())
+    // Also of a run that did not come to its end.
+    trace::write(leave, &script.lab().recordings()).map_err(Failure::Running)?;
+    outcome
 }
 
-fn prompt() -> Result<(), Failure> {
+fn prompt(leave: &trace::Options) -> Result<(), Failure> {
     let mut debugger = Debugger::default();
+    if leave.any() {
+        debugger.lab.world.record();
+    }
+    talk(&mut debugger)?;
+    trace::write(leave, &debugger.lab.recordings()).map_err(Failure::Running)
+}
+
+fn talk(debugger: &mut Debugger) -> Result<(), Failure> {
     print(GREETING)?;
     let mut lines = io::stdin().lines();
     while !debugger.is_over {
@@ -52,7 +78,7 @@ fn prompt() -> Result<(), Failure> {
         if line.starts_with(char::is_whitespace) {
             continue;
         }
-        match answer(&mut debugger, line.trim_end()) {
+        match answer(debugger, line.trim_end()) {
             Ok(lines) => lines.iter().try_for_each(|line| print(&shown(line)))?,
             Err(why) => eprintln!("{why}"),
         }

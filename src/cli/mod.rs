@@ -6,7 +6,9 @@
 //! on stderr. The exit code is 0 if it was done, 1 if it could not be, 2 if the command line or
 //! the configuration is wrong, 3 if there was no leader or nobody knows whether it was done.
 
+mod ablate;
 mod ask;
+mod check;
 mod cluster;
 mod demo;
 mod experiment;
@@ -18,7 +20,9 @@ mod menu;
 mod node;
 mod options;
 mod progress;
+mod quiz;
 mod replay;
+mod rules;
 mod show;
 mod simulate;
 mod start;

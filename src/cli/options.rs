@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
+use super::rules::rule;
 use crate::config::{Config, environment};
 use crate::lab::sim::Kinds;
+use crate::lab::trace;
 use crate::message::NodeId;
-use crate::nearest;
 use crate::rules::Rule;
 use crate::step::Timing;
 use crate::transport::Kind;
@@ -51,6 +52,10 @@ pub struct Options {
     pub nodes: Option<u64>,
     /// `--steps N`.
     pub steps: Option<u64>,
+    /// `--trace FILE`.
+    pub trace: Option<PathBuf>,
+    /// `--mermaid FILE`, `--svg FILE`, `--shiviz FILE`, `--jsonl FILE`.
+    pub leave: trace::Options,
     /// `--faults KINDS`.
     pub faults: Option<Kinds>,
     /// `--jobs N`.
@@ -67,6 +72,10 @@ pub struct Options {
     pub real: bool,
     /// `--kills N`.
     pub kills: Option<usize>,
+    /// `--all`.
+    pub all: bool,
+    /// `--save FILE`.
+    pub save: Option<PathBuf>,
 }
 
 /// An option as `--help` shows it: its name, its value if it takes one, and what it does.
@@ -80,7 +89,7 @@ pub struct Known {
 }
 
 /// All options but `--help` and `--version`, which go with every verb.
-pub const KNOWN: [Known; 25] = [
+pub const KNOWN: [Known; 32] = [
     known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
     known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
     known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
@@ -96,6 +105,11 @@ pub const KNOWN: [Known; 25] = [
     known("--seeds", "A..B", "all runs from A to B - 1 (default: 0..1000)"),
     known("--nodes", "N", "servers (default: 3)"),
     known("--steps", "N", "steps of each run before the faults end (default: 600)"),
+    known("--trace", "FILE", "write every step to FILE, for raftlet check"),
+    known("--mermaid", "FILE", "draw the run as a sequence diagram, which GitHub shows"),
+    known("--svg", "FILE", "draw the run as a space-time diagram, which any browser shows"),
+    known("--shiviz", "FILE", "write the run as a log with vector clocks, for ShiViz"),
+    known("--jsonl", "FILE", "write every step of the run as JSON, for raftlet check"),
     known("--faults", "KINDS", "of network,crash,disk,clock: these only (default: all)"),
     known("--jobs", "N", "threads (default: as many as there are cores)"),
     known("--without", "RULE", "the servers leave out this rule; may stand there several times"),
@@ -104,6 +118,8 @@ pub const KNOWN: [Known; 25] = [
     known("--out", "FILE", "draw the curves into FILE.svg or FILE.html"),
     known("--real", "", "real processes on this machine, with an election timeout of 150–300 ms"),
     known("--kills", "N", "with --real: how often to kill the leader (default: 100)"),
+    known("--all", "", "every rule, a line each"),
+    known("--save", "FILE", "keep the run as a script"),
     known("--help", "", "this"),
     known("--version", "", "which raftlet this is"),
 ];
@@ -176,6 +192,11 @@ impl Options {
             "--seeds" => self.seeds = Some(range(name, &value)?),
             "--nodes" => self.nodes = Some(number(name, &value, 1, 9)?),
             "--steps" => self.steps = Some(number(name, &value, 1, 10_000_000)?),
+            "--trace" => self.trace = Some(value.into()),
+            "--mermaid" => self.leave.mermaid = Some(value.into()),
+            "--svg" => self.leave.svg = Some(value.into()),
+            "--shiviz" => self.leave.shiviz = Some(value.into()),
+            "--jsonl" => self.leave.jsonl = Some(value.into()),
             "--faults" => self.faults = Some(kinds(name, &value)?),
             "--jobs" => self.jobs = Some(number(name, &value, 1, 256)? as usize),
             "--without" => self.without.push(rule(&value)?),
@@ -184,6 +205,8 @@ impl Options {
             "--out" => self.out = Some(value.into()),
             "--real" => self.real = true,
             "--kills" => self.kills = Some(number(name, &value, 1, 100_000)? as usize),
+            "--all" => self.all = true,
+            "--save" => self.save = Some(value.into()),
             _ => unreachable!("every option of the table is named here: a test holds it"),
         }
         Ok(())
@@ -287,13 +310,6 @@ fn kinds(name: &str, text: &str) -> Result<Kinds, Failure> {
     Kinds::named(text).or_else(|why| usage(format!("{name}: {why}: write {known}")))
 }
 
-fn rule(text: &str) -> Result<Rule, Failure> {
-    let known: Vec<String> = Rule::all().map(|rule| rule.name()).collect();
-    let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let hint = || nearest::did_you_mean(text, &known);
-    Rule::named(text).map_or_else(|| usage(format!("there is no rule {text}{}", hint())), Ok)
-}
-
 fn transport(name: &str, text: &str) -> Result<Kind, Failure> {
     match Kind::from_name(text) {
         Some(kind) => Ok(kind),
@@ -331,6 +347,8 @@ mod tests {
                 "" => name.to_string(),
                 "tcp|udp" => format!("{name} udp"),
                 "A..B" => format!("{name}=1..2"),
+                "RULE" => format!("{name} NoOp"),
+                "KINDS" => format!("{name} disk,clock"),
                 _ => format!("{name} 5"),
             };
             assert_eq!(read(&line).expect(&line).given, [*name]);
@@ -352,6 +370,7 @@ mod tests {
             ("--jsno", "no such option: --jsno; see raftlet --help"),
             ("--json=1", "--json takes no value, not 1: see raftlet --help"),
             ("--data", "--data needs a value: --data DIR"),
+            ("--without NoOps", "there is no rule NoOps; did you mean NoOp?"),
             ("--timeout 0.09", "--timeout is a number of seconds from 0.1 to 3600, not 0.09"),
             ("--timeout NaN", "--timeout is a number of seconds from 0.1 to 3600, not NaN"),
             ("--timeout 3601", "--timeout is a number of seconds from 0.1 to 3600, not 3601"),

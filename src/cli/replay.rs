@@ -4,8 +4,9 @@ use std::io::{self, BufRead, IsTerminal};
 
 use super::options::Options;
 use super::{Failure, print};
-use crate::lab::script;
+use crate::lab::script::Script;
 use crate::lab::stories::{STORIES, Story, stages};
+use crate::lab::trace;
 
 const ASK: &str = "[Enter: go on, q: end] ";
 
@@ -16,7 +17,16 @@ const CLEAR_LINE_ABOVE: &str = "\x1b[1A\x1b[K";
 pub fn run(options: &Options) -> Result<(), Failure> {
     let Some(name) = options.word(0) else { return print(&list()) };
     let story = Story::named(name).map_err(Failure::Usage)?;
-    let text = script::run(story.name, story.text).map_err(Failure::Running)?;
+    let mut script = Script::new(story.name);
+    if options.leave.any() {
+        script.record();
+    }
+    let text: Result<String, String> = story.text.lines().map(|line| script.line(line)).collect();
+    let text = text.map_err(Failure::Running)?;
+    trace::write(&options.leave, &script.lab().recordings()).map_err(Failure::Running)?;
+    if options.leave.take_stdout() {
+        return Ok(());
+    }
     let watched = io::stdin().is_terminal() && io::stdout().is_terminal();
     for (before, stage) in stages(&text).into_iter().enumerate() {
         if before > 0 && watched && !options.brief && !pause()? {
@@ -36,7 +46,7 @@ fn list() -> String {
 }
 
 /// Waits for Enter; false if that was enough.
-fn pause() -> Result<bool, Failure> {
+pub fn pause() -> Result<bool, Failure> {
     print(ASK)?;
     let mut line = String::new();
     let read = io::stdin().lock().read_line(&mut line);

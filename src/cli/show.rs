@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::options::Options;
 use super::{Failure, node, print, print_json, write};
 use crate::json::Json;
-use crate::message::{EntryId, NodeId};
+use crate::message::{Command, EntryId, NodeId};
 use crate::storage;
 
 /// How long a node may take to tell how it is.
@@ -102,7 +102,8 @@ pub fn table_of_entries(entries: &[Json]) -> String {
     for entry in entries {
         let number = |name| entry.get(name).and_then(Json::as_u64).unwrap_or_default().to_string();
         let command = entry.get("command").and_then(Json::as_str).unwrap_or_default();
-        rows.push([number("index"), number("term"), command.to_string()]);
+        // On one line, and not too long: clients may have sent anything.
+        rows.push([number("index"), number("term"), Command::new(command).to_string()]);
     }
     table(&rows)
 }

@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::{Failure, print};
 use crate::lab::exhaustive::{self, Bound, Seen};
 use crate::lab::journal::Counts;
-use crate::lab::sim;
+use crate::lab::{sim, trace};
 use crate::rules::{Rule, Rules};
 
 /// Runs all seeds, and tells how often what happened; or, at the first seed at which a property
@@ -85,10 +85,28 @@ fn random(options: &Options) -> Result<(), Failure> {
         });
         let text = failed.to_string();
         drop(progress);
+        leave(options, failed.seed, &explored)?;
         return Err(Failure::Running(text));
     }
     drop(progress);
-    print(&tally.summary(&explored))
+    if end - first == 1 {
+        leave(options, first, &explored)?;
+    }
+    let summary = tally.summary(&explored);
+    match options.leave.take_stdout() {
+        true => eprint!("{summary}"),
+        false => print(&summary)?,
+    }
+    Ok(())
+}
+
+/// Writes the run of this seed in the forms that were asked for.
+fn leave(options: &Options, seed: u64, explored: &sim::Options) -> Result<(), Failure> {
+    if !options.leave.any() {
+        return Ok(());
+    }
+    let recording = sim::record(seed, explored);
+    trace::write(&options.leave, &[&recording]).map_err(Failure::Running)
 }
 
 /// What happened in all runs so far.

@@ -57,8 +57,8 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
         thread::spawn(move || end_with_parent(scratch.as_deref()));
     }
     let data = options.data_of(id);
-    let (fresh, verbose) = (options.fresh, options.verbose);
-    let options = server::Options { id, config, data, fresh, verbose };
+    let Options { fresh, verbose, ref trace, .. } = *options;
+    let options = server::Options { id, config, data, fresh, verbose, trace: trace.clone() };
     server::run(options, Store::default()).map_err(Failure::Running)
 }
 

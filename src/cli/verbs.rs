@@ -3,14 +3,16 @@
 
 use super::options::Options;
 use super::{
-    Failure, ask, demo, experiment, faults, lab, links, menu, node, replay, show, simulate, start,
+    Failure, ablate, ask, check, demo, experiment, faults, lab, links, menu, node, quiz, replay,
+    rules, show, simulate, start,
 };
 
 /// A verb of the command line.
 pub struct Verb {
     /// What to type; nothing for the two that start nodes.
     pub name: &'static str,
-    /// The words behind it, as in `K V` or `[A [B]]`. What may be left out stands in brackets.
+    /// The words behind it, as in `K V` or `[A [B]]`. What may be left out stands in brackets;
+    /// behind three dots there may be more.
     pub words: &'static str,
     /// What it does, in one short line.
     pub summary: &'static str,
@@ -34,9 +36,14 @@ pub struct Group {
 
 const START: &[&str] =
     &["--config", "--of", "--data", "--fast", "--transport", "--fresh", "--verbose"];
+const START_ONE: &[&str] =
+    &["--config", "--of", "--data", "--fast", "--transport", "--fresh", "--verbose", "--trace"];
 const START_OF: &[&str] = &["--data", "--fast", "--transport", "--fresh", "--verbose"];
 const ASK: &[&str] = &["--config", "--of", "--timeout", "--json"];
 const ASK_LOCAL: &[&str] = &["--local", "--config", "--of", "--timeout", "--json"];
+
+/// What a run in the lab can leave behind.
+const LEAVE: &[&str] = &["--mermaid", "--svg", "--shiviz", "--jsonl"];
 
 /// All verbs.
 pub const GROUPS: [Group; 6] = [
@@ -65,8 +72,9 @@ const STARTING: &[Verb] = &[
         summary: "start node N; begin with 1, 2 and 3 in three terminals",
         help: "It prints what happens and why, and runs until Ctrl+C. Start it again and it goes\n\
                on with the term, vote and log that it has saved. With --fresh it forgets them,\n\
-               and may break a promise that it gave: so never two nodes at once.",
-        options: START,
+               and may break a promise that it gave: so never two nodes at once. With --trace it\n\
+               writes every step as a line of JSON, which raftlet check judges.",
+        options: START_ONE,
         example: "raftlet 2 --of 5",
         run: start::one,
     },
@@ -259,8 +267,9 @@ const LAB: &[Verb] = &[
                Each line of the answer cites the rule of the paper that it follows from; why\n\
                explains it, back undoes the last step, save keeps the run as a script, and help\n\
                lists the rest. From a file or a pipe it prints the script with its output; if a\n\
-               line cannot be done, or expects what is not so, the exit code is 1.",
-        options: &[],
+               line cannot be done, or expects what is not so, the exit code is 1. The run can\n\
+               be drawn or written down, each form to its FILE; see docs/TRACES.md.",
+        options: LEAVE,
         example: "printf 'timeout n1\\nrun\\nshow\\n' | raftlet lab",
         run: lab::run,
     },
@@ -269,10 +278,45 @@ const LAB: &[Verb] = &[
         words: "[NAME]",
         summary: "the paper's Figures 7 and 8, and other stories, step by step",
         help: "Without a name it lists them. On a terminal it waits for Enter at each stage,\n\
-               unless you say --brief. What it prints is a script: raftlet lab runs it again.",
-        options: &["--brief"],
+               unless you say --brief. What it prints is a script: raftlet lab runs it again.\n\
+               With --svg and its like the story is drawn; FILE-1, FILE-2 if it has several\n\
+               clusters.",
+        options: &["--brief", "--mermaid", "--svg", "--shiviz", "--jsonl"],
         example: "raftlet replay figure-8",
         run: replay::run,
+    },
+    Verb {
+        name: "break",
+        words: "[RULE]",
+        summary: "leave a rule of the paper out, and see the shortest run in which safety falls",
+        help: "It searches random runs for one in which the rule's property falls, and leaves out\n\
+               every command that is not needed for that. Then come the same commands with the\n\
+               rule. For a rule of liveness it measures how much longer things take without.\n\
+               Without RULE it lists them all. Best in a release build.",
+        options: &["--all", "--save"],
+        example: "raftlet break UpToDateLog",
+        run: ablate::run,
+    },
+    Verb {
+        name: "rules",
+        words: "[RULE]",
+        summary: "every rule of the paper: where it stands, what falls without it",
+        help: "This is docs/RULES.md, in the order of Figure 2: of each rule the sentence, the\n\
+               property that falls, the test, the run that breaks it and the line that cites it.",
+        options: &[],
+        example: "raftlet rules UpToDateLog",
+        run: rules::run,
+    },
+    Verb {
+        name: "quiz",
+        words: "[N]",
+        summary: "predict what will happen next, then watch it happen",
+        help: "It shows servers, logs and messages, and asks: who wins, who votes, what is\n\
+               committed? Then the simulator runs on, and says which rule decided. With N only\n\
+               that question. From a pipe it reads an answer a line.",
+        options: &[],
+        example: "raftlet quiz 7",
+        run: quiz::run,
     },
     Verb {
         name: "sim",
@@ -281,7 +325,8 @@ const LAB: &[Verb] = &[
         help: "The same algorithm in a world where time is a number: messages are lost, servers\n\
                crash, disks forget, clocks go wrong, and each run comes from its seed alone. If a\n\
                property of the paper falls, it prints the seed and a short script for raftlet lab\n\
-               in which the same falls.",
+               in which the same falls. The run of --seed, or the one that fails, can be drawn or\n\
+               written down, each form to its FILE (- is stdout); see docs/TRACES.md.",
         options: &[
             "--seed",
             "--seeds",
@@ -291,9 +336,25 @@ const LAB: &[Verb] = &[
             "--jobs",
             "--without",
             "--exhaustive",
+            "--mermaid",
+            "--svg",
+            "--shiviz",
+            "--jsonl",
         ],
         example: "raftlet sim --seed 7",
         run: simulate::run,
+    },
+    Verb {
+        name: "check",
+        words: "FILE...",
+        summary: "did Raft's properties hold in a run that was written down?",
+        help: "It reads what sim --jsonl or raftlet 1 --trace has written (- is stdin), all as\n\
+               one run, and judges it by the five properties of Figure 3. If one fell it names\n\
+               the line and tells what happened before, and the exit code is 1; it is 2 if a line\n\
+               cannot be read. Files of several nodes are merged by terms, not by clocks.",
+        options: &[],
+        example: "raftlet check n1.jsonl n2.jsonl n3.jsonl",
+        run: check::run,
     },
     Verb {
         name: "experiment",
@@ -345,7 +406,10 @@ impl Verb {
     /// in silence.
     pub fn check(&self, options: &Options) -> Result<(), Failure> {
         let (called, usage) = (self.called(options), self.usage());
-        let most = self.words.split_whitespace().count();
+        let most = match self.words.ends_with("...") {
+            true => usize::MAX,
+            false => self.words.split_whitespace().count(),
+        };
         let least = self.words.split_whitespace().filter(|word| !word.starts_with('[')).count();
         if options.words.len() < least {
             return Err(Failure::Usage(format!("{called} needs more words: write {usage}")));
@@ -385,6 +449,7 @@ mod tests {
             ("incr x -1", "raftlet incr K [BY]"),
             ("heal", "raftlet heal [A [B]]"),
             ("heal 1 2", "raftlet heal [A [B]]"),
+            ("check a b c", "raftlet check FILE..."),
         ] {
             assert_eq!(checked(line).map(Verb::usage), Ok(usage.to_string()), "{line}");
         }
@@ -396,6 +461,8 @@ mod tests {
             ("dance", "no such verb: \"dance\"; see raftlet --help"),
             ("set x", "set needs more words: write raftlet set K V"),
             ("pause", "pause needs more words: write raftlet pause N"),
+            ("check", "check needs more words: write raftlet check FILE..."),
+            ("up 3 --trace t", "--trace does not go with up: see raftlet --help"),
             ("get x y", "get takes no y: write raftlet get K"),
             ("heal 1 2 3", "heal takes no 3: write raftlet heal [A [B]]"),
             ("1 2", "1 takes no 2: write raftlet N"),

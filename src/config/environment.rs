@@ -221,6 +221,9 @@ fn join(host: &str, port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
     use super::*;
 
     /// Reads `NODE_ID=1|PORT=80`.
@@ -312,6 +315,22 @@ mod tests {
         let (_, all) = read_from(all).expect("sound").expect("NODE_ID is set");
         let advertise = Some("raft.example:80".to_string());
         assert_eq!(all, Config { advertise, faults_from: FaultsFrom::Anywhere, ..expected });
+    }
+
+    #[test]
+    fn document_has_every_variable() {
+        let asked = RefCell::new(BTreeSet::new());
+        let read = read(|name| {
+            asked.borrow_mut().insert(name.to_string());
+            let value = [("NODE_ID", "1"), ("PEERS", "a:1")].into_iter().find(|it| it.0 == name);
+            value.map(|(_, value)| value.to_string())
+        });
+        assert!(read.is_ok());
+        let document = include_str!("../../docs/PROTOCOL.md");
+        let section = document.split("## The environment\n").nth(1).expect("the section");
+        let section = section.split("\n## ").next().expect("a part");
+        let rows = section.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+        assert_eq!(rows.map(str::to_string).collect::<BTreeSet<_>>(), asked.into_inner());
     }
 
     /// Asserts that each environment is refused with this line.

@@ -54,11 +54,13 @@ impl Call<'_> {
 type Outcome = Result<Response, Response>;
 
 /// A path that is served. `{…}` stands for one part of it, whatever it is.
-struct Route {
-    method: &'static str,
-    path: &'static str,
+pub struct Route {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Such as `/api/get/{key}`.
+    pub path: &'static str,
     /// The same under the name that it has elsewhere; empty if there is none.
-    alias: &'static str,
+    pub alias: &'static str,
     handler: fn(&Call) -> Outcome,
 }
 
@@ -93,6 +95,11 @@ const ROUTES: [Route; 20] = [
     get ("/events",            "",                    events::events),
     get ("/metrics",           "",                    look::metrics),
 ];
+
+/// All that a node answers, for the documents to be held against.
+pub fn routes() -> &'static [Route] {
+    &ROUTES
+}
 
 impl Route {
     fn serves(&self, segments: &[String]) -> bool {

@@ -300,4 +300,13 @@ mod tests {
             format!("{head}Content-Length: 3\r\nConnection: close\r\n\r\n")
         );
     }
+
+    #[test]
+    fn document_has_every_status() {
+        let document = include_str!("../../docs/PROTOCOL.md");
+        let rows = document.lines().filter_map(|row| row.strip_prefix("| ")?.split(' ').next());
+        let explained: Vec<u16> = rows.filter_map(|cell| cell.parse().ok()).collect();
+        let known: Vec<u16> = (200..600).filter(|&status| !reason(status).is_empty()).collect();
+        assert_eq!(explained, known);
+    }
 }

@@ -18,6 +18,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::message::{Command, Entry, EntryId, Index, NodeId, Term};
 use crate::node::Node;
+use crate::record::read::Facts;
 use crate::role::Role;
 use crate::rules::Property;
 use crate::step::{Output, Saved};
@@ -117,6 +118,50 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// Takes in what a server says of itself after a step. What it saved is not known here.
+    pub fn told(&mut self, facts: &Facts) -> Result<(), Violation> {
+        let Facts { id, current_term, voted_for, commit_index, .. } = *facts;
+        let leads = facts.leads.then_some(current_term);
+        match &facts.log {
+            Some((_, entries)) if facts.starts => {
+                let entries = entries.clone();
+                self.laid(id, &Saved { current_term, voted_for, entries })?;
+            }
+            Some((from, entries)) => self.log_is(id, leads, *from, entries)?,
+            None => {}
+        }
+        self.check_election(id, leads)?;
+        self.check_commit(id, current_term, commit_index)?;
+        facts.applied.iter().try_for_each(|entry| self.check_applied(id, entry))
+    }
+
+    /// From this index on a log holds these entries, of which the first may not be new.
+    fn log_is(
+        &mut self,
+        id: NodeId,
+        leads: Option<Term>,
+        from: Index,
+        entries: &[Entry],
+    ) -> Result<(), Violation> {
+        let shadow = self.servers.entry(id).or_default();
+        let is_old = |entry: &&Entry| {
+            let written = self.history.find(entry.id()).map(|written| &written.command);
+            shadow.term_at(entry.index) == Some(entry.term) && written == Some(&entry.command)
+        };
+        let old = entries.iter().take_while(is_old).count();
+        self.entries_saved(id, leads, from - 1 + old as Index, &entries[old..])
+    }
+
+    /// How long a server's log is, if the server has started.
+    pub fn log_length(&self, id: NodeId) -> Option<Index> {
+        Some(self.servers.get(&id)?.log.len() as Index)
+    }
+
+    /// How many servers, elected leaders and committed entries are known.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        (self.servers.len(), self.elections.len(), self.committed.len())
     }
 
     /// A server starts with what its disk holds; its state machine is empty again.

@@ -109,6 +109,11 @@ impl Network {
         (number, None)
     }
 
+    /// The number that was given last.
+    pub fn last_number(&self) -> Number {
+        self.last_number
+    }
+
     fn delay_by_chance(&mut self) -> Millis {
         let Weather { delay_ms: (least, greatest), late_percent, late_ms, .. } = self.weather;
         match self.happens(late_percent) {

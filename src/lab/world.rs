@@ -20,9 +20,11 @@ use crate::lab::clock::Clock;
 use crate::lab::disk::Disk;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome, Power};
 use crate::lab::network::{Network, Number, Slot};
+use crate::lab::trace::Recording;
 use crate::machine::Sessions;
 use crate::message::{Command, Entry, Message, NodeId};
 use crate::node::Node;
+use crate::record::Cause;
 use crate::rules::Rules;
 use crate::step::{Input, Millis, Output, Random, RequestId, Saved, Settings, Timing};
 
@@ -99,6 +101,8 @@ pub struct World {
     pub answers: Vec<Answer>,
     /// What happened, if somebody wants to see it.
     pub journal: Option<Vec<Happening>>,
+    /// What the run is to leave behind, if anything: see [`World::record`].
+    pub recording: Option<Recording>,
     /// What was done, if somebody wants to do it again.
     pub acts: Option<Vec<Act>>,
     /// How often what happened.
@@ -124,6 +128,7 @@ impl World {
             network: Network::new(random.bits()),
             answers: Vec::new(),
             journal: None,
+            recording: None,
             acts: None,
             counts: Counts::default(),
             disk_ms: (0, 0),
@@ -179,10 +184,32 @@ impl World {
         }
     }
 
+    /// Begins to record the run from here on, every step with the state after it.
+    pub fn record(&mut self) {
+        self.recording = Some(Recording::default());
+        for id in self.ids() {
+            self.record_start(id, Cause::Init);
+        }
+    }
+
+    /// Records that a server has started, if it has.
+    fn record_start(&mut self, id: NodeId, cause: Cause) {
+        if let (Some(recording), Some(node)) = (&mut self.recording, &self.servers[&id].node) {
+            recording.step(self.now, node, cause, &[]);
+        }
+    }
+
     /// Notes what happened, if somebody wants to see it.
     fn note(&mut self, happening: impl FnOnce() -> Happening) {
+        if self.journal.is_none() && self.recording.is_none() {
+            return;
+        }
+        let happening = happening();
+        if let Some(recording) = &mut self.recording {
+            recording.note(self.now, &happening);
+        }
         if let Some(journal) = &mut self.journal {
-            journal.push(happening());
+            journal.push(happening);
         }
     }
 
@@ -344,6 +371,7 @@ impl World {
         self.server_mut(id).settings.seed = self.random.bits();
         self.start(id);
         self.counts.restarts += 1;
+        self.record_start(id, Cause::Restart);
         let disk = &self.servers[&id].disk;
         let Saved { current_term: term, voted_for, ref entries } = *disk.safe();
         let last = entries.last().map(Entry::id).unwrap_or_default();
@@ -379,6 +407,7 @@ impl World {
         self.server_mut(id).disk = Disk::holding(id, saved);
         if self.node(id).is_some() {
             self.start(id);
+            self.record_start(id, Cause::Init);
         }
     }
 
@@ -455,13 +484,13 @@ impl World {
     fn step(&mut self, id: NodeId, input: Input) {
         self.finish_disk_if_awaited(id);
         if self.acts.is_some() {
-            self.record(id, &input);
+            self.note_input(id, &input);
         }
         self.take_step(id, input);
     }
 
     /// Remembers what a server takes in.
-    fn record(&mut self, id: NodeId, input: &Input) {
+    fn note_input(&mut self, id: NodeId, input: &Input) {
         match input {
             Input::Tick | Input::TimerFires => self.note_act(Act::TimerFired(id)),
             Input::Receive(message) => self.note_act(Act::Delivered(message.clone())),
@@ -503,10 +532,12 @@ impl World {
 
     fn take_step(&mut self, id: NodeId, input: Input) {
         let now = self.now;
+        let cause = self.recording.is_some().then(|| Cause::of(&input));
         let server = self.server_mut(id);
         let Some(node) = &mut server.node else { return };
         let outputs = node.step(server.clock.read(now), input);
         self.counts.steps += 1;
+        self.record_step(id, cause, &outputs);
         let fallen = self.check(id, &outputs);
         let mut saved = None;
         for output in outputs {
@@ -521,6 +552,14 @@ impl World {
         }
         if let Some(last) = saved {
             self.take_step(id, Input::Saved(last));
+        }
+    }
+
+    fn record_step(&mut self, id: NodeId, cause: Option<Cause>, outputs: &[Output]) {
+        if let (Some(recording), Some(cause), Some(node)) =
+            (&mut self.recording, cause, &self.servers[&id].node)
+        {
+            recording.step(self.now, node, cause, outputs);
         }
     }
 
@@ -567,14 +606,18 @@ impl World {
 
     fn send(&mut self, message: Message) {
         self.counts.messages += 1;
-        let copy = self.journal.is_some().then(|| message.clone());
+        let is_noted = self.journal.is_some() || self.recording.is_some();
+        let copy = is_noted.then(|| message.clone());
         let (number, lost) = self.network.send(self.now, message);
         self.counts.messages_lost += u64::from(lost.is_some());
-        if let Some(message) = copy {
-            self.note(|| match lost {
-                None => Happening::Sent(number, message),
-                Some(why) => Happening::Lost(number, message, why),
-            });
+        let Some(message) = copy else { return };
+        self.note(|| match lost {
+            None => Happening::Sent(number, message.clone()),
+            Some(why) => Happening::Lost(number, message.clone(), why),
+        });
+        // By chance it may be in flight twice.
+        for copy in number + 1..=self.network.last_number() {
+            self.note(|| Happening::Sent(copy, message.clone()));
         }
     }
 

@@ -4,12 +4,13 @@
 //! state hold, and what a student does to it (an election now, a cut link, playing dead) is
 //! answered here.
 
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::{Batch, Client, MAX_CLIENTS, Server, Todo};
 use crate::event::What;
 use crate::inbox::{Answer, Ask, Peer, Status};
-use crate::machine::StateMachine;
+use crate::machine::{Reply, StateMachine};
 use crate::message::{Command, Index, Message, NodeId, Rpc};
 use crate::role::Role;
 use crate::step::{Input, Output};
@@ -24,19 +25,23 @@ impl<M: StateMachine> Server<M> {
     pub(super) fn take_ask(&mut self, ask: Ask, sender: Sender<Answer>, batch: &mut Batch) {
         let answer = match ask {
             Ask::Status => Answer::Status(Box::new(self.status())),
-            Ask::StateMachine => {
-                Answer::StateMachine(self.applied, self.machine.machine().snapshot())
-            }
+            Ask::StateMachine => Answer::StateMachine(self.applied, self.picture()),
             Ask::Local(command) => self.answer_alone(&command),
             Ask::Log(from, limit) => self.part_of_the_log(from, limit),
             Ask::LogFile => Answer::LogFile(storage::log_path(&self.options.data)),
             Ask::Metrics => Answer::Text(self.metrics.text(&self.status())),
-            Ask::Watch(watcher) => return self.watchers.add(watcher),
+            Ask::Watch(watcher) => match self.watchers.add(watcher) {
+                true => Answer::Watched,
+                false => Answer::Busy,
+            },
             Ask::Pause(paused) => self.pause(paused, batch),
             Ask::Links => self.links(),
             Ask::SetLink(peer, link) => self.set_link(peer, link, batch),
             _ if self.clock.stands_still() => Answer::Paused,
-            Ask::Command(command) => return self.take_command(command, sender, batch),
+            Ask::Query(command) if self.query(&command).is_none() => not_a_query(),
+            Ask::Query(command) | Ask::Command(command) => {
+                return self.take_command(command, sender, batch);
+            }
             Ask::Rpc(rpc) => return self.take_rpc(rpc, sender, batch),
             Ask::StartElection => self.start_election(batch),
             Ask::SendHeartbeats => self.send_heartbeats(batch),
@@ -56,11 +61,16 @@ impl<M: StateMachine> Server<M> {
             return batch.todo.push(Todo::Tell(sender, answer));
         }
         self.next_request += 1;
-        match self.machine.machine().query(command.split().1) {
+        match self.query(&command) {
             Some(_) => batch.reads.push(self.next_request),
             None => batch.proposals.push((self.next_request, command.clone())),
         }
         self.clients.insert(self.next_request, Client { command, sender });
+    }
+
+    /// What the state says to it now, if it changes nothing.
+    fn query(&self, command: &Command) -> Option<Reply> {
+        self.machine.machine().query(command.split().1)
     }
 
     /// An RPC written by hand is a message like any other, but for where its answer goes.
@@ -88,8 +98,11 @@ impl<M: StateMachine> Server<M> {
         if from == me || !self.options.config.nodes.contains_key(&from) {
             return Some(format!("{from} is no peer of {me}: speak in the name of another node"));
         }
-        let term = rpc.term();
-        self.leaps(term).then(|| format!("term {term} is too far ahead to be true"))
+        if self.leaps(rpc.term()) {
+            return Some(format!("term {} is too far ahead to be true", rpc.term()));
+        }
+        let id = self.contradiction(rpc)?;
+        Some(format!("entry {id} contradicts a committed one: no leader sends that (§5.4)"))
     }
 
     fn start_election(&mut self, batch: &mut Batch) -> Answer {
@@ -98,14 +111,14 @@ impl<M: StateMachine> Server<M> {
             return Answer::Refused(format!("{me} leads term {term} already"));
         }
         batch.add(vec![self.event(What::Asked("start an election"))]);
-        batch.add(self.node.step(self.clock.now(), Input::TimerFires));
+        batch.add(self.step(Input::TimerFires));
         Answer::Status(Box::new(self.status()))
     }
 
     fn send_heartbeats(&mut self, batch: &mut Batch) -> Answer {
         let Role::Leader(_) = self.node.role else { return Answer::NotLeader(self.leader()) };
         batch.add(vec![self.event(What::Asked("send heartbeats"))]);
-        batch.add(self.node.step(self.clock.now(), Input::TimerFires));
+        batch.add(self.step(Input::TimerFires));
         Answer::Status(Box::new(self.status()))
     }
 
@@ -147,7 +160,20 @@ impl<M: StateMachine> Server<M> {
     fn answer_alone(&self, command: &str) -> Answer {
         match self.machine.machine().query(command) {
             Some(reply) => Answer::Read(self.applied, reply),
-            None => Answer::Refused("only what changes nothing can be asked of one node".into()),
+            None => not_a_query(),
+        }
+    }
+
+    /// The whole state as JSON. All who ask before it changes get the same text: it may be large,
+    /// and there may be many of them.
+    fn picture(&mut self) -> Arc<str> {
+        match &self.picture {
+            Some((index, text)) if *index == self.applied => Arc::clone(text),
+            _ => {
+                let text: Arc<str> = self.machine.machine().snapshot().to_string().into();
+                self.picture = Some((self.applied, Arc::clone(&text)));
+                text
+            }
         }
     }
 
@@ -204,6 +230,10 @@ impl<M: StateMachine> Server<M> {
             progress: progress.map(|progress| (progress.next_index, progress.match_index)),
         }
     }
+}
+
+fn not_a_query() -> Answer {
+    Answer::Refused("this state machine knows no such question".to_string())
 }
 
 fn is_reply(rpc: &Rpc) -> bool {

@@ -13,7 +13,8 @@ pub(super) const LOG: &str = "RaftLog.txt";
 pub(super) const VOTE: &str = "vote.txt";
 /// The name of the next such file, while it is written.
 pub(super) const NEW_VOTE: &str = "vote.txt.new";
-const COLUMNS: &str = "Machine ID | Index | Term | Value | Leader Id | Checksum\n";
+/// What the columns of the log are.
+pub(super) const COLUMNS: &str = "Machine ID | Index | Term | Value | Leader Id | Checksum\n";
 const SEPARATOR: &str = " | ";
 
 /// What to do about damage. To forget is safe only if the others remember: hence the second half.

@@ -282,8 +282,8 @@ mod tests {
         (GRANTED, r#""term":4"#, r#""term":0"#, r#""term" must be at least 1"#),
         (GRANTED, r#""term":4"#, r#""term":4.0"#, r#""term" must be a whole"#),
         (GRANTED, r#""term":4"#, r#""term":9007199254740993"#, r#""term" must be a whole"#),
-        (HELLO, "host:5001", "host", r#""address" must be"#),
-        (HELLO, r#""host:5001""#, "1", r#""address" must be a text"#),
+        (HELLO, "localhost:5001", "host", r#""address" must be"#),
+        (HELLO, r#""localhost:5001""#, "1", r#""address" must be a text"#),
         (HELLO, "77", "7.7", r#""instance" must be"#),
         (GRANTED, "true", "1", r#""vote_granted" must be true"#),
         (REQUEST_VOTE, r#""term":4,"#, "", r#""term" must be"#),
@@ -330,7 +330,7 @@ mod tests {
         let vote = r#"{"term":4,"candidate_id":1,"last_log_index":8,"last_log_term":3}"#;
         let append = concat!(
             r#"{"term":4,"leader_id":1,"prev_log_index":7,"prev_log_term":3,"entries":"#,
-            r#"[{"term":3,"command":"say \"a\nb\""},{"term":4,"command":"no-op"}],"#,
+            r#"[{"term":3,"command":"@c1:7 say \"a\nb\""},{"term":4,"command":"no-op"}],"#,
             r#""leader_commit":7}"#
         );
         let [(request_vote, _), _, (mut append_entries, _), ..] = messages();

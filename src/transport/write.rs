@@ -120,8 +120,13 @@ pub mod tests {
     use super::*;
     use crate::message::Command;
 
-    pub const HELLO: &str =
-        r#"{"type":"Hello","cluster":"a","from":1,"to":2,"address":"host:5001","instance":77}"#;
+    /// The texts below stand there as they are here.
+    const DOCUMENT: &str = include_str!("../../docs/PROTOCOL.md");
+
+    pub const HELLO: &str = concat!(
+        r#"{"type":"Hello","cluster":"raftlet","from":1,"to":2,"#,
+        r#""address":"localhost:5001","instance":77}"#
+    );
     pub const REQUEST_VOTE: &str = concat!(
         r#"{"type":"RequestVote","from":1,"to":2,"term":4,"candidate_id":1,"#,
         r#""last_log_index":8,"last_log_term":3}"#
@@ -131,7 +136,7 @@ pub mod tests {
     pub const APPEND: &str = concat!(
         r#"{"type":"AppendEntries","from":1,"to":2,"term":4,"leader_id":1,"#,
         r#""prev_log_index":7,"prev_log_term":3,"entries":[{"index":8,"term":3,"#,
-        r#""command":"say \"a\nb\""},{"index":9,"term":4,"command":"no-op"}],"#,
+        r#""command":"@c1:7 say \"a\nb\""},{"index":9,"term":4,"command":"no-op"}],"#,
         r#""leader_commit":7,"round":3}"#
     );
     pub const SUCCESS: &str = concat!(
@@ -143,6 +148,14 @@ pub mod tests {
         r#""match_index":0,"conflict":{"prev_log_index":7,"term":2,"index":5},"round":3}"#
     );
 
+    const REFUSED: &str = r#"{"type":"Refused","why":"no"}"#;
+    const GRANTED_DATAGRAM: &str = concat!(
+        r#"{"type":"RequestVoteReply","cluster":"raftlet","from":2,"to":1,"#,
+        r#""term":4,"vote_granted":true}"#
+    );
+    const REFUSED_DATAGRAM: &str =
+        r#"{"type":"Refused","cluster":"raftlet","from":1,"to":2,"why":"no"}"#;
+
     fn append() -> Rpc {
         let entry = |index, term, text| Entry { index, term, command: Command::new(text) };
         Rpc::AppendEntries(AppendEntries {
@@ -150,7 +163,7 @@ pub mod tests {
             leader_id: NodeId(1),
             prev_log_index: 7,
             prev_log_term: 3,
-            entries: vec![entry(8, 3, "say \"a\nb\""), entry(9, 4, Command::NO_OP)],
+            entries: vec![entry(8, 3, "@c1:7 say \"a\nb\""), entry(9, 4, Command::NO_OP)],
             leader_commit: 7,
             round: 3,
         })
@@ -193,21 +206,21 @@ pub mod tests {
 
     #[test]
     fn hello_and_refused_survive_the_way() {
-        let address = Some("host:5001".to_string());
+        let address = Some("localhost:5001".to_string());
         let whole = Hello { address, instance: Some(77) };
         let short = Hello::default();
-        let short_text = r#"{"type":"Hello","cluster":"a","from":1,"to":2}"#;
+        let short_text = r#"{"type":"Hello","cluster":"raftlet","from":1,"to":2}"#;
         for (said, expected) in [(whole, HELLO), (short, short_text)] {
-            let text = hello("a", NodeId(1), NodeId(2), &said);
+            let text = hello("raftlet", NodeId(1), NodeId(2), &said);
             assert_eq!(text, expected);
-            let (cluster, from, to) = (Some("a".to_string()), NodeId(1), NodeId(2));
+            let (cluster, from, to) = (Some("raftlet".to_string()), NodeId(1), NodeId(2));
             let body = Body::Hello(said);
             assert_eq!(read::letter(text.as_bytes()), Ok(Letter { cluster, from, to, body }));
         }
-        let datagram = refused_datagram("a", NodeId(1), NodeId(2), "no");
-        let letter = read::letter(datagram.as_bytes()).unwrap();
+        assert_eq!(refused_datagram("raftlet", NodeId(1), NodeId(2), "no"), REFUSED_DATAGRAM);
+        let letter = read::letter(REFUSED_DATAGRAM.as_bytes()).unwrap();
         assert_eq!(letter.body, Body::Refused("no".to_string()));
-        assert_eq!(refused("no"), r#"{"type":"Refused","why":"no"}"#);
+        assert_eq!(refused("no"), REFUSED);
         assert_eq!(
             read::refusal(refused("no \"a\" \u{1b}[2J").as_bytes()),
             "refused: no \"a\" ?[2J"
@@ -220,5 +233,32 @@ pub mod tests {
     fn reply_fields_are_figure_2s() {
         let [_, (reply, _), ..] = messages();
         assert_eq!(reply_fields(&reply).to_string(), r#"{"term":4,"vote_granted":true}"#);
+    }
+
+    #[test]
+    fn document_has_every_message_and_explains_its_fields() {
+        let [_, (rpc, _), ..] = messages();
+        let granted = Message { from: NodeId(2), to: NodeId(1), rpc };
+        assert_eq!(message(&granted, Some("raftlet")), GRANTED_DATAGRAM);
+        let others = [HELLO, REFUSED, GRANTED_DATAGRAM, REFUSED_DATAGRAM];
+        for text in messages().map(|(_, text)| text).into_iter().chain(others) {
+            assert!(DOCUMENT.contains(&format!("\n{text}\n")), "{text} is missing");
+            for field in fields_of(&Json::parse(text).unwrap()) {
+                let explains = |row: &str| row.starts_with('|') && row.contains(&field);
+                assert!(DOCUMENT.lines().any(explains), "{field} is not explained");
+            }
+        }
+    }
+
+    /// The names of all members, as a document writes them.
+    fn fields_of(json: &Json) -> Vec<String> {
+        match json {
+            Json::Array(items) => items.iter().flat_map(fields_of).collect(),
+            Json::Object(members) => members
+                .iter()
+                .flat_map(|(name, value)| [vec![format!("`{name}`")], fields_of(value)].concat())
+                .collect(),
+            _ => Vec::new(),
+        }
     }
 }

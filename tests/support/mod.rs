@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod curl;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -53,7 +53,7 @@ pub fn get(call: &Call) -> Outcome {
         None | Some("false") => false,
         _ => return Err(bad("\"local\" must be true or false; ask for /api/get/x?local=true")),
     };
-    let ask = if is_local { Ask::Local(text) } else { Ask::Command(Command::new(&text)) };
+    let ask = if is_local { Ask::Local(text) } else { Ask::Query(Command::new(&text)) };
     let (last_applied, value) = match call.ask(ask) {
         Some(Answer::Read(last_applied, Reply::Value(value))) => (last_applied, Some(value)),
         Some(Answer::Read(last_applied, Reply::NotFound)) => (last_applied, None),
@@ -143,12 +143,11 @@ fn applied<const N: usize>(members: [(&'static str, Json); N], entry: EntryId) -
     Response::json(200, Json::object(members.into_iter().chain(entry)).to_string())
 }
 
-/// The command was committed, and the store did not do it; or the serial was another command's,
-/// whose answer this is.
+/// The command was committed, and the state machine did not do it.
 fn conflict(entry: EntryId, reply: Reply) -> Response {
     let why = match reply {
         Reply::Error(why) => why,
-        other => format!("this serial was another command's, which was answered: {other:.200}"),
+        other => format!("this state machine answered {other:.200}"),
     };
     let members =
         [("error", why.into()), ("index", entry.index.into()), ("term", entry.term.into())];

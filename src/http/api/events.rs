@@ -10,9 +10,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::look::{ask_status, status_to_json};
+use super::refusal::{later, refusal};
 use super::{Call, Outcome};
 use crate::http::Response;
-use crate::inbox::Ask;
+use crate::inbox::{Answer, Ask};
 use crate::watchers::Notice;
 
 /// How many notices may wait for a slow watcher.
@@ -25,7 +26,13 @@ const IDLE: Duration = Duration::from_secs(10);
 pub fn events(call: &Call) -> Outcome {
     let (sender, told) = mpsc::sync_channel(MAX_WAITING);
     // The first word comes later than the watch begins: so nothing is missed between the two.
-    call.ask(Ask::Watch(sender));
+    match call.ask(Ask::Watch(sender)) {
+        Some(Answer::Watched) => {}
+        Some(Answer::Busy) => {
+            return Err(later("too many watch this node already: try again later"));
+        }
+        other => return Err(refusal(call.request, other)),
+    }
     let status = status_to_json(&*ask_status(call)?);
     let first = Notice { name: "status", data: status.to_string().into() };
     let tell = move |to: &mut dyn Write| tell_all(to, first, &told);

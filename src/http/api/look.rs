@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use super::refusal::{bad, refusal};
 use super::{Call, Outcome, json};
@@ -110,7 +111,14 @@ fn peer_to_json(peer: &Peer) -> Json {
 pub fn state_machine(call: &Call) -> Outcome {
     match call.ask(Ask::StateMachine) {
         Some(Answer::StateMachine(last_applied, state)) => {
-            Ok(json(200, [("state_machine", state), ("last_applied", last_applied.into())]))
+            let end = format!(r#","last_applied":{last_applied}}}"#);
+            let parts = [r#"{"state_machine":"#.into(), state, end.into()];
+            let length = parts.iter().map(|part: &Arc<str>| part.len() as u64).sum();
+            // Not one text for each who asks: the state may be large.
+            let send = move |to: &mut dyn io::Write| {
+                parts.iter().try_for_each(|part| to.write_all(part.as_bytes()))
+            };
+            Ok(Response::stream("application/json", Some(length), Box::new(send)))
         }
         other => Err(refusal(call.request, other)),
     }

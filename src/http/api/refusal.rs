@@ -33,7 +33,7 @@ pub fn refusal(request: &Request, answer: Option<Answer>) -> Response {
         )),
         Some(Answer::TooLong) => Response::error(
             413,
-            "the command fits no datagram (59,000 bytes): shorten it, or start all nodes with TCP",
+            "as JSON it fits no datagram (59,000 bytes): shorten it, or start all nodes with TCP",
         ),
         Some(Answer::Refused(why)) => bad(&why),
         _ => later("the node is busy or stopping: try again"),

@@ -97,6 +97,9 @@ impl Debugger {
             undone.extend(self.done.pop().filter(|done| done.is_change));
         }
         let done = std::mem::take(self);
+        if done.lab.world.recording.is_some() {
+            self.lab.world.record();
+        }
         for Done { line, .. } in &done.done {
             self.command(line).map_err(|why| format!("the run cannot be repeated: {why}"))?;
         }

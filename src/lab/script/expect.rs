@@ -3,9 +3,10 @@
 use super::Lab;
 use super::words::Words;
 use crate::lab::world::World;
-use crate::message::{EntryId, NodeId, Term};
+use crate::message::{EntryId, Index, NodeId, Term};
 use crate::nearest::did_you_mean;
 use crate::node::Node;
+use crate::role::Role;
 
 /// What can be expected.
 pub const HELP: &str = "\
@@ -20,17 +21,31 @@ applied n1 x=1      its state machine holds this; `applied n1 x`: it has no x
 answer 1            what the client that asked last was told (`refused` if so), or `none`
 pending 2           so many messages are in flight
 refusals n2 6       so often has n2 refused AppendEntries
+next_index n1 n2 4  the leader n1 will send n2 the entries from index 4 on
 broken LogMatching  this property fell first
 safe                no property fell
 not …               the contrary";
 
 /// Whether it is so, and what is so.
-type Found = Result<(bool, String), String>;
+pub type Found = Result<(bool, String), String>;
 
 impl Lab {
+    /// Whether something that could be expected is so, and what is so.
+    pub fn judge(&mut self, what: &str) -> Found {
+        self.world.finish_disks();
+        self.found(&mut Words::of(what))
+    }
+
     pub(super) fn expect(&self, words: &mut Words) -> Result<(), String> {
-        let contrary = words.take("not");
         let all = words.rest();
+        match self.found(words)? {
+            (true, _) => Ok(()),
+            (false, actual) => Err(format!("expected {all}, found: {actual}")),
+        }
+    }
+
+    fn found(&self, words: &mut Words) -> Found {
+        let contrary = words.take("not");
         let what = words.need("what to expect")?;
         let (found, actual) = match what {
             "leader" if words.end().is_ok() => self.any_leader(),
@@ -52,15 +67,12 @@ impl Lab {
                 (broken.is_some_and(|violation| violation.property == property), self.verdict())
             }
             "refusals" => self.refusals(words)?,
+            "next_index" => self.next_index(words)?,
             "safe" => (self.world.broken().is_none(), self.verdict()),
             _ => return Err(format!("{what} is nothing that can be expected{}", hint(what))),
         };
         words.end()?;
-        let not = if contrary { "not " } else { "" };
-        match found != contrary {
-            true => Ok(()),
-            false => Err(format!("expected {not}{all}, found: {actual}")),
-        }
+        Ok((found != contrary, actual))
     }
 
     fn verdict(&self) -> String {
@@ -149,6 +161,20 @@ impl Lab {
         let wanted = words.number("count of refusals", 0, 1_000_000)?;
         let actual = self.refusals.get(&id).copied().unwrap_or_default();
         Ok((actual == wanted, format!("{id} has refused {actual}")))
+    }
+
+    fn next_index(&self, words: &mut Words) -> Found {
+        let node = self.node(words)?;
+        let follower = words.server(&self.world)?;
+        let wanted = words.number("index", 0, Index::MAX)?;
+        let Role::Leader(leader) = &node.role else {
+            return Ok((false, format!("{} does not lead", node.id())));
+        };
+        let Some(progress) = leader.followers.get(&follower) else {
+            return Err(format!("{} sends nothing to itself", node.id()));
+        };
+        let actual = progress.next_index;
+        Ok((actual == wanted, format!("next_index[{follower}] = {actual}")))
     }
 
     fn answer(&self, words: &mut Words) -> Found {

@@ -9,6 +9,7 @@ use crate::event::{Event, What};
 use crate::kv::Request;
 use crate::lab::checker::Violation;
 use crate::lab::journal::Happening;
+use crate::lab::trace::Recording;
 use crate::lab::world::{Setup, World};
 use crate::message::{Command, NodeId};
 use crate::rules::{Property, Rule};
@@ -24,6 +25,8 @@ pub struct Lab {
     pub(super) refusals: BTreeMap<NodeId, u64>,
     /// What fell first in the clusters before this one.
     fell_before: Option<Violation>,
+    /// What was recorded of them.
+    recorded_before: Vec<Recording>,
 }
 
 /// A line of output.
@@ -39,15 +42,21 @@ pub struct Line {
 
 impl Default for Lab {
     fn default() -> Lab {
-        let setup = Setup::of(3);
-        let (world, clients, refusals) = (World::new(&setup), Clients::default(), BTreeMap::new());
-        let mut lab = Lab { world, setup, clients, refusals, fell_before: None };
-        lab.begin();
-        lab
+        Lab::seeded(0)
     }
 }
 
 impl Lab {
+    /// Three servers, whose random timeouts come from this number.
+    pub fn seeded(seed: u64) -> Lab {
+        let setup = Setup { seed, ..Setup::of(3) };
+        let (world, clients, refusals) = (World::new(&setup), Clients::default(), BTreeMap::new());
+        let (fell_before, recorded_before) = (None, Vec::new());
+        let mut lab = Lab { world, setup, clients, refusals, fell_before, recorded_before };
+        lab.begin();
+        lab
+    }
+
     /// Does what a line says and returns the lines that tell what happened.
     pub fn command(&mut self, line: &str) -> Result<Vec<String>, String> {
         let told = self.tell(line)?;
@@ -72,6 +81,11 @@ impl Lab {
         Ok(lines)
     }
 
+    /// How often a server has refused AppendEntries.
+    pub fn refusals_of(&self, id: NodeId) -> u64 {
+        self.refusals.get(&id).copied().unwrap_or_default()
+    }
+
     fn perform(&mut self, does: Does, words: &mut Words) -> Result<Vec<String>, String> {
         match does {
             Does::Change(change) => change(self, words).map(|()| Vec::new()),
@@ -83,10 +97,21 @@ impl Lab {
     /// A fresh world.
     pub(super) fn begin(&mut self) {
         self.fell_before = self.fell();
+        let recording = self.world.recording.take();
         self.world = World::new(&self.setup);
         self.world.journal = Some(Vec::new());
+        if let Some(recording) = recording {
+            self.recorded_before.extend(Some(recording).filter(Recording::has_begun));
+            self.world.record();
+        }
         self.clients = Clients::default();
         self.refusals.clear();
+    }
+
+    /// What was recorded, a cluster each; see [`World::record`].
+    pub fn recordings(&self) -> Vec<&Recording> {
+        let last = self.world.recording.as_ref().filter(|recording| recording.has_begun());
+        self.recorded_before.iter().chain(last).collect()
     }
 
     /// The first property that fell, in this cluster or an earlier one.

@@ -80,6 +80,16 @@ impl Script {
         Script { name: name.to_string(), debugger: Debugger::default(), lines: 0 }
     }
 
+    /// Begins to record the run, for what it is to leave behind.
+    pub fn record(&mut self) {
+        self.debugger.lab.world.record();
+    }
+
+    /// Its world, and what was recorded of it.
+    pub fn lab(&self) -> &Lab {
+        &self.debugger.lab
+    }
+
     /// Runs its next line, and returns what the script's text has there: the line and its output,
     /// or nothing for output that was there before, and behind `quit`.
     pub fn line(&mut self, line: &str) -> Result<String, String> {
@@ -203,6 +213,11 @@ mod tests {
             ("expect answer ok", "expected answer ok, found: none"),
             ("expect pending 1", "expected pending 1, found: 0"),
             ("expect broken LogMatching", "expected broken LogMatching, found: no property fell"),
+            (
+                "timeout n1\nrun\nexpect next_index n1 n2 1",
+                "expected next_index n1 n2 1, found: next_index[n2] = 2",
+            ),
+            ("expect next_index n2 n1 1", "expected next_index n2 n1 1, found: n2 does not lead"),
             ("expect not safe", "expected not safe, found: no property fell"),
         ] {
             let found = error(text);

@@ -19,6 +19,7 @@ use crate::lab::checker::Violation;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome};
 use crate::lab::linearizability;
 use crate::lab::retold::{self, TOLD_AS_SCRIPT};
+use crate::lab::trace::Recording;
 use crate::lab::world::{Act, Setup, World};
 use crate::message::NodeId;
 use crate::node::Node;
@@ -133,6 +134,14 @@ pub fn run(seed: u64, options: &Options) -> Result<Report, Box<Failure>> {
         let (acts, setup) = (again.world.acts.unwrap_or_default(), again.setup);
         Box::new(Failure { seed, options: *options, violation, account, acts, setup })
     })
+}
+
+/// Explores one world, for what it leaves behind, whether or not a property falls.
+pub fn record(seed: u64, options: &Options) -> Recording {
+    let mut sim = Sim::new(seed, options, false);
+    sim.world.record();
+    let _ = sim.explore();
+    sim.world.recording.take().unwrap_or_default()
 }
 
 /// Explores one world after the other: what to take from the iterator until it fails, or ends.

@@ -1,0 +1,9 @@
+//! A run as JSON lines: every step with the state after it. docs/TRACES.md tells the fields.
+
+use super::Recording;
+use crate::record::write;
+
+/// One line a moment.
+pub fn text(recording: &Recording) -> String {
+    recording.moments.iter().map(|moment| write::line(moment) + "\n").collect()
+}
