@@ -27,8 +27,8 @@
 //! vote is saved, and a vote is saved before the first entry, so every crash in between leaves a
 //! directory that is either new or whole.
 //!
-//! [`Storage`] decides what is written, and in which order. What the bytes mean, and which bytes are
-//! damage, stands in `format`; what is done with real files, in `files`.
+//! [`Storage`] decides what is written, and in which order. What the bytes mean, and which bytes
+//! are damage, stands in `format`; what is done with real files, in `files`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

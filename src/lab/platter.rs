@@ -115,3 +115,65 @@ impl Files for Platter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn text(platter: &mut Platter, name: &'static str) -> Option<String> {
+        let bytes = platter.read(name).expect("reading takes no power");
+        bytes.map(|bytes| String::from_utf8(bytes).expect("the tests write text"))
+    }
+
+    /// All that may be found when the power fails now.
+    fn found(platter: &Platter, name: &'static str) -> BTreeSet<Option<String>> {
+        let mut all = BTreeSet::new();
+        for seed in 0..100 {
+            let mut platter = platter.clone();
+            platter.lose_unsynced(&mut Random(seed));
+            all.insert(text(&mut platter, name));
+        }
+        all
+    }
+
+    fn texts<const N: usize>(texts: [&str; N]) -> BTreeSet<Option<String>> {
+        texts.into_iter().map(|text| Some(text.to_string())).collect()
+    }
+
+    #[test]
+    fn power_failure_leaves_any_first_part_of_what_was_not_synced() {
+        let mut platter = Platter::default();
+        platter.append("log", b"abc").unwrap();
+        platter.sync("log").unwrap();
+        platter.append("log", b"de").unwrap();
+        assert_eq!(text(&mut platter, "log").as_deref(), Some("abcde"));
+        assert_eq!(found(&platter, "log"), texts(["abc", "abcd", "abcde"]));
+        platter.cut("log", 1).unwrap();
+        assert_eq!(found(&platter, "log"), texts(["a"]));
+    }
+
+    #[test]
+    fn power_failure_leaves_either_file_of_a_name_that_was_not_synced() {
+        let mut platter = Platter::default();
+        platter.append("vote", b"old").unwrap();
+        platter.append("new", b"new").unwrap();
+        platter.sync("vote").unwrap();
+        platter.sync("new").unwrap();
+        platter.rename("new", "vote").unwrap();
+        assert_eq!(found(&platter, "vote"), texts(["old", "new"]));
+        platter.sync_names().unwrap();
+        assert_eq!(found(&platter, "vote"), texts(["new"]));
+    }
+
+    #[test]
+    fn power_lasts_as_long_as_it_is_limited_to() {
+        let mut platter = Platter::default();
+        platter.limit_power(1);
+        assert_eq!(platter.append("log", b"a"), Ok(()));
+        assert!(platter.sync("log").is_err());
+        assert!(platter.append("log", b"b").is_err());
+        platter.lose_unsynced(&mut Random(1));
+        assert_eq!(platter.sync("log"), Ok(()), "the power is back");
+    }
+}

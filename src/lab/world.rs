@@ -866,6 +866,21 @@ mod tests {
     }
 
     #[test]
+    fn misled_leader_hears_answers_of_its_term_and_nothing_newer() {
+        let mut world = led_by_n1(Rules::ALL);
+        world.mislead(N1);
+        world.network.cut(N1, N2);
+        world.network.cut(N1, N3);
+        world.pass_until(1000, true);
+        let leads = |world: &World, id| world.node(id).is_some_and(|n| n.leader() == Some(id));
+        assert!(leads(&world, N1), "it does not know");
+        assert!(leads(&world, N2) || leads(&world, N3));
+        world.enlighten(N1);
+        world.pass_until(1001, true);
+        assert!(!leads(&world, N1));
+    }
+
+    #[test]
     fn fire_timer_moves_one_clock_and_leaves_the_others() {
         let mut world = World::new(&Setup::of(3));
         world.fire_timer(N1);

@@ -89,8 +89,8 @@ const SETUP: &[Verb] = &[
         ("disks", "di"),
         "slow | fast",
         "slow: they finish when they must, for a message, or by `sync`",
-        "A disk at work finishes before its server sends a message that stands behind the save, and\n\
-         before it takes a step while its vote is not saved.",
+        "A disk at work finishes before its server sends a message that stands behind the save,\n\
+         and before it takes a step while its vote is not saved.",
         Change(Lab::disks),
     ),
     verb(

@@ -8,7 +8,7 @@
 use crate::kv::Request;
 use crate::lab::journal::{Answer, Outcome};
 use crate::lab::linearizability::Operation;
-use crate::lab::sim::faults::pick;
+use crate::lab::sim::climate::pick;
 use crate::lab::world::World;
 use crate::message::{Command, NodeId};
 use crate::step::{Millis, Random, RequestId};
@@ -65,7 +65,7 @@ impl Clients {
             server: NodeId(1),
             home: match number {
                 1 => None,
-                2 => Some(favourite),
+                2 | 4 => Some(favourite),
                 _ => Some(any_server(random, world)),
             },
         };

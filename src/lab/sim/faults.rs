@@ -1,71 +1,17 @@
-//! What goes wrong in a random run, and when.
-//!
-//! Every seed draws its own climate first: in one the network loses a quarter of all messages and
-//! no server ever crashes, in the next it is the other way round. Runs in which everything goes
-//! wrong at once are all alike and find less.
+//! What goes wrong in a random run, and when: how often, says the [`Climate`].
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use crate::lab::journal::Power;
 use crate::lab::network::Weather;
+use crate::lab::sim::climate::{Climate, Kinds, pick};
 use crate::lab::world::World;
 use crate::message::NodeId;
 use crate::step::{Millis, Random};
 
-/// Which kinds of faults may strike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kinds {
-    /// Messages are lost, late, or come twice; links are cut, or stall.
-    pub network: bool,
-    /// Processes end and start again.
-    pub crash: bool,
-    /// Disks are slow, and power failures take what was not synced.
-    pub disk: bool,
-    /// Clocks jump, run fast or slow; servers stand still.
-    pub clock: bool,
-}
-
-impl Kinds {
-    /// Everything may go wrong.
-    pub const ALL: Kinds = Kinds { network: true, crash: true, disk: true, clock: true };
-
-    /// Kinds by their names, with commas between them: `network,crash`.
-    ///
-    /// # Errors
-    /// The name that is none.
-    pub fn named(names: &str) -> Result<Kinds, String> {
-        let mut kinds = Kinds { network: false, crash: false, disk: false, clock: false };
-        for name in names.split(',') {
-            match name {
-                "all" => kinds = Kinds::ALL,
-                "network" => kinds.network = true,
-                "crash" => kinds.crash = true,
-                "disk" => kinds.disk = true,
-                "clock" => kinds.clock = true,
-                _ => return Err(format!("{name} is no kind of fault")),
-            }
-        }
-        Ok(kinds)
-    }
-}
-
-impl fmt::Display for Kinds {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        if *self == Kinds::ALL {
-            return f.write_str("all");
-        }
-        let Kinds { network, crash, disk, clock } = *self;
-        let all = [(network, "network"), (crash, "crash"), (disk, "disk"), (clock, "clock")];
-        let names: Vec<&str> =
-            all.into_iter().filter(|(strikes, _)| *strikes).map(|(_, name)| name).collect();
-        f.write_str(&names.join(","))
-    }
-}
-
 /// One fault, or its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
+pub enum Fault {
     Crash,
     /// The power of a server will fail the next time that its disk is at work, or soon after.
     PowerFailure,
@@ -93,10 +39,7 @@ enum Fault {
 /// How often things go wrong, and what comes next.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    /// What goes wrong again and again, and the mean time between two of a kind.
-    recurring: Vec<(Fault, Millis)>,
-    /// The longest that a server stays down or stands still, and that a link stays cut.
-    outage_ms: Millis,
+    climate: Climate,
     /// Whom faults strike often. A server that is elected again and again meets what it sent
     /// when it led before.
     pub favourite: NodeId,
@@ -106,35 +49,14 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Draws a climate: the weather and the disks of this world, and the faults to come.
+    /// Draws a climate, and the faults to come in it.
     pub fn draw(random: &mut Random, kinds: Kinds, world: &mut World) -> Faults {
-        let weather = draw_weather(random);
-        world.network.weather = if kinds.network { weather } else { Weather::FAIR };
-        let disk_ms = pick(random, &[0, 10, 80]);
-        world.disk_ms = (0, if kinds.disk { disk_ms } else { 0 });
-        let mut mean_ms = |fault, strikes: bool, choices: &[u64]| {
-            let mean_ms = pick(random, choices);
-            (fault, if strikes { mean_ms } else { 0 })
-        };
-        let recurring = vec![
-            mean_ms(Fault::Crash, kinds.crash, &[0, 0, 300, 600]),
-            mean_ms(Fault::PowerFailure, kinds.disk, &[0, 0, 300, 600]),
-            mean_ms(Fault::Cut, kinds.network, &[0, 0, 250, 500]),
-            mean_ms(Fault::Stall, kinds.network, &[0, 0, 150, 400]),
-            mean_ms(Fault::Mislead, kinds.network, &[0, 0, 200, 600]),
-            mean_ms(Fault::OldMessages, kinds.network, &[0, 0, 50, 200]),
-            mean_ms(Fault::Jump, kinds.clock, &[0, 0, 100, 200, 600]),
-            mean_ms(Fault::Rate, kinds.clock, &[0, 0, 100, 400]),
-            mean_ms(Fault::Pause, kinds.clock, &[0, 0, 200, 600]),
-        ];
-        let mut faults = Faults {
-            outage_ms: pick(random, &[100, 600, 1500]),
-            favourite: any(random, world),
-            recurring,
-            lurking: false,
-            schedule: BTreeSet::new(),
-        };
-        for (fault, _) in faults.recurring.clone() {
+        let favourite = any(random, world);
+        let climate = Climate::draw(random, kinds);
+        world.network.weather = climate.weather;
+        world.disk_ms = climate.disk_ms;
+        let mut faults = Faults { climate, favourite, lurking: false, schedule: BTreeSet::new() };
+        for fault in Climate::RECURRING {
             faults.plan(random, world.now, fault);
         }
         faults
@@ -164,7 +86,7 @@ impl Faults {
             Fault::Release(from, to) => world.network.release(due, from, to),
             Fault::Mislead => self.mislead(random, world),
             Fault::Enlighten(server) => world.enlighten(server),
-            Fault::OldMessages => world.network.open_drawer(due, victim),
+            Fault::OldMessages => world.network.open_drawer(due, any(random, world)),
             Fault::OldMessagesTo(server) => world.network.open_drawer(due, server),
             Fault::Jump => {
                 world.counts.clock_faults += 1;
@@ -186,7 +108,7 @@ impl Faults {
     fn victim(&self, random: &mut Random, world: &World) -> NodeId {
         match random.between(0, 3) {
             0 => leader(world).unwrap_or(self.favourite),
-            1 => self.favourite,
+            1 | 2 => self.favourite,
             _ => any(random, world),
         }
     }
@@ -234,7 +156,7 @@ impl Faults {
     fn mislead(&mut self, random: &mut Random, world: &mut World) {
         let Some(victim) = leader(world) else { return };
         world.counts.cuts += 1;
-        let end = world.now + random.between(1, 1500);
+        let end = world.now + random.between(500, 1500);
         world.mislead(victim);
         for _ in 0..8 {
             let moment = random.between(world.now, end);
@@ -248,13 +170,13 @@ impl Faults {
     }
 
     fn after_outage(&mut self, random: &mut Random, now: Millis, end: Fault) {
-        self.schedule.insert((now + random.between(1, self.outage_ms), end));
+        self.schedule.insert((now + random.between(1, self.climate.outage_ms), end));
     }
 
     /// When a fault of this kind comes again, if it does so by itself.
     fn plan(&mut self, random: &mut Random, now: Millis, fault: Fault) {
-        let found = self.recurring.iter().find(|(kind, _)| *kind == fault);
-        if let Some(&(_, mean_ms @ 1..)) = found {
+        let mean_ms = self.climate.mean_ms(fault);
+        if mean_ms > 0 {
             self.schedule.insert((now + random.between(1, 2 * mean_ms), fault));
         }
     }
@@ -283,17 +205,6 @@ impl Faults {
 fn leader(world: &World) -> Option<NodeId> {
     let leads = |id: &NodeId| world.node(*id).is_some_and(|node| node.leader() == Some(*id));
     world.ids().find(leads)
-}
-
-fn draw_weather(random: &mut Random) -> Weather {
-    Weather {
-        delay_ms: (1, pick(random, &[2, 10, 30])),
-        late_percent: pick(random, &[0, 0, 5, 20]),
-        late_ms: pick(random, &[100, 300, 600]),
-        kept_percent: pick(random, &[0, 0, 10, 50]),
-        lost_percent: pick(random, &[0, 0, 3, 10, 25]),
-        doubled_percent: pick(random, &[0, 0, 5, 30]),
-    }
 }
 
 /// Cuts the links between two random groups, or between one server and the rest: all of them or
@@ -327,11 +238,6 @@ fn any(random: &mut Random, world: &World) -> NodeId {
     NodeId(random.between(1, world.ids().count() as u64))
 }
 
-/// One of these.
-pub fn pick(random: &mut Random, choices: &[u64]) -> u64 {
-    choices[random.between(0, choices.len() as u64 - 1) as usize]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,45 +248,6 @@ mod tests {
         let (mut random, mut world) = (Random(seed), World::new(&Setup::of(servers)));
         let faults = Faults::draw(&mut random, Kinds::ALL, &mut world);
         (random, world, faults)
-    }
-
-    fn never(faults: &Faults, fault: Fault) -> bool {
-        faults.recurring.iter().any(|&(kind, mean_ms)| kind == fault && mean_ms == 0)
-    }
-
-    #[test]
-    fn draw_gives_quiet_climates_and_rough_ones() {
-        let all: Vec<(Random, World, Faults)> = (0..100).map(|seed| draw(seed, 3)).collect();
-        for quiet in [true, false] {
-            for fault in [Fault::Crash, Fault::PowerFailure, Fault::Cut, Fault::Stall, Fault::Pause]
-            {
-                assert!(all.iter().any(|(_, _, faults)| never(faults, fault) == quiet));
-            }
-            let lossless = |world: &World| world.network.weather.lost_percent == 0;
-            assert!(all.iter().any(|(_, world, _)| lossless(world) == quiet));
-        }
-    }
-
-    #[test]
-    fn draw_leaves_out_the_kinds_that_are_not_wanted() {
-        let only_crashes = Kinds::named("crash").unwrap();
-        for seed in 0..50 {
-            let (mut random, mut world) = (Random(seed), World::new(&Setup::of(3)));
-            let faults = Faults::draw(&mut random, only_crashes, &mut world);
-            let strikes = |&&(_, mean_ms): &&(Fault, Millis)| mean_ms > 0;
-            let mut striking = faults.recurring.iter().filter(strikes);
-            assert!(striking.all(|&(fault, _)| fault == Fault::Crash));
-            assert_eq!((world.network.weather, world.disk_ms), (Weather::FAIR, (0, 0)));
-        }
-    }
-
-    #[test]
-    fn kinds_are_named_as_they_are_shown() {
-        for names in ["network", "crash,disk", "network,clock", "all"] {
-            assert_eq!(Kinds::named(names).unwrap().to_string(), names);
-        }
-        assert_eq!(Kinds::named("network,crash,disk,clock"), Ok(Kinds::ALL));
-        assert_eq!(Kinds::named("crash,rain").unwrap_err(), "rain is no kind of fault");
     }
 
     #[test]

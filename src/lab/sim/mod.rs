@@ -7,6 +7,7 @@
 //! happened, and is told as a script, as short as can be had.
 
 mod clients;
+mod climate;
 mod faults;
 mod jobs;
 
@@ -25,8 +26,9 @@ use crate::node::Node;
 use crate::rules::{Property, Rule, Rules};
 use crate::step::{Millis, Random};
 use clients::Clients;
-pub use faults::Kinds;
-use faults::{Faults, pick};
+pub use climate::Kinds;
+use climate::pick;
+use faults::Faults;
 pub use jobs::explore;
 
 /// How long it may take after the last fault until all is well.
