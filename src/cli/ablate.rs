@@ -18,7 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Shows what falls without one rule; lists the rules; or, with `--all`, tries them all.
 pub fn run(options: &Options) -> Result<(), Failure> {
     match options.word(0) {
-        _ if options.all => all(),
+        None if options.all && options.save.is_none() => all(),
+        _ if options.all => Err(Failure::Usage(
+            "--all stands alone: it tries every rule and saves none".to_string(),
+        )),
         None => print(&list()),
         Some(name) => one(rule(name)?, options),
     }
@@ -122,16 +125,19 @@ fn effect_of(rule: Rule) -> Effect {
 fn effect_in_words(effect: &Effect) -> String {
     let line = |name, spread: &Spread| {
         let Spread { median, p99, never_percent } = spread;
-        format!("  {name:10}{median:>8}{p99:>8}{:>8}\n", format!("{never_percent} %"))
+        let shown = |number: &u64| match never_percent {
+            100 => "never".to_string(),
+            _ => number.to_string(),
+        };
+        format!("  {name:10}{:>8}{:>8}\n", shown(median), shown(p99))
     };
     format!(
         "Left out, nothing false is committed, but life is worse. Measured in {TRIALS} trials, \
-         {}:\n\n  {:10}{:>8}{:>8}{:>8}\n{}{}\n(never: not within 10 s.)\n",
+         {}:\n\n  {:10}{:>8}{:>8}\n{}{}",
         effect.what,
         "",
         "median",
         "p99",
-        "never",
         line("with it", &effect.obeyed),
         line("without", &effect.left_out),
     )

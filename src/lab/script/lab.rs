@@ -23,6 +23,8 @@ pub struct Lab {
     pub(super) clients: Clients,
     /// How often each server has refused AppendEntries.
     pub(super) refusals: BTreeMap<NodeId, u64>,
+    /// What the command has to say of itself.
+    pub(super) notes: Vec<String>,
     /// What fell first in the clusters before this one.
     fell_before: Option<Violation>,
     /// What was recorded of them.
@@ -51,8 +53,8 @@ impl Lab {
     pub fn seeded(seed: u64) -> Lab {
         let setup = Setup { seed, ..Setup::of(3) };
         let (world, clients, refusals) = (World::new(&setup), Clients::default(), BTreeMap::new());
-        let (fell_before, recorded_before) = (None, Vec::new());
-        let mut lab = Lab { world, setup, clients, refusals, fell_before, recorded_before };
+        let (notes, fell_before, recorded_before) = (Vec::new(), None, Vec::new());
+        let mut lab = Lab { world, setup, clients, refusals, notes, fell_before, recorded_before };
         lab.begin();
         lab
     }
@@ -77,7 +79,8 @@ impl Lab {
         let shown = self.perform(verb.does, &mut words).map_err(named)?;
         words.end().map_err(named)?;
         let mut lines = self.take_lines(quietly);
-        lines.extend(shown.into_iter().map(|text| Line { text, rule: None, fell: None }));
+        let shown = self.notes.drain(..).chain(shown);
+        lines.extend(shown.map(|text| Line { text, rule: None, fell: None }));
         Ok(lines)
     }
 

@@ -2,7 +2,9 @@
 
 use super::Lab;
 use super::words::{self, Words};
+use crate::lab::world::Setup;
 use crate::message::{Command, Entry, NodeId, Term};
+use crate::rules::Rule;
 use crate::step::{Millis, Saved};
 
 /// Longer than any script.
@@ -12,6 +14,14 @@ impl Lab {
     pub(super) fn cluster(&mut self, words: &mut Words) -> Result<(), String> {
         self.setup.servers = words.number("number of servers", 1, 9)?;
         self.begin();
+        let rules = Rule::all().filter(|&rule| !self.setup.rules.obeys(rule));
+        let rules: Vec<String> = rules.map(|rule| format!("without {}", rule.name())).collect();
+        let batch = self.setup.max_entries;
+        let batch = (batch != Setup::of(1).max_entries).then(|| format!("batch {batch}"));
+        let kept: Vec<String> = rules.into_iter().chain(batch).collect();
+        if !kept.is_empty() {
+            self.notes.push(format!("still {}", kept.join(", ")));
+        }
         Ok(())
     }
 

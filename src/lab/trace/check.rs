@@ -244,7 +244,7 @@ impl fmt::Display for Seen {
             (some(*elections, "elected leader"), some(*committed, "committed entry"));
         writeln!(f, "{elections}, {committed}, applied {applied} times in all.")?;
         for report in &self.reported {
-            writeln!(f, "But {report}. The servers' own lines do not show it.")?;
+            writeln!(f, "But the simulator saw, which servers cannot: {report}")?;
         }
         self.unfinished
             .iter()

@@ -182,7 +182,11 @@ pub fn write(options: &Options, recordings: &[&Recording]) -> Result<(), String>
         let Some(path) = path else { continue };
         for (before, recording) in recordings.iter().enumerate() {
             let number = (recordings.len() > 1).then_some(before + 1);
-            write_file(&numbered(path, number), &form(recording))?;
+            let path = numbered(path, number);
+            write_file(&path, &form(recording))?;
+            if path != Path::new("-") {
+                eprintln!("raftlet: {} is written", path.display());
+            }
         }
     }
     Ok(())
