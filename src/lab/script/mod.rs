@@ -297,6 +297,34 @@ mod tests {
         assert_eq!(run("test", "show\nq\nfly\n").unwrap().lines().last(), Some("q"));
     }
 
+    /// n1 alone has a slow disk at work: its entry is committed by the others, and by itself later.
+    #[test]
+    fn slow_disk_finishes_when_it_is_told_to_or_never() {
+        let begin = "disks slow\ntimeout n1\ndeliver n1->n2\ndeliver n2->n1\n";
+        let sent = format!("{begin}deliver n1->n2 all\ndeliver n2->n1 all\n");
+        assert_eq!(broken(&format!("{sent}expect not committed 1@1 on n1")), None);
+        assert_eq!(broken(&format!("{sent}sync n1\nexpect committed 1@1 on n1")), None);
+        let lost = format!("{sent}crash n1 unsaved\nrestart n1\nexpect log n1 =");
+        assert_eq!(broken(&lost), None);
+        assert_eq!(error("sync n1"), "test:1: sync: the disk of n1 has nothing to do");
+        assert_eq!(error("disks wet"), "test:1: disks: disks are slow or fast, not wet");
+    }
+
+    #[test]
+    fn crash_midway_may_tear_a_record_that_the_storage_cuts_off() {
+        let torn = |number: u64| {
+            let script = format!(
+                "timeout n1\ndeliver n1->n2\ndeliver n2->n1\n\
+                crash n1 midway {number}\nrestart n1\nexpect safe"
+            );
+            run("test", &script).unwrap().contains("only partly written")
+        };
+        let count = (0..100).filter(|&number| torn(number)).count();
+        assert!((10..90).contains(&count), "{count} of 100");
+        let wrong = "test:1: crash: midnight: write unsaved, midway N, or nothing";
+        assert_eq!(error("crash n1 midnight"), wrong);
+    }
+
     const VOTE_FORGOTTEN: &str = "timeout n1\ntimeout n2\ndeliver n1->n3\ncrash n3 unsaved\n\
         restart n3\ndeliver n2->n3\ndeliver n3->n1\nrun\n";
 
