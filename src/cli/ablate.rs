@@ -81,13 +81,20 @@ fn obedient(run: &Run, without: &str) -> Result<String, Failure> {
     let left_out = format!("without {}", run.rule.name());
     let told: Vec<&str> = without.lines().filter(|line| *line != left_out).collect();
     let lines: Vec<&str> = text.lines().collect();
-    let same = lines.iter().zip(&told).take_while(|(line, other)| line == other).count();
+    // A line that does not cite the rule any more says the same.
+    let is_same = |&(line, other): &(&&str, &&str)| uncited(line) == uncited(other);
+    let same = lines.iter().zip(&told).take_while(is_same).count();
     // From the command under which the first other line stands, in either of the two.
     let is_command = |line: &&str| !line.starts_with(' ');
     let command_before = |text: &[&str]| text[..=same].iter().rposition(is_command);
     let first = command_before(&lines).min(command_before(&told)).unwrap_or_default();
     let rest: String = lines[first..].iter().map(|line| format!("{line}\n")).collect();
     Ok(format!("\nThe same commands with the rule, from where they lead elsewhere:\n\n{rest}"))
+}
+
+/// The line without the rule that it cites in brackets at its end.
+fn uncited(line: &str) -> &str {
+    line.strip_suffix(')').and_then(|line| line.rsplit_once(" (")).map_or(line, |(line, _)| line)
 }
 
 fn played(script: &str) -> Result<String, Failure> {
