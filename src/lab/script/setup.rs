@@ -45,15 +45,22 @@ impl Lab {
     }
 
     fn change_settings(&mut self) -> Result<(), String> {
-        if self.world.counts.steps > 0 {
-            return Err("this must stand before anything happens".to_string());
-        }
+        self.check_fresh()?;
         self.world.change_settings(self.setup.rules, self.setup.max_entries);
         Ok(())
     }
 
+    /// Rules, and what history left, cannot change in the midst of a run.
+    fn check_fresh(&self) -> Result<(), String> {
+        match self.world.counts.steps {
+            0 => Ok(()),
+            _ => Err("this must stand before anything happens".to_string()),
+        }
+    }
+
     /// The entry 4@2 is always the same: `set x=4@2`.
     pub(super) fn lay_log(&mut self, words: &mut Words) -> Result<(), String> {
+        self.check_fresh()?;
         let id = words.server(&self.world)?;
         words.take("=");
         let entry = |(before, term): (usize, Term)| {
@@ -70,6 +77,7 @@ impl Lab {
     }
 
     pub(super) fn lay_term(&mut self, words: &mut Words) -> Result<(), String> {
+        self.check_fresh()?;
         let id = words.server(&self.world)?;
         words.take("=");
         let Saved { entries, .. } = self.saved(id);
