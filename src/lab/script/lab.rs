@@ -72,7 +72,8 @@ impl Lab {
         let Some(verb) = words.next() else { return Ok(Vec::new()) };
         let verb = commands::find(verb)?;
         let power_fails = line.contains(" unsaved") || line.contains(" midway");
-        if !(verb.name == "crash" && power_fails) {
+        let only_looks = ["show", "pending"].contains(&verb.name);
+        if !only_looks && (verb.name != "crash" || !power_fails) {
             self.world.finish_disks();
         }
         let named = |why: String| format!("{}: {why}", verb.name);

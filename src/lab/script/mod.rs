@@ -258,9 +258,11 @@ mod tests {
         let text = "log n1 = 1 1 4\nterm n1 = 7\nwithout NoOp\nexpect log n1 = 1 1 4\n\
             expect term n1 7\ncrash n1\nrestart n1\nexpect log n1 = 1 1 4\nexpect safe";
         assert_eq!(broken(text), None);
-        let text = "timeout n1\nlog n1 = 1 1\nexpect vote n1 n1\nexpect term n1 1\n\
-            log n1 = 1 2\nexpect vote n1 none\nexpect term n1 2";
-        assert_eq!(broken(text), None, "a vote is one of its term");
+        let text = "term n1 = 3\nlog n1 = 1 2\nexpect term n1 3\nlog n1 = 1 4\nexpect term n1 4\n\
+            expect vote n1 none";
+        assert_eq!(broken(text), None, "a log is never of a later term than its server");
+        let late = "test:2: log: this must stand before anything happens";
+        assert_eq!(error("timeout n1\nlog n1 = 1 1"), late);
         let text = "log n1 = 1 3\nlog n2 = 2 3\nexpect broken LogMatching";
         assert_eq!(broken(text), Some(Property::LogMatching));
     }
@@ -359,7 +361,8 @@ mod tests {
         assert_eq!(broken(&format!("{vote}crash n3 unsaved\n{after} none")), None);
         assert_eq!(broken(&format!("{vote}crash n3\n{after} n1")), None);
         assert_eq!(broken(&format!("{vote}crash n1\ncrash n3 unsaved\n{after} n1")), None);
-        assert_eq!(broken(&format!("{vote}show\ncrash n3 unsaved\n{after} n1")), None);
+        assert_eq!(broken(&format!("{vote}expect safe\ncrash n3 unsaved\n{after} n1")), None);
+        assert_eq!(broken(&format!("{vote}show\ncrash n3 unsaved\n{after} none")), None);
     }
 
     const ACKNOWLEDGED_AND_LOST: &str = "timeout n1\nrun\ncut n1->n3\npropose n1 set x=1\n\

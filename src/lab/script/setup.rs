@@ -69,10 +69,8 @@ impl Lab {
         };
         let entries: Vec<Entry> = words.terms()?.into_iter().enumerate().map(entry).collect();
         let last_term = entries.last().map_or(0, |entry| entry.term);
-        let saved = self.saved(id);
-        let voted_for = saved.voted_for.filter(|_| saved.current_term >= last_term);
-        let current_term = saved.current_term.max(last_term);
-        self.world.lay(id, Saved { current_term, voted_for, entries });
+        let current_term = self.saved(id).current_term.max(last_term);
+        self.world.lay(id, Saved { current_term, voted_for: None, entries });
         Ok(())
     }
 
