@@ -323,8 +323,6 @@ mod tests {
         for (rule, bound, property) in [
             (Rule::OneVotePerTerm, Bound::of(2, 0, 0), Property::ElectionSafety),
             (Rule::UpToDateLog, Bound::of(2, 0, 0), Property::LeaderCompleteness),
-            // A voter forgets its term, too, and elects a leader who lacks what is committed.
-            (Rule::SaveVote, Bound::of(2, 0, 1), Property::LeaderCompleteness),
         ] {
             let bound = Bound { rules: Rules::ALL.without(rule), ..bound };
             let broken = explore(&bound, |_| ()).expect_err("it is needed");
