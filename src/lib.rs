@@ -28,7 +28,8 @@
 //! drawn from a seed.
 //!
 //! 17. [`lab`]: the simulated world, its checkers and its script language.
-//! 18. [`record`]: what a run leaves behind, for diagrams and for those who judge it later.
+//! 18. [`record`] and [`tracer`]: what a run leaves behind, simulated or real, to be drawn and
+//!     judged.
 
 pub mod cli;
 pub mod client;
