@@ -218,7 +218,7 @@ impl<M: StateMachine> Server<M> {
         let Options { id, config, data, .. } = &self.options;
         self.report(What::Started {
             address: config.nodes[id].clone(),
-            peers: config.nodes.keys().copied().filter(|peer| peer != id).collect(),
+            peers: self.peer_ids().collect(),
             transport: config.transport.name(),
             data: data.display().to_string(),
         });
@@ -298,16 +298,9 @@ impl<M: StateMachine> Server<M> {
         if self.clock.stands_still() {
             return;
         }
-        if self.leaps(message.rpc.term()) {
-            let why = format!("term {} is too far ahead to be true", message.rpc.term());
-            return batch
-                .add(vec![self.event(What::Dropped { from: message.from.to_string(), why })]);
-        }
-        if let Some(id) = self.contradiction(&message.rpc) {
-            let why =
-                format!("entry {id} contradicts a committed one: no leader sends that (§5.4)");
-            return batch
-                .add(vec![self.event(What::Dropped { from: message.from.to_string(), why })]);
+        if let Some(why) = self.forgery(&message.rpc) {
+            let from = message.from.to_string();
+            return batch.add(vec![self.event(What::Dropped { from, why })]);
         }
         self.note_message(Direction::Received, &message);
         if self.options.verbose {
@@ -316,10 +309,15 @@ impl<M: StateMachine> Server<M> {
         batch.add(self.step(Input::Receive(message)));
     }
 
-    /// Whether a message is of a term that no cluster comes to while one of its servers is away.
-    /// Terms only go up: to believe one forged line would use them all up, for good.
-    fn leaps(&self, term: Term) -> bool {
-        term > self.node.current_term + MAX_TERMS_MISSED
+    /// Why no server can have sent this, if none can. Terms only go up: to believe one forged line
+    /// of a term that no cluster comes to would use them all up, for good.
+    fn forgery(&self, rpc: &Rpc) -> Option<String> {
+        let term = rpc.term();
+        if term > self.node.current_term + MAX_TERMS_MISSED {
+            return Some(format!("term {term} is too far ahead to be true"));
+        }
+        let id = self.contradiction(rpc)?;
+        Some(format!("entry {id} contradicts a committed one: no leader sends that (§5.4)"))
     }
 
     /// The entry by which a message would replace a committed one. Every leader holds all that is

@@ -98,11 +98,7 @@ impl<M: StateMachine> Server<M> {
         if from == me || !self.options.config.nodes.contains_key(&from) {
             return Some(format!("{from} is no peer of {me}: speak in the name of another node"));
         }
-        if self.leaps(rpc.term()) {
-            return Some(format!("term {} is too far ahead to be true", rpc.term()));
-        }
-        let id = self.contradiction(rpc)?;
-        Some(format!("entry {id} contradicts a committed one: no leader sends that (§5.4)"))
+        self.forgery(rpc)
     }
 
     fn start_election(&mut self, batch: &mut Batch) -> Answer {
@@ -186,7 +182,7 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    fn peer_ids(&self) -> impl Iterator<Item = NodeId> {
+    pub(super) fn peer_ids(&self) -> impl Iterator<Item = NodeId> {
         let me = self.node.id();
         self.options.config.nodes.keys().copied().filter(move |&id| id != me)
     }
