@@ -115,14 +115,17 @@ enum Done {
 }
 
 fn perform(call: &Call, command: Command) -> Result<Done, Response> {
-    let is_read = matches!(command.split().1.parse(), Ok(Request::Get { .. }));
-    match call.ask(Ask::Command(command)) {
+    match call.ask(Ask::Command(command.clone())) {
         Some(Answer::Applied(entry, reply)) => Ok(Done::Applied(entry, reply)),
         Some(Answer::Read(index, reply)) => Ok(Done::Read(index, reply)),
-        None if is_read => Err(no_answer_to_a_read()),
+        None if is_read(&command) => Err(no_answer_to_a_read()),
         None => Err(unknown()),
         other => Err(refusal(call.request, other)),
     }
+}
+
+fn is_read(command: &Command) -> bool {
+    matches!(command.split().1.parse(), Ok(Request::Get { .. }))
 }
 
 /// Has the store do this, in the session that the body names.
