@@ -163,6 +163,18 @@ impl Rule {
         format!("{self:?}")
     }
 
+    /// How the names of its tests in `tests/paper.rs` begin: `up_to_date_log`.
+    pub fn test_name(self) -> String {
+        let mut snake = String::new();
+        for character in self.name().chars() {
+            if character.is_uppercase() && !snake.is_empty() {
+                snake.push('_');
+            }
+            snake.extend(character.to_lowercase());
+        }
+        snake
+    }
+
     /// The rule of this name, letter case aside.
     pub fn named(name: &str) -> Option<Rule> {
         Rule::all().find(|rule| rule.name().eq_ignore_ascii_case(name))

@@ -242,21 +242,10 @@ fn every_rule_has_its_test() {
     let tests: BTreeSet<&str> = paper.lines().filter_map(|line| line.strip_prefix("fn ")).collect();
     let mut offences = Vec::new();
     for rule in Rule::all() {
-        let name = snake_case(&rule.name());
+        let name = rule.test_name();
         if !tests.iter().any(|test| test.starts_with(&name)) {
             offences.push(format!("{} has no test whose name begins with {name}", rule.name()));
         }
     }
     assert_none("rules without a test in tests/paper.rs", offences);
-}
-
-fn snake_case(name: &str) -> String {
-    let mut snake = String::new();
-    for character in name.chars() {
-        if character.is_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.extend(character.to_lowercase());
-    }
-    snake
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::lab::ablation::shrink::shrink;
+use crate::lab::ablation::shrink::{falls, shrink};
 use crate::lab::ablation::step::{self, Step};
 use crate::lab::journal::Power;
 use crate::lab::script::{self, Lab};
@@ -23,12 +23,9 @@ pub const TOLD_AS_SCRIPT: &str = "A short run to the same end, as a script for r
 pub fn script(acts: &[Act], setup: &Setup, property: Property) -> Option<String> {
     let exact = steps(acts);
     let plain: Vec<Step> = exact.iter().map(plainer).collect();
-    let falls = |begin: &Beginning, steps: &[Step]| {
-        let (lab, done) = step::play(&begin.lab, steps);
-        (lab.world.broken()?.property == property).then_some(done)
-    };
     let (begin, run) = beginnings(setup).into_iter().find_map(|begin| {
-        let run = falls(&begin, &plain).or_else(|| falls(&begin, &exact))?;
+        let run =
+            falls(&begin.lab, &plain, property).or_else(|| falls(&begin.lab, &exact, property))?;
         Some((begin, run))
     })?;
     let steps = shrink(&begin.lab, run, property);

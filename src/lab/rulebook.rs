@@ -74,7 +74,7 @@ fn section(rule: Rule, quotes: &Quotes) -> String {
     let mut text = format!("### {name}\n{place}\n\n{sentence}\n\n");
     text += &format!("- Without it **{falls}** falls: {}\n", falls.sentence());
     text += &format!("- The run that breaks it: `raftlet break {name}`\n");
-    text += &format!("- The test that holds it: `cargo test --test paper {}`\n", snake_case(&name));
+    text += &format!("- The test that holds it: `cargo test --test paper {}`\n", rule.test_name());
     if let Some((line, story)) = quotes.get(&rule) {
         text +=
             &format!("- In the log (`raftlet replay {story}`):\n\n  ```text\n  {line}\n  ```\n");
@@ -106,18 +106,6 @@ fn quote(story: Story, quotes: &mut Quotes) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// `UpToDateLog` is held by the tests whose names begin with `up_to_date_log`.
-fn snake_case(name: &str) -> String {
-    let mut snake = String::new();
-    for character in name.chars() {
-        if character.is_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.extend(character.to_lowercase());
-    }
-    snake
 }
 
 #[cfg(test)]

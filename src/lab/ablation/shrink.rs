@@ -89,7 +89,7 @@ fn named_in_order(start: &Lab, run: Vec<Step>, property: Property) -> Vec<Step> 
 }
 
 /// What is done of a run, if this property falls first in it.
-fn falls(start: &Lab, steps: &[Step], property: Property) -> Option<Vec<Step>> {
+pub fn falls(start: &Lab, steps: &[Step], property: Property) -> Option<Vec<Step>> {
     let (lab, done) = play(start, steps);
     (lab.world.broken()?.property == property).then_some(done)
 }

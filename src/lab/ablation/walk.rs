@@ -168,7 +168,7 @@ impl Walk {
     /// the answer may come twice; and the server may lose power while it answers.
     fn exchange(&mut self, from: NodeId, to: NodeId) {
         let Some((number, message)) = self.newest(from, to) else { return };
-        if self.is_cut_off(from) || self.is_cut_off(to) {
+        if self.is_kept_back(&message) {
             return;
         }
         if self.chance(self.climate.late_answers / 2) {
@@ -204,11 +204,7 @@ impl Walk {
             }
             _ => self.sent_lately(u64::MAX),
         };
-        let Some(message) =
-            message.filter(|it| !self.is_cut_off(it.from) && !self.is_cut_off(it.to))
-        else {
-            return;
-        };
+        let Some(message) = message.filter(|it| !self.is_kept_back(it)) else { return };
         self.deliver(&message);
         // What answers a late message is later still.
         if self.chance(50)
@@ -270,6 +266,11 @@ impl Walk {
 
     fn is_cut_off(&self, id: NodeId) -> bool {
         self.cut_off == Some(id)
+    }
+
+    /// A message of a server that is cut off, or for it.
+    fn is_kept_back(&self, message: &Message) -> bool {
+        self.is_cut_off(message.from) || self.is_cut_off(message.to)
     }
 
     // ---- Choices -------------------------------------------------------------------------------

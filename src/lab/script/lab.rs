@@ -147,17 +147,12 @@ impl Lab {
     }
 
     fn lines_of(&self, happening: &Happening) -> Vec<Line> {
-        let (mut rule, mut fell) = (None, None);
-        let text = match happening {
-            Happening::Answered(answer) => self.clients.line(answer),
-            Happening::Event(event) => self.event_line(event),
-            other => other.to_string(),
+        let (text, rule, fell) = match happening {
+            Happening::Answered(answer) => (self.clients.line(answer), None, None),
+            Happening::Event(event) => (self.event_line(event), event.what.rule(), None),
+            Happening::Broke(violation) => (happening.to_string(), None, Some(violation.property)),
+            other => (other.to_string(), None, None),
         };
-        match happening {
-            Happening::Event(event) => rule = event.what.rule(),
-            Happening::Broke(violation) => fell = Some(violation.property),
-            _ => {}
-        }
         text.lines().map(|line| Line { text: line.to_string(), rule, fell }).collect()
     }
 

@@ -72,7 +72,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::trace::tests::{RUN, record};
+    use crate::lab::trace::tests::{RUN, lost_and_arrived, record};
 
     fn count(diagram: &str, arrow: &str) -> usize {
         diagram.lines().filter(|line| line.contains(arrow)).count()
@@ -82,12 +82,10 @@ mod tests {
     fn text_has_one_arrow_a_message_and_a_cross_where_one_is_lost() {
         let recording = record(RUN);
         let diagram = text(&recording);
-        let ways = ways(&recording);
-        let lost = ways.values().filter(|way| matches!(way.end, End::Lost(..))).count();
-        let arrived = ways.values().filter(|way| matches!(way.end, End::Arrived(_))).count();
+        let (lost, arrived) = lost_and_arrived(&recording);
         assert_eq!((count(&diagram, "-x"), count(&diagram, "->>")), (lost, arrived), "{diagram}");
         assert_eq!(count(&diagram, "--)"), 2, "n1's heartbeats:\n{diagram}");
-        assert_eq!(ways.len(), lost + arrived + 2);
+        assert_eq!(ways(&recording).len(), lost + arrived + 2);
     }
 
     #[test]

@@ -220,6 +220,15 @@ pub(super) mod tests {
     use super::*;
     use crate::lab::script::Lab;
 
+    /// How many messages were lost, and how many arrived.
+    pub fn lost_and_arrived(recording: &Recording) -> (usize, usize) {
+        let ways = ways::ways(recording);
+        let count =
+            |fits: fn(&ways::End) -> bool| ways.values().filter(|way| fits(&way.end)).count();
+        let lost = count(|end| matches!(end, ways::End::Lost(..)));
+        (lost, count(|end| matches!(end, ways::End::Arrived(_))))
+    }
+
     /// What is left of a script.
     pub fn record(script: &str) -> Recording {
         let mut lab = Lab::default();

@@ -296,7 +296,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::trace::tests::{RUN, record};
+    use crate::lab::trace::tests::{RUN, lost_and_arrived, record};
 
     fn count(svg: &str, start: &str) -> usize {
         svg.lines().filter(|line| line.starts_with(start)).count()
@@ -306,9 +306,7 @@ mod tests {
     fn text_has_an_arrow_a_message_and_a_cross_for_each_that_is_lost() {
         let recording = record(RUN);
         let svg = text(&recording);
-        let ways = ways(&recording);
-        let lost = ways.values().filter(|way| matches!(way.end, End::Lost(..))).count();
-        let arrived = ways.values().filter(|way| matches!(way.end, End::Arrived(_))).count();
+        let (lost, arrived) = lost_and_arrived(&recording);
         // The legend has one arrow and one lost one; n2's crash is a cross as well.
         assert_eq!(count(&svg, "<line class=\"message"), arrived + 1);
         assert_eq!(count(&svg, "<line class=\"lost"), lost + 1);
