@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod browser;
 pub mod curl;
 
 use std::collections::BTreeMap;
