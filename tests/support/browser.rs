@@ -23,6 +23,8 @@ use super::{PATIENCE, Port, Scratch, wait_for, wait_until};
 pub const ENTER: &str = "\u{E007}";
 pub const ESCAPE: &str = "\u{E00C}";
 pub const TAB: &str = "\u{E004}";
+pub const SPACE: &str = "\u{E00D}";
+pub const LEFT: &str = "\u{E012}";
 pub const DOWN: &str = "\u{E015}";
 
 /// The name under which WebDriver tells which element is meant (its §12).
@@ -123,7 +125,8 @@ pub struct Browser {
 }
 
 impl Browser {
-    pub fn start(programs: &Programs) -> Browser {
+    pub fn start() -> Browser {
+        let programs = Programs::find().expect("no test is started without a browser");
         let driver = Driver::start(&programs.chromedriver);
         let profile = Scratch::new();
         let mut arguments = CHROMIUM_ARGUMENTS.map(Json::from).to_vec();
