@@ -13,6 +13,7 @@ use std::time::Duration;
 use raftlet::client::Client;
 use raftlet::http::client::{Connection, Reply};
 use raftlet::json::Json;
+use raftlet::rules::Rule;
 use raftlet::step::Random;
 use support::{Cluster, PATIENCE, Process, number, raftlet, wait_for};
 
@@ -175,6 +176,36 @@ fn metrics_are_what_prometheus_reads() {
     assert_eq!(commands(), Some(before + 1));
 }
 
+#[test]
+fn dashboard_is_served_by_every_node_even_paused() {
+    let cluster = Cluster::started(2, "");
+    pause(&cluster, 2, true);
+    for id in [1, 2] {
+        for (path, kind, part) in [
+            ("/", "text/html; charset=utf-8", "<!doctype html>"),
+            ("/style.css", "text/css; charset=utf-8", "{"),
+            ("/app.js", "text/javascript; charset=utf-8", "EventSource"),
+        ] {
+            let reply = ask(&cluster, id, "GET", path, "");
+            assert_eq!((reply.status, reply.header("content-type")), (200, Some(kind)), "{path}");
+            assert!(reply.text().contains(part), "{path}: {}", reply.text());
+            assert_eq!(reply.header("cache-control"), Some("no-cache"), "{path}");
+            assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{path}");
+            assert_eq!(reply.header("referrer-policy"), Some("no-referrer"), "{path}");
+        }
+        let page = ask(&cluster, id, "GET", "/", "");
+        let policy = page.header("content-security-policy").expect("a policy");
+        let (first, second) = (cluster.address(1), cluster.address(2));
+        let allowed = format!("; connect-src 'self' http://{first} http://{second};");
+        assert!(policy.contains(&allowed), "{policy}");
+    }
+    let rules = ask(&cluster, 2, "GET", "/api/rules", "");
+    let rules = Json::parse(&rules.body).expect("JSON");
+    let rules = rules.get("rules").and_then(Json::as_array).expect("rules");
+    let names: Vec<&str> = rules.iter().map(|rule| text(rule, "name")).collect();
+    assert_eq!(names, Rule::all().map(Rule::name).collect::<Vec<_>>(), "in the order of Figure 2");
+}
+
 /// The whole of Raft with `curl`: a student is the candidate, then the leader, of a node that
 /// would wait an hour for another.
 #[test]
@@ -265,7 +296,7 @@ const REFUSED: &[(&str, &str, u16, &str)] = &[
     ("GET /api/get/a/b", "", 404, "%2F"),
     ("GET /log?from=0", "", 400, "from 1 to"),
     ("GET /log?limit=many", "", 400, "from 1 to"),
-    ("GET /", "", 404, "GET /health"),
+    ("GET /index.html", "", 404, "GET /health"),
     ("POST /request_vote", r#"{"term":5}"#, 400, "candidate_id"),
     ("POST /append_entries", r#"{"term":5,"leader_id":"n2"}"#, 400, "leader_id"),
     ("POST /api/pause", r#"{"paused":1}"#, 400, r#"send {"paused":true}"#),

@@ -34,7 +34,7 @@ const ROOMS: [(&str, &str); 27] = [
     ("watchers", "event json message step"),
     ("metrics", "event inbox message watchers"),
     ("inbox", "event json machine message step transport watchers"),
-    ("http", "config event inbox json kv machine message transport watchers"),
+    ("http", "config event inbox json kv machine message rules transport watchers"),
     ("client", "http json kv message"),
     (
         "server",
