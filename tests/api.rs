@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use raftlet::client::Client;
 use raftlet::http::client::{Connection, Reply};
-use raftlet::json::Json;
+use raftlet::json::{Json, Number};
 use raftlet::rules::Rule;
 use raftlet::step::Random;
 use support::{Cluster, PATIENCE, Process, number, raftlet, wait_for};
@@ -152,6 +152,64 @@ fn node_tells_how_it_is() {
     let on_disk = std::fs::read(cluster.scratch.0.join("data/1/RaftLog.txt")).expect("the log");
     assert_eq!(file.body, on_disk);
     assert!(file.text().contains("Machine ID | Index | Term | Value | Leader Id"));
+}
+
+#[test]
+fn status_tells_where_each_term_begins() {
+    let mut cluster = Cluster::started(2, "");
+    cluster.set("x", "1");
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    cluster.start(leader);
+    wait_for("a later term", || (first_terms(&cluster, 1)?.len() >= 2).then_some(()));
+    cluster.wait_until_equal();
+    for id in [1, 2] {
+        let status = cluster.status(id).expect("it runs");
+        let terms = first_terms(&cluster, id).expect("it runs");
+        let log = status.get("log").and_then(Json::as_array).expect("the whole log");
+        let mut expected: Vec<(u64, u64)> = Vec::new();
+        for entry in log {
+            let (index, term) = (number(entry, "index"), number(entry, "term"));
+            if expected.last().is_none_or(|last| last.1 != term) {
+                expected.push((index, term));
+            }
+        }
+        assert_eq!(terms, expected, "{status}");
+    }
+}
+
+/// Where in the log of a node each term begins: index and term.
+fn first_terms(cluster: &Cluster, id: u64) -> Option<Vec<(u64, u64)>> {
+    let status = cluster.status(id)?;
+    let terms = status.get("log_terms")?.as_array()?.iter();
+    Some(terms.map(|first| (number(first, "index"), number(first, "term"))).collect())
+}
+
+#[test]
+fn status_counts_what_the_metrics_count() {
+    let cluster = single_node();
+    let counters = || {
+        let status = cluster.status(1).expect("it runs");
+        assert_eq!(status.get("launcher"), Some(&Json::Null), "nobody has started it");
+        status.get("counters").cloned().expect("counters")
+    };
+    let before = counters();
+    cluster.set("x", "1");
+    ask(&cluster, 1, "GET", "/api/get/x", "");
+    let after = counters();
+    for name in ["commands", "reads"] {
+        assert_eq!(number(&after, name), number(&before, name) + 1, "{name}: {after}");
+    }
+    let seconds = |counters: &Json| match counters.get("command_seconds") {
+        Some(Json::Number(Number::Float(seconds))) => *seconds,
+        other => panic!("{other:?} is no time"),
+    };
+    assert!(seconds(&after) > 0.0, "{after}");
+    let page = ask(&cluster, 1, "GET", "/metrics", "");
+    let elections = format!("\nraftlet_elections_total {}\n", number(&after, "elections"));
+    assert!(page.text().contains(&elections) && number(&after, "elections") > 0, "{after}");
+    let seconds = format!("\nraftlet_command_seconds_total {}\n", seconds(&after));
+    assert!(page.text().contains(&seconds), "{seconds}{}", page.text());
 }
 
 #[test]
@@ -691,7 +749,54 @@ fn watchers_see_an_election_when_the_leader_is_killed() {
         }
     }
     assert!(names.contains(&"event".to_string()) && names.contains(&"message".to_string()));
-    assert!(names.iter().all(|name| ["event", "message", "messages"].contains(&&**name)));
+    let known = ["state", "event", "message", "messages"];
+    assert!(names.iter().all(|name| known.contains(&&**name)), "{names:?}");
+}
+
+/// The data of the next notice of this name.
+fn next_notice(lines: &mut impl Iterator<Item = String>, name: &str) -> Json {
+    let first = format!("event: {name}");
+    lines.find(|line| *line == first).expect("the stream has no end");
+    let data = lines.next().expect("data");
+    Json::parse(data.strip_prefix("data: ").expect("data")).expect("JSON")
+}
+
+/// A node that nothing happens to tells nothing; then, of each change, all but the log and sizes.
+#[test]
+fn watchers_are_told_the_state_when_it_changes() {
+    let (cluster, _process) = alone_with_its_student();
+    let mut lines = watch(&cluster, 1);
+    let status = next_notice(&mut lines, "status");
+    assert_eq!(status.get("paused"), Some(&Json::Bool(false)));
+    for paused in [true, false] {
+        pause(&cluster, 1, paused);
+        let state = loop {
+            let state = next_notice(&mut lines, "state");
+            if state.get("paused") == Some(&Json::Bool(paused)) {
+                break state;
+            }
+        };
+        let Json::Object(all) = &status else { panic!("no object: {status}") };
+        let Json::Object(told) = &state else { panic!("no object: {state}") };
+        let names: Vec<_> = told.iter().map(|(name, _)| name).collect();
+        let expected = all.iter().map(|(name, _)| name);
+        let expected: Vec<_> =
+            expected.filter(|name| !["log", "data_bytes"].contains(&&***name)).collect();
+        assert_eq!(names, expected);
+    }
+    // Many changes at once: the last is told, however soon it comes after the one before.
+    for delay_ms in 1..=20 {
+        let link = format!(r#"{{"peer":2,"delay_ms":{delay_ms}}}"#);
+        ask(&cluster, 1, "POST", "/api/links", &link);
+    }
+    let mut told = 0;
+    loop {
+        told += 1;
+        if next_notice(&mut lines, "state").to_string().contains(r#""delay_ms":20"#) {
+            break;
+        }
+    }
+    assert!(told < 20, "it was told {told} times");
 }
 
 // ---- Crowds ------------------------------------------------------------------------------------

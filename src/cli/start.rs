@@ -58,7 +58,8 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
     }
     let data = options.data_of(id);
     let Options { fresh, verbose, ref trace, .. } = *options;
-    let options = server::Options { id, config, data, fresh, verbose, trace: trace.clone() };
+    let (trace, launcher) = (trace.clone(), None);
+    let options = server::Options { id, config, data, fresh, verbose, trace, launcher };
     server::run(options, Store::default()).map_err(Failure::Running)
 }
 

@@ -33,6 +33,8 @@ pub struct Site {
     /// Where the members of the cluster are reached, `host:port` each, as known now: their web
     /// pages may ask.
     pub members: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Where nodes are killed and restarted, `host:port`, if anywhere: our page may ask there.
+    pub launcher: Option<String>,
     /// Faults may be made by whoever reaches the node, and not only from its own machine.
     pub faults_from_anywhere: bool,
 }
@@ -182,7 +184,8 @@ mod tests {
     fn ask(method: &str, target: &str) -> Response {
         let (desk, inbox) = inbox::open();
         drop(inbox);
-        let site = Site { desk, members: Box::new(Vec::new), faults_from_anywhere: false };
+        let (members, launcher) = (Box::new(Vec::new), None);
+        let site = Site { desk, members, launcher, faults_from_anywhere: false };
         let request = Request::new(method, target).unwrap();
         dispatch(&Call { request: &request, site: &site, is_from_here: false })
     }

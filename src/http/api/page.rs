@@ -3,7 +3,8 @@
 //!
 //! Any node serves the page, and the page then speaks with all of them. A Content-Security-Policy
 //! (CSP Level 3) tells the browser to load nothing but these files and to speak with nobody but
-//! the members of the cluster, whatever a value in the store may try to make it do.
+//! the members of the cluster and who started them, whatever a value in the store may try to make
+//! it do.
 
 use super::{Call, Outcome};
 use crate::http::Response;
@@ -13,7 +14,9 @@ use crate::rules::{About, Rule};
 /// The page itself.
 pub fn index(call: &Call) -> Outcome {
     let page = file("text/html", include_str!("../../dashboard/index.html"));
-    Ok(page.with_header("Content-Security-Policy", &policy(&(call.site.members)())))
+    let mut others = (call.site.members)();
+    others.extend(call.site.launcher.clone());
+    Ok(page.with_header("Content-Security-Policy", &policy(&others)))
 }
 
 /// How it looks.
