@@ -24,7 +24,6 @@ pub const ENTER: &str = "\u{E007}";
 pub const ESCAPE: &str = "\u{E00C}";
 pub const TAB: &str = "\u{E004}";
 pub const SPACE: &str = "\u{E00D}";
-pub const LEFT: &str = "\u{E012}";
 pub const DOWN: &str = "\u{E015}";
 
 /// The name under which WebDriver tells which element is meant (its §12).
