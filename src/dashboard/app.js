@@ -517,6 +517,8 @@ const CROWN = "M-13 0-16-14-7-7 0-17 7-7 16-14 13 0Z";
 const CIRCLE = "M-1 0A1 1 0 0 0 1 0 1 1 0 0 0-1 0Z";
 const HEXAGON = "M-1.08 0-.54-.94H.54L1.08 0 .54.94H-.54Z";
 
+const HIT = 10; // pixels to each side of a link where a click still means it
+
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Everything of the ring: the parts of each node and link, and where they are. */
@@ -582,23 +584,30 @@ function buildLegend() {
   byId("legend").append(make("li", {}, "hollow: refused"));
 }
 
-/** Where everything is: nodes on a circle that fills the space that there is. */
+/** Where everything is: nodes on a circle, as large as the space allows. */
 function placeRing() {
   const { width, height } = byId("ring").getBoundingClientRect();
   const count = members.size;
   ring.radius = Math.min(width, height) < 420 || count > 6 ? 33 : 42;
-  const reach = count === 1 ? 0 : Math.min(width / 2 - 12, height / 2 - 22) - ring.radius - 12;
+  const room = { side: ring.radius + 14, top: ring.radius + 24, bottom: ring.radius + 34 };
   const start = count === 2 ? Math.PI : -Math.PI / 2;
+  const angles = ids().map((_, number) => start + (2 * Math.PI * number) / count);
+  const [xs, ys] = [angles.map(Math.cos), angles.map(Math.sin)];
+  const extent = (list) => Math.max(0.01, Math.max(...list) - Math.min(...list));
+  const reach = Math.min(
+    (width - 2 * room.side) / extent(xs),
+    (height - room.top - room.bottom) / extent(ys),
+    width / 2,
+  );
+  const top = (height + room.top - room.bottom - reach * (Math.max(...ys) + Math.min(...ys))) / 2;
   [...ring.nodes.values()].forEach((parts, number) => {
-    const angle = start + (2 * Math.PI * number) / count;
-    parts.x = width / 2 + reach * Math.cos(angle);
-    parts.y = height / 2 + reach * Math.sin(angle);
+    parts.x = width / 2 + (count === 1 ? 0 : reach * xs[number]);
+    parts.y = count === 1 ? height / 2 : top + reach * ys[number];
     set(parts.group, "transform", `translate(${parts.x} ${parts.y})`);
   });
   set(byId("ring-svg"), "viewBox", `0 0 ${width} ${height}`);
   const canvas = byId("dots");
-  const scale = devicePixelRatio;
-  [canvas.width, canvas.height] = [width * scale, height * scale];
+  [canvas.width, canvas.height] = [width * devicePixelRatio, height * devicePixelRatio];
   redraw("ring");
 }
 
@@ -675,17 +684,18 @@ function drawLink(parts, view) {
   const side = is_alike ? 0 : 5;
   drawWay(parts.forward, from, to, side);
   drawWay(parts.backward, to, from, side);
-  set(parts.hit, "d", line(between(from, to, 0), between(from, to, 1)));
+  const corners = [[0, -HIT], [1, -HIT], [1, HIT], [0, HIT]];
+  set(parts.hit, "d", outline(corners.map(([along, aside]) => between(from, to, along, aside))));
   drawLinkLabel(parts, forward, backward, between(from, to, 0.5, -13));
 }
 
-const line = (a, b) => `M${a.x} ${a.y}L${b.x} ${b.y}`;
+const outline = (points) => `M${points.map(({ x, y }) => `${x} ${y}`).join("L")}`;
 
 function drawWay(way, from, to, side) {
   const end = between(from, to, 1, side);
   const middle = between(from, to, 0.5, side);
   const angle = (Math.atan2(to.y - from.y, to.x - from.x) * 180) / Math.PI;
-  set(way.line, "d", line(between(from, to, 0, side), end));
+  set(way.line, "d", outline([between(from, to, 0, side), end]));
   set(way.head, "d", "M-11-5 0 0-11 5");
   set(way.head, "transform", `translate(${end.x} ${end.y}) rotate(${angle})`);
   set(way.cross, "transform", `translate(${middle.x} ${middle.y})`);
