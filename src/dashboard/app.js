@@ -447,8 +447,8 @@ function drawFrame(now) {
   if (is_flying || Object.values(panels).some((panel) => panel.is_due)) askForFrame();
 }
 
-/** Neighbouring terms get hues that are far apart; after eight they come again. */
-const hue = (term) => term % 8;
+/** Neighbouring terms get hues that are far apart; after six they come again. */
+const hue = (term) => term % 6;
 
 function drawHeadline(view) {
   const leader = leaderOf(view);
@@ -559,7 +559,7 @@ function buildLink([links, labels], a, b) {
   const button = { id: `link-${a}-${b}`, class: "link", role: "button", tabindex: 0 };
   const group = draw(links, "g", { ...button, "aria-haspopup": "menu" });
   const way = (direction) => ({
-    line: draw(group, "path", { class: `line ${direction}`, pathLength: 100 }),
+    line: draw(group, "path", { class: `line ${direction}` }),
     head: draw(group, "path", { class: `head ${direction}` }),
     cross: draw(group, "path", { class: `cross ${direction}`, d: "M-6-6 6 6M-6 6 6-6" }),
   });
@@ -581,7 +581,7 @@ function buildLegend() {
     item.append(text);
     byId("legend").append(item);
   }
-  byId("legend").append(make("li", {}, "hollow: refused"));
+  byId("legend").append(make("li", {}, "hollow: refused"), make("li", {}, "×: lost"));
 }
 
 /** Where everything is: nodes on a circle, as large as the space allows. */
@@ -638,7 +638,7 @@ function drawNode(parts, node, leads) {
   const width = 22 + 7 * `term ${current_term}`.length;
   setAll(parts.pill, { x: -width / 2, width, "data-hue": hue(current_term) });
   set(parts.role, "y", r + 25);
-  setText(parts.role, role === "leader" && state === "up" && !leads ? "deposed leader" : shown);
+  setText(parts.role, role === "leader" && state === "up" && !leads ? "old leader" : shown);
 }
 
 /** The countdown arcs. The whole circle is the longest election timeout seen so far. */
@@ -682,8 +682,8 @@ function drawLink(parts, view) {
   set(group, "aria-label", `Link ${told}`);
   const [from, to] = [ring.nodes.get(a), ring.nodes.get(b)];
   const side = is_alike ? 0 : 5;
-  drawWay(parts.forward, from, to, side);
-  drawWay(parts.backward, to, from, side);
+  drawWay(parts.forward, from, to, side, forward.state);
+  drawWay(parts.backward, to, from, side, backward.state);
   const corners = [[0, -HIT], [1, -HIT], [1, HIT], [0, HIT]];
   set(parts.hit, "d", outline(corners.map(([along, aside]) => between(from, to, along, aside))));
   drawLinkLabel(parts, forward, backward, between(from, to, 0.5, -13));
@@ -691,11 +691,12 @@ function drawLink(parts, view) {
 
 const outline = (points) => `M${points.map(({ x, y }) => `${x} ${y}`).join("L")}`;
 
-function drawWay(way, from, to, side) {
-  const end = between(from, to, 1, side);
-  const middle = between(from, to, 0.5, side);
+function drawWay(way, from, to, side, state) {
+  const at = (along) => between(from, to, along, side);
+  const [start, middle, end] = [at(0), at(0.5), at(1)];
   const angle = (Math.atan2(to.y - from.y, to.x - from.x) * 180) / Math.PI;
-  set(way.line, "d", outline([between(from, to, 0, side), end]));
+  const broken = outline([start, at(0.42)]) + outline([at(0.58), end]);
+  set(way.line, "d", state === "cut" ? broken : outline([start, end]));
   set(way.head, "d", "M-11-5 0 0-11 5");
   set(way.head, "transform", `translate(${end.x} ${end.y}) rotate(${angle})`);
   set(way.cross, "transform", `translate(${middle.x} ${middle.y})`);
@@ -832,7 +833,7 @@ function drawLogs(view) {
  */
 function scrollWindow(count) {
   const box = byId("logs");
-  const label_width = box.clientWidth < 500 ? 62 : 92;
+  const label_width = box.clientWidth < 500 ? 78 : 92;
   const width = box.clientWidth - label_width;
   const full = Math.max(width, count * CELL);
   const shown = Math.min(full, WIDEST);
@@ -1035,9 +1036,9 @@ function buildItem(item) {
   button.append(
     make("time", {}, `${time}.${String(item.time_ms % 1000).padStart(3, "0")}`),
     make("b", {}, who),
+    make("cite", {}, item.cites ?? ""),
     make("span", { "class": "pill", "data-hue": hue(item.term) }, `term ${item.term}`),
     make("span", { class: "text" }, item.text),
-    make("cite", {}, item.cites ?? ""),
   );
   button.addEventListener("click", () => openRule(item.rule, item));
   element.append(button);
@@ -1372,7 +1373,7 @@ let notice_ends;
 function tell(text) {
   setText(byId("notice"), text);
   clearTimeout(notice_ends);
-  notice_ends = setTimeout(() => setText(byId("notice"), ""), 12000);
+  notice_ends = setTimeout(() => setText(byId("notice"), ""), 8000);
 }
 
 /** Asks one node for something; what it refuses is told in its own words. */
@@ -1491,8 +1492,8 @@ function titleOfNode(id, { state }) {
   if (!state) return `${name(id)} has not been heard yet`;
   const { role, current_term, voted_for, commit_index, last_applied } = state;
   const vote = voted_for === null ? "nobody" : name(voted_for);
-  return `${name(id)}, ${role} · current_term ${current_term} · voted_for ${vote} · ` +
-    `commit_index ${commit_index} · last_applied ${last_applied}`;
+  return `${name(id)}, ${role}\ncurrent_term ${current_term}, voted_for ${vote}\n` +
+    `commit_index ${commit_index}, last_applied ${last_applied}`;
 }
 
 function linkMenu(a, b) {
@@ -1605,7 +1606,7 @@ const STEPS = [
     "Press “Heal all”.",
     "The old leader hears of the newer term and steps down. What it could not commit is deleted.",
     "All Servers 2 (§5.1), AppendEntries 3 (§5.3)."],
-  ["stale", "Read something stale",
+  ["stale", "Read stale",
     "Pause a follower, set a key anew, and then ask that follower with “get, local”.",
     "It answers with the old value, and its store below differs from the leader's.",
     "Only a leader that has just heard from a majority may answer reads (§8)."],
@@ -1704,11 +1705,14 @@ function noticeLinksForTour() {
   if (tour.done.has("split") && is_well) tick("heal");
 }
 
-function noticeReplyForTour(operation, id, { status, json }) {
-  if (operation !== "local-get" || status !== 200) return;
-  const committed = Math.max(...ids().map((id) => history.get(id).at(-1)?.state?.commit_index ?? 0));
-  if (json.last_applied >= committed) return;
-  tour.stale = { id, index: committed };
+/** Stale: another value than the leader's own store has at the same time. */
+async function noticeReplyForTour(operation, id, { status, json }) {
+  const leader = leaderOf(look());
+  if (operation !== "local-get" || status !== 200 || !leader) return;
+  const path = `/api/get/${encodeURIComponent(json.key)}?local=true`;
+  const { json: latest } = await ask(members.get(leader.id).address, "GET", path);
+  if (latest.last_applied <= json.last_applied || latest.value === json.value) return;
+  tour.stale = { id, index: latest.last_applied };
   tick("stale");
 }
 
