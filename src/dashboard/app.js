@@ -447,8 +447,8 @@ function drawFrame(now) {
   if (is_flying || Object.values(panels).some((panel) => panel.is_due)) askForFrame();
 }
 
-/** Neighbouring terms get hues that are far apart; after eight they come again. */
-const hue = (term) => term % 8;
+/** Neighbouring terms get hues that are far apart; after six they come again. */
+const hue = (term) => term % 6;
 
 function drawHeadline(view) {
   const leader = leaderOf(view);
@@ -517,6 +517,8 @@ const CROWN = "M-13 0-16-14-7-7 0-17 7-7 16-14 13 0Z";
 const CIRCLE = "M-1 0A1 1 0 0 0 1 0 1 1 0 0 0-1 0Z";
 const HEXAGON = "M-1.08 0-.54-.94H.54L1.08 0 .54.94H-.54Z";
 
+const HIT = 10; // pixels to each side of a link where a click still means it
+
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Everything of the ring: the parts of each node and link, and where they are. */
@@ -557,7 +559,7 @@ function buildLink([links, labels], a, b) {
   const button = { id: `link-${a}-${b}`, class: "link", role: "button", tabindex: 0 };
   const group = draw(links, "g", { ...button, "aria-haspopup": "menu" });
   const way = (direction) => ({
-    line: draw(group, "path", { class: `line ${direction}`, pathLength: 100 }),
+    line: draw(group, "path", { class: `line ${direction}` }),
     head: draw(group, "path", { class: `head ${direction}` }),
     cross: draw(group, "path", { class: `cross ${direction}`, d: "M-6-6 6 6M-6 6 6-6" }),
   });
@@ -579,26 +581,33 @@ function buildLegend() {
     item.append(text);
     byId("legend").append(item);
   }
-  byId("legend").append(make("li", {}, "hollow: refused"));
+  byId("legend").append(make("li", {}, "hollow: refused"), make("li", {}, "×: lost"));
 }
 
-/** Where everything is: nodes on a circle that fills the space that there is. */
+/** Where everything is: nodes on a circle, as large as the space allows. */
 function placeRing() {
   const { width, height } = byId("ring").getBoundingClientRect();
   const count = members.size;
   ring.radius = Math.min(width, height) < 420 || count > 6 ? 33 : 42;
-  const reach = count === 1 ? 0 : Math.min(width / 2 - 12, height / 2 - 22) - ring.radius - 12;
+  const room = { side: ring.radius + 14, top: ring.radius + 24, bottom: ring.radius + 34 };
   const start = count === 2 ? Math.PI : -Math.PI / 2;
+  const angles = ids().map((_, number) => start + (2 * Math.PI * number) / count);
+  const [xs, ys] = [angles.map(Math.cos), angles.map(Math.sin)];
+  const extent = (list) => Math.max(0.01, Math.max(...list) - Math.min(...list));
+  const reach = Math.min(
+    (width - 2 * room.side) / extent(xs),
+    (height - room.top - room.bottom) / extent(ys),
+    width / 2,
+  );
+  const top = (height + room.top - room.bottom - reach * (Math.max(...ys) + Math.min(...ys))) / 2;
   [...ring.nodes.values()].forEach((parts, number) => {
-    const angle = start + (2 * Math.PI * number) / count;
-    parts.x = width / 2 + reach * Math.cos(angle);
-    parts.y = height / 2 + reach * Math.sin(angle);
+    parts.x = width / 2 + (count === 1 ? 0 : reach * xs[number]);
+    parts.y = count === 1 ? height / 2 : top + reach * ys[number];
     set(parts.group, "transform", `translate(${parts.x} ${parts.y})`);
   });
   set(byId("ring-svg"), "viewBox", `0 0 ${width} ${height}`);
   const canvas = byId("dots");
-  const scale = devicePixelRatio;
-  [canvas.width, canvas.height] = [width * scale, height * scale];
+  [canvas.width, canvas.height] = [width * devicePixelRatio, height * devicePixelRatio];
   redraw("ring");
 }
 
@@ -629,7 +638,7 @@ function drawNode(parts, node, leads) {
   const width = 22 + 7 * `term ${current_term}`.length;
   setAll(parts.pill, { x: -width / 2, width, "data-hue": hue(current_term) });
   set(parts.role, "y", r + 25);
-  setText(parts.role, role === "leader" && state === "up" && !leads ? "deposed leader" : shown);
+  setText(parts.role, role === "leader" && state === "up" && !leads ? "old leader" : shown);
 }
 
 /** The countdown arcs. The whole circle is the longest election timeout seen so far. */
@@ -673,19 +682,21 @@ function drawLink(parts, view) {
   set(group, "aria-label", `Link ${told}`);
   const [from, to] = [ring.nodes.get(a), ring.nodes.get(b)];
   const side = is_alike ? 0 : 5;
-  drawWay(parts.forward, from, to, side);
-  drawWay(parts.backward, to, from, side);
-  set(parts.hit, "d", line(between(from, to, 0), between(from, to, 1)));
+  drawWay(parts.forward, from, to, side, forward.state);
+  drawWay(parts.backward, to, from, side, backward.state);
+  const corners = [[0, -HIT], [1, -HIT], [1, HIT], [0, HIT]];
+  set(parts.hit, "d", outline(corners.map(([along, aside]) => between(from, to, along, aside))));
   drawLinkLabel(parts, forward, backward, between(from, to, 0.5, -13));
 }
 
-const line = (a, b) => `M${a.x} ${a.y}L${b.x} ${b.y}`;
+const outline = (points) => `M${points.map(({ x, y }) => `${x} ${y}`).join("L")}`;
 
-function drawWay(way, from, to, side) {
-  const end = between(from, to, 1, side);
-  const middle = between(from, to, 0.5, side);
+function drawWay(way, from, to, side, state) {
+  const at = (along) => between(from, to, along, side);
+  const [start, middle, end] = [at(0), at(0.5), at(1)];
   const angle = (Math.atan2(to.y - from.y, to.x - from.x) * 180) / Math.PI;
-  set(way.line, "d", line(between(from, to, 0, side), end));
+  const broken = outline([start, at(0.42)]) + outline([at(0.58), end]);
+  set(way.line, "d", state === "cut" ? broken : outline([start, end]));
   set(way.head, "d", "M-11-5 0 0-11 5");
   set(way.head, "transform", `translate(${end.x} ${end.y}) rotate(${angle})`);
   set(way.cross, "transform", `translate(${middle.x} ${middle.y})`);
@@ -822,7 +833,7 @@ function drawLogs(view) {
  */
 function scrollWindow(count) {
   const box = byId("logs");
-  const label_width = box.clientWidth < 500 ? 62 : 92;
+  const label_width = box.clientWidth < 500 ? 78 : 92;
   const width = box.clientWidth - label_width;
   const full = Math.max(width, count * CELL);
   const shown = Math.min(full, WIDEST);
@@ -1025,9 +1036,9 @@ function buildItem(item) {
   button.append(
     make("time", {}, `${time}.${String(item.time_ms % 1000).padStart(3, "0")}`),
     make("b", {}, who),
+    make("cite", {}, item.cites ?? ""),
     make("span", { "class": "pill", "data-hue": hue(item.term) }, `term ${item.term}`),
     make("span", { class: "text" }, item.text),
-    make("cite", {}, item.cites ?? ""),
   );
   button.addEventListener("click", () => openRule(item.rule, item));
   element.append(button);
@@ -1362,7 +1373,7 @@ let notice_ends;
 function tell(text) {
   setText(byId("notice"), text);
   clearTimeout(notice_ends);
-  notice_ends = setTimeout(() => setText(byId("notice"), ""), 12000);
+  notice_ends = setTimeout(() => setText(byId("notice"), ""), 8000);
 }
 
 /** Asks one node for something; what it refuses is told in its own words. */
@@ -1481,8 +1492,8 @@ function titleOfNode(id, { state }) {
   if (!state) return `${name(id)} has not been heard yet`;
   const { role, current_term, voted_for, commit_index, last_applied } = state;
   const vote = voted_for === null ? "nobody" : name(voted_for);
-  return `${name(id)}, ${role} · current_term ${current_term} · voted_for ${vote} · ` +
-    `commit_index ${commit_index} · last_applied ${last_applied}`;
+  return `${name(id)}, ${role}\ncurrent_term ${current_term}, voted_for ${vote}\n` +
+    `commit_index ${commit_index}, last_applied ${last_applied}`;
 }
 
 function linkMenu(a, b) {
@@ -1595,7 +1606,7 @@ const STEPS = [
     "Press “Heal all”.",
     "The old leader hears of the newer term and steps down. What it could not commit is deleted.",
     "All Servers 2 (§5.1), AppendEntries 3 (§5.3)."],
-  ["stale", "Read something stale",
+  ["stale", "Read stale",
     "Pause a follower, set a key anew, and then ask that follower with “get, local”.",
     "It answers with the old value, and its store below differs from the leader's.",
     "Only a leader that has just heard from a majority may answer reads (§8)."],
@@ -1694,11 +1705,14 @@ function noticeLinksForTour() {
   if (tour.done.has("split") && is_well) tick("heal");
 }
 
-function noticeReplyForTour(operation, id, { status, json }) {
-  if (operation !== "local-get" || status !== 200) return;
-  const committed = Math.max(...ids().map((id) => history.get(id).at(-1)?.state?.commit_index ?? 0));
-  if (json.last_applied >= committed) return;
-  tour.stale = { id, index: committed };
+/** Stale: another value than the leader's own store has at the same time. */
+async function noticeReplyForTour(operation, id, { status, json }) {
+  const leader = leaderOf(look());
+  if (operation !== "local-get" || status !== 200 || !leader) return;
+  const path = `/api/get/${encodeURIComponent(json.key)}?local=true`;
+  const { json: latest } = await ask(members.get(leader.id).address, "GET", path);
+  if (latest.last_applied <= json.last_applied || latest.value === json.value) return;
+  tour.stale = { id, index: latest.last_applied };
   tick("stale");
 }
 

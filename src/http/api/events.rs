@@ -7,6 +7,7 @@
 
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use super::refusal::{later, refusal};
@@ -20,6 +21,10 @@ const MAX_WAITING: usize = 1024;
 
 /// How often something is written, if only a comment.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// How long notices gather after a write. No screen shows more than sixty pictures a second, and a
+/// busy node has many times as much to tell.
+const GATHER: Duration = Duration::from_millis(16);
 
 /// The stream of events.
 pub fn events(call: &Call) -> Outcome {
@@ -37,11 +42,12 @@ pub fn events(call: &Call) -> Outcome {
     Ok(response.with_header("Cache-Control", "no-cache"))
 }
 
-/// Writes the first notice, and then all that comes; what is waiting, with one write.
+/// Writes the first notice, and then all that comes; what has gathered, with one write.
 fn tell_all(to: &mut dyn Write, first: Notice, told: &Receiver<Notice>) -> io::Result<()> {
     let mut text = as_text(first);
     loop {
         to.write_all(text.as_bytes())?;
+        thread::sleep(GATHER);
         text = match told.recv_timeout(IDLE) {
             Ok(notice) => as_text(notice),
             Err(RecvTimeoutError::Timeout) => ":\n\n".to_string(),
