@@ -434,11 +434,12 @@ fn node_menu_pauses_elects_and_beats() {
     assert_eq!(paused(&page), Some(false));
 
     page.act(&node(follower), "election");
-    page.cluster.process(follower).wait_for_line("asked");
     page.says("#notice", &format!("n{follower}"));
+    page.cluster.process(follower).wait_for_line("is asked to start an election now");
     let leader = page.leader();
     page.act(&node(leader), "heartbeat");
     page.says("#notice", &format!("n{leader}"));
+    page.cluster.process(leader).wait_for_line("is asked to send heartbeats now");
     let buttons =
         "#menu button[data-action=kill]:enabled, #menu button[data-action=restart]:enabled";
     page.browser.click(&node(leader));
@@ -632,7 +633,19 @@ fn tour_notices_what_was_done() {
     done(&page, "split");
     page.browser.click("#heal-all");
     done(&page, "heal");
-    page.leader();
+    let sleeper = page.followers()[0];
+    page.all_show(&[1, 2, 3], &page.entry("set x=1"));
+    page.act(&node(sleeper), "pause");
+    page.shows(&format!("{}[data-state=paused]", node(sleeper)));
+    page.send("set", "x", "2");
+    page.says("#reply", &page.entry("set x=2"));
+    page.browser.choose("#ask", &sleeper.to_string());
+    page.send("local-get", "x", "");
+    page.says("#reply", "= 1");
+    done(&page, "stale");
+    page.act(&node(sleeper), "resume");
+    done(&page, "repair");
+    assert_eq!(page.browser.count("#tour li[data-done=true]"), 7);
     page.browser.click("#tour-close");
     wait_for("no tour", || (!page.browser.is_visible("#tour")).then_some(()));
     page.browser.click("#tour-open");
@@ -689,6 +702,9 @@ fn hundred_thousand_entries_stay_light() {
         let cells = page.browser.count("#logs [data-entry]");
         assert!((1..1000).contains(&cells), "{cells} cells for {MANY} entries");
     };
+    let asked = "return performance.getEntriesByType('resource')
+                     .filter(({name}) => name.includes('/log?')).length";
+    assert!(page.browser.script(asked, &[]).as_u64() < Some(10), "it wants what is in sight");
     few();
     page.browser.script("document.querySelector('#logs').scrollLeft = 0", &[]);
     page.all_show(&[1, 2, 3], "2@1");
