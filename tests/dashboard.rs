@@ -177,6 +177,17 @@ impl Page {
         }
     }
 
+    /// Waits until the timeline tells of a node's event with this text.
+    fn tells(&self, id: u64, part: &str) {
+        let body = "return [...document.querySelectorAll('#timeline li')].some(
+                        ({dataset, innerText}) =>
+                            dataset.node === arguments[0] && innerText.includes(arguments[1]))";
+        wait_for(&format!("n{id} tells of {part:?}"), || {
+            let found = self.browser.script(body, &[&id.to_string(), part]).as_bool();
+            found.expect("a truth value").then_some(())
+        });
+    }
+
     /// What people look at before they say that it is beautiful.
     fn picture(&self, name: &str) {
         if let Some(folder) = env::var_os("RAFTLET_SCREENSHOTS") {
@@ -260,6 +271,8 @@ fn page_outlives_the_node_that_served_it() {
     page.start(server);
     page.shows(&format!("{}[data-state=up][data-role=follower]", node(server)));
     page.all_show(&[server], &entry);
+    page.cluster.set("again", "2");
+    page.tells(server, "set again=2"); // it is not only asked now and then, but heard again
 }
 
 fn banner_tells_that_no_majority_is_left() {
