@@ -588,7 +588,8 @@ function buildLegend() {
 function placeRing() {
   const { width, height } = byId("ring").getBoundingClientRect();
   const count = members.size;
-  ring.radius = Math.min(width, height) < 420 || count > 6 ? 33 : 42;
+  const is_small = Math.min(width, height) < 420 || count > 6;
+  ring.radius = is_small ? 35 : 42;
   const room = { side: ring.radius + 14, top: ring.radius + 24, bottom: ring.radius + 34 };
   const start = count === 2 ? Math.PI : -Math.PI / 2;
   const angles = ids().map((_, number) => start + (2 * Math.PI * number) / count);
@@ -605,7 +606,7 @@ function placeRing() {
     parts.y = count === 1 ? height / 2 : top + reach * ys[number];
     set(parts.group, "transform", `translate(${parts.x} ${parts.y})`);
   });
-  set(byId("ring-svg"), "viewBox", `0 0 ${width} ${height}`);
+  setAll(byId("ring-svg"), { "viewBox": `0 0 ${width} ${height}`, "data-small": is_small });
   const canvas = byId("dots");
   [canvas.width, canvas.height] = [width * devicePixelRatio, height * devicePixelRatio];
   redraw("ring");
@@ -635,7 +636,7 @@ function drawNode(parts, node, leads) {
   set(parts.crown, "transform", `translate(0 ${-r - 4})`);
   set(parts.pause, "transform", `translate(${r * 0.78} ${-r * 0.78})`);
   setText(parts.term, `term ${current_term}`);
-  const width = 22 + 7 * `term ${current_term}`.length;
+  const width = r * 1.6;
   setAll(parts.pill, { x: -width / 2, width, "data-hue": hue(current_term) });
   set(parts.role, "y", r + 25);
   setText(parts.role, role === "leader" && state === "up" && !leads ? "old leader" : shown);
@@ -776,7 +777,7 @@ const WIDEST = 8_000_000; // pixels: browsers refuse to scroll what is much wide
 const FETCH_REST_MS = 300;
 
 /** Rows by node. `follows` means that the end of the logs is kept in sight. */
-const logs = { rows: new Map(), axis: null, follows: true, fetching: 0 };
+const logs = { rows: new Map(), axis: null, follows: true, placed_at: 0, fetching: 0 };
 
 function buildLogs() {
   const view = byId("logs-view");
@@ -802,6 +803,7 @@ function buildLogs() {
 
 function scrollLogs() {
   const box = byId("logs");
+  if (Math.abs(box.scrollLeft - logs.placed_at) < 1) return; // not the reader's doing
   logs.follows = box.scrollLeft + box.clientWidth >= box.scrollWidth - 2;
   panels.logs.drawn_at = 0; // a hand on the scrollbar is not kept waiting
   redraw("logs");
@@ -815,8 +817,8 @@ function followLogs() {
 function drawLogs(view) {
   const leader = leaderOf(view);
   const states = [...view.values()].map((node) => node.state).filter(Boolean);
-  const longest = Math.max(0, ...states.map((state) => state.last_log_index));
-  const window = scrollWindow(longest + 1);
+  const highest = (key) => Math.max(0, ...states.map((state) => state[key]));
+  const window = scrollWindow(highest("last_log_index") + 1, highest("commit_index"));
   drawAxis(window);
   const missing = [];
   for (const node of view.values()) {
@@ -828,10 +830,11 @@ function drawLogs(view) {
 }
 
 /**
- * Which columns are in sight: the first, as a fraction, and how many. A log of millions of entries
- * is wider than a browser can scroll; then a pixel of the scrollbar is worth more than one.
+ * Which columns are in sight: the first, as a fraction, and how many. Who follows sees the end; or
+ * where commit_index is, if the end is far ahead of it. A log of millions of entries is wider than
+ * a browser can scroll: then a pixel of the scrollbar is worth more than one.
  */
-function scrollWindow(count) {
+function scrollWindow(count, commit_index) {
   const box = byId("logs");
   const label_width = box.clientWidth < 500 ? 78 : 92;
   const width = box.clientWidth - label_width;
@@ -839,10 +842,12 @@ function scrollWindow(count) {
   const shown = Math.min(full, WIDEST);
   byId("logs-spacer").style.width = `${shown + label_width}px`;
   byId("logs-view").style.setProperty("--label-width", `${label_width}px`);
-  if (logs.follows) box.scrollLeft = shown;
-  const offset = shown > width ? (box.scrollLeft / (shown - width)) * (full - width) : 0;
-  const first = logs.follows ? (full - width) / CELL : Math.min(offset, full - width) / CELL;
-  return { first, columns: Math.ceil(width / CELL) + 1, count };
+  const scale = (full - width) / Math.max(1, shown - width);
+  const end = Math.min(full, Math.max(width, commit_index * CELL + width / 2));
+  if (logs.follows) box.scrollLeft = (end - width) / scale;
+  logs.placed_at = box.scrollLeft;
+  const offset = logs.follows ? end - width : Math.min(box.scrollLeft * scale, full - width);
+  return { first: offset / CELL, columns: Math.ceil(width / CELL) + 1, count };
 }
 
 /** The cells of a lane, one a column in sight; each is used again for whatever comes there. */
@@ -1537,6 +1542,7 @@ function openMenu(opener, content, pointer) {
   box.hidden = false;
   drawMenu();
   placeMenu(box, opener, pointer);
+  box.scrollIntoView({ block: "nearest" });
   (box.querySelector("button:enabled") ?? box).focus({ preventScroll: true });
 }
 
