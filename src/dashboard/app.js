@@ -540,7 +540,7 @@ function buildNode(layer, id) {
   const button = { id: `node-${id}`, class: "node", role: "button", tabindex: 0 };
   const group = draw(layer, "g", { ...button, "aria-haspopup": "menu" });
   const part = (tag, attributes) => draw(group, tag, attributes);
-  const parts = { id, group };
+  const parts = { id, group, hit: part("rect", { class: "hit" }) };
   parts.timer = part("circle", { class: "timer", pathLength: 1, transform: "rotate(-90)" });
   parts.shape = part("path", { class: "shape" });
   parts.crown = part("path", { class: "crown", d: CROWN });
@@ -632,6 +632,7 @@ function drawNode(parts, node, leads) {
   const r = ring.radius;
   set(parts.shape, "d", role === "candidate" ? HEXAGON : CIRCLE);
   set(parts.shape, "transform", `scale(${r})`);
+  setAll(parts.hit, { x: -r - 8, y: -r - 8, width: 2 * r + 16, height: 2 * r + 38 });
   set(parts.timer, "r", r + 7);
   set(parts.crown, "transform", `translate(0 ${-r - 4})`);
   set(parts.pause, "transform", `translate(${r * 0.78} ${-r * 0.78})`);
