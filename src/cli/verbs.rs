@@ -61,9 +61,9 @@ const STARTING: &[Verb] = &[
         words: "",
         summary: "start every node of cluster.toml in this terminal",
         help: "Each node is a process of its own; Ctrl+C ends them all. In a browser the address\n\
-               of any, such as http://localhost:5001/, shows the cluster; there one can cut links,\n\
-               kill nodes, and start them again. Where NODE_ID is set, as in containers, it starts\n\
-               the one node of the environment instead.",
+               of any, such as http://localhost:5001/, shows the cluster; there one cuts links,\n\
+               kills nodes, and starts them again. Where NODE_ID is set, as in containers, it\n\
+               starts the one node of the environment instead.",
         options: START,
         example: "raftlet --fast",
         run: start::alone,
