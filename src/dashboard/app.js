@@ -168,7 +168,7 @@ const MOST_MESSAGES = 20000;
 /** By node: how it was, oldest first: {at, up, state}. `state` is null until it was heard. */
 const history = new Map();
 const UNHEARD = { at: 0, up: false, state: null };
-const latest = (id) => history.get(id).at(-1) ?? UNHEARD;
+const latest = (id) => history.get(id)?.at(-1) ?? UNHEARD;
 
 /**
  * Commands by the name of their entry, index@term. One for all nodes and all times is enough: two
@@ -187,6 +187,9 @@ let happened = 0;
 const surplus = new Map();
 
 function hearState(member, state) {
+  if (member.address === location.host && state.peers.length + 1 !== members.size) {
+    return location.reload(); // another cluster lives here now
+  }
   for (const { index, term, command } of state.log ?? []) {
     remember(`${index}@${term}`, command);
   }
@@ -577,7 +580,7 @@ function buildLegend() {
     item.append(text);
     byId("legend").append(item);
   }
-  byId("legend").append(make("li", {}, "hollow: refused"), make("li", {}, "×: lost"));
+  byId("legend").append(make("li", {}, "hollow: no"), make("li", {}, "×: lost"));
 }
 
 /** Where everything is: nodes on a circle, as large as the space allows. */
@@ -689,7 +692,7 @@ function drawLink(parts, view) {
   drawWay(parts.backward, to, from, side, backward.state);
   const corners = [[0, -HIT], [1, -HIT], [1, HIT], [0, HIT]];
   set(parts.hit, "d", outline(corners.map(([along, aside]) => between(from, to, along, aside))));
-  drawLinkLabel(parts, forward, backward, between(from, to, 0.5, -13));
+  drawLinkLabel(parts, forward, backward, from, to);
 }
 
 const outline = (points) => `M${points.map(({ x, y }) => `${x} ${y}`).join("L")}`;
@@ -705,7 +708,7 @@ function drawWay(way, from, to, side, state) {
   set(way.cross, "transform", `translate(${middle.x} ${middle.y})`);
 }
 
-function drawLinkLabel({ a, b, label }, forward, backward, place) {
+function drawLinkLabel({ a, b, label }, forward, backward, from, to) {
   const drop = Math.max(forward.drop, backward.drop);
   const delay_ms = Math.max(forward.delay_ms, backward.delay_ms);
   const rate = isLive() ? wayOf({ from: a, to: b }).rate + wayOf({ from: b, to: a }).rate : 0;
@@ -714,7 +717,10 @@ function drawLinkLabel({ a, b, label }, forward, backward, place) {
   if (delay_ms) parts.push(`${delay_ms} ms late`);
   if (rate) parts.push(`+${rate.toLocaleString("en")}/s`);
   setText(label, parts.join(", "));
-  setAll(label, { x: place.x, y: place.y + 4 });
+  const { x, y } = between(from, to, 0.5, -13);
+  const aside = x - (from.x + to.x) / 2;
+  const anchor = aside > 6 ? "start" : aside < -6 ? "end" : "middle";
+  setAll(label, { "x": x, "y": y + 4, "text-anchor": anchor });
 }
 
 /** The messages in flight at the moment that is shown; true while there are any, to go on. */
