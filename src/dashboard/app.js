@@ -1130,9 +1130,9 @@ async function openRule(rule, item) {
 }
 
 const NO_RULE = {
-  name: "No rule of the paper",
-  sentence: "This is not Raft's doing but the world's: a process, a network, a disk, or you. " +
-    "Raft has to live with it.",
+  name: "No rule is cited",
+  sentence: "This is a message on its way, or it happened to Raft from outside: a process, a " +
+    "network, a disk, a client, or you.",
 };
 
 function showRule(wanted) {
