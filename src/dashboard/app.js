@@ -356,6 +356,7 @@ function showMoment(time) {
   moment = time;
   set(document.body, "data-live", isLive());
   set(byId("live"), "aria-pressed", isLive());
+  byId("timeline").scrollTop = 0;
   redraw("clock", "headline", "ring", "logs", "timeline", "figures");
 }
 
@@ -785,7 +786,7 @@ const WIDEST = 8_000_000; // pixels: browsers refuse to scroll what is much wide
 const FETCH_REST_MS = 300;
 
 /** Rows by node. `follows` means that the end of the logs is kept in sight. */
-const logs = { rows: new Map(), axis: null, follows: true, placed_at: 0, fetching: 0 };
+const logs = { rows: new Map(), axis: null, follows: true, placed_at: 0, width: 0, fetching: 0 };
 
 function buildLogs() {
   const view = byId("logs-view");
@@ -812,7 +813,8 @@ function buildLogs() {
 
 function scrollLogs() {
   const box = byId("logs");
-  if (Math.abs(box.scrollLeft - logs.placed_at) < 1) return; // not the reader's doing
+  // That we or a new size of the window have moved it is not the reader's doing.
+  if (Math.abs(box.scrollLeft - logs.placed_at) < 1 || box.clientWidth !== logs.width) return;
   logs.follows = box.scrollLeft + box.clientWidth >= box.scrollWidth - 2;
   panels.logs.drawn_at = 0; // a hand on the scrollbar is not kept waiting
   redraw("logs");
@@ -858,7 +860,7 @@ function scrollWindow(count, commit_index) {
   const scale = (full - width) / Math.max(1, shown - width);
   const end = Math.min(full, Math.max(width, commit_index * CELL + width / 2));
   if (logs.follows) box.scrollLeft = (end - width) / scale;
-  logs.placed_at = box.scrollLeft;
+  [logs.placed_at, logs.width] = [box.scrollLeft, box.clientWidth];
   const offset = logs.follows ? end - width : Math.min(box.scrollLeft * scale, full - width);
   return { first: offset / CELL, columns: Math.ceil(width / CELL) + 1, count };
 }
