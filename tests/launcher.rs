@@ -98,6 +98,8 @@ fn node_killed_over_http_is_replaced_and_comes_back_with_its_log() {
 fn launcher_stays_for_the_nodes_it_killed_and_ends_with_the_others() {
     let mut launched = Launched::new(2, "--verbose");
     launched.cluster.set("x", "1");
+    let invitation = format!("Open http://{}/ in a browser", launched.cluster.address(1));
+    assert_eq!(launched.parent.text().matches(&invitation).count(), 1, "not from each node");
     signal("-STOP", launched.process_of(1).expect("it runs")); // it would do nothing it is told
     launched.set_running(1, false);
     assert!(TcpStream::connect(launched.cluster.address(1)).is_err(), "it is dead");
@@ -120,10 +122,12 @@ fn node_that_cannot_start_again_is_told_and_harms_nobody() {
     let words =
         ["1", "--fast", "--config", &launched.cluster.config(), "--data", &launched.cluster.data()];
     let elsewhere = Process::start(&mut raftlet(&words)); // in another terminal
+    elsewhere.wait_for_line(&format!("Open http://{}/ in a browser", launched.cluster.address(1)));
     elsewhere.wait_for_line("started on");
     launched.set_running(1, true);
     launched.parent.wait_for_line("is node 1 already running?");
     launched.parent.wait_for_line("n1 has ended");
+    assert!(launched.cluster.status(1).is_some(), "the other goes on");
 }
 
 /// What a browser would send for a page that is not the cluster's, and other mistakes.
