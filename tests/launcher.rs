@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::net::TcpStream;
 use std::process::Command;
 
 use raftlet::http::client::{self, Reply};
@@ -59,10 +60,10 @@ fn process_of(reply: &Reply, id: u64) -> Option<u64> {
     process
 }
 
-/// Kills a process of this number, as someone else would.
-fn kill(process: u64) {
-    let killed = Command::new("kill").args(["-9", &process.to_string()]).status();
-    assert!(killed.expect("kill").success());
+/// Sends a signal to the process of this number, as someone else would.
+fn signal(name: &str, process: u64) {
+    let sent = Command::new("kill").args([name, &process.to_string()]).status();
+    assert!(sent.expect("kill").success());
 }
 
 #[test]
@@ -97,15 +98,19 @@ fn node_killed_over_http_is_replaced_and_comes_back_with_its_log() {
 fn launcher_stays_for_the_nodes_it_killed_and_ends_with_the_others() {
     let mut launched = Launched::new(2, "--verbose");
     launched.cluster.set("x", "1");
+    let invitation = format!("Open http://{}/ in a browser", launched.cluster.address(1));
+    assert_eq!(launched.parent.text().matches(&invitation).count(), 1, "not from each node");
+    signal("-STOP", launched.process_of(1).expect("it runs")); // it would do nothing it is told
     launched.set_running(1, false);
-    kill(launched.process_of(2).expect("it runs")); // by someone else
+    assert!(TcpStream::connect(launched.cluster.address(1)).is_err(), "it is dead");
+    signal("-KILL", launched.process_of(2).expect("it runs"));
     launched.parent.wait_for_line("n2 has ended");
     assert_eq!(launched.process_of(2), None);
     // None runs, and it is still there.
     let processes = [1, 2].map(|id| launched.set_running(id, true).expect("it runs"));
     assert_eq!(launched.cluster.get("x"), "1");
 
-    processes.into_iter().for_each(kill);
+    processes.into_iter().for_each(|process| signal("-KILL", process));
     assert_eq!(launched.parent.exit_code(), Some(1));
     launched.parent.wait_for_line("2 of 2 nodes failed");
 }
@@ -117,10 +122,12 @@ fn node_that_cannot_start_again_is_told_and_harms_nobody() {
     let words =
         ["1", "--fast", "--config", &launched.cluster.config(), "--data", &launched.cluster.data()];
     let elsewhere = Process::start(&mut raftlet(&words)); // in another terminal
+    elsewhere.wait_for_line(&format!("Open http://{}/ in a browser", launched.cluster.address(1)));
     elsewhere.wait_for_line("started on");
     launched.set_running(1, true);
     launched.parent.wait_for_line("is node 1 already running?");
     launched.parent.wait_for_line("n1 has ended");
+    assert!(launched.cluster.status(1).is_some(), "the other goes on");
 }
 
 /// What a browser would send for a page that is not the cluster's, and other mistakes.
@@ -161,6 +168,9 @@ fn strangers_and_mistakes_are_refused() {
         let why = why.get("error").and_then(Json::as_str).expect("an error");
         assert!(why.contains(part), "{body}: {why}");
     }
+    let page = launched.cluster.http(1, "GET", "/", None).expect("an answer");
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.contains(&format!(" http://{address};")), "the page may ask it: {policy}");
     let reply = launched.ask("GET", "/", None);
     assert!(reply.status == 404 && reply.text().contains("GET /processes"), "{}", reply.text());
     assert_eq!(launched.process_of(1), Some(process), "it has survived all that");
