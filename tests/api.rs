@@ -544,16 +544,6 @@ fn pause(cluster: &Cluster, id: u64, paused: bool) {
     );
 }
 
-/// The leader that these nodes, and they alone, agree on.
-fn leader_of(cluster: &Cluster, ids: &[u64]) -> u64 {
-    wait_for("a leader among some of the nodes", || {
-        let leaders = ids.iter().map(|&id| cluster.status(id)?.get("leader")?.as_u64());
-        let leaders = leaders.collect::<Option<Vec<_>>>()?;
-        let is_agreed = leaders.iter().all(|leader| *leader == leaders[0]);
-        (is_agreed && ids.contains(&leaders[0])).then_some(leaders[0])
-    })
-}
-
 fn others(cluster: &Cluster, id: u64) -> Vec<u64> {
     cluster.running().into_iter().filter(|&other| other != id).collect()
 }
@@ -650,7 +640,7 @@ fn paused_leader_is_replaced_and_comes_back_as_a_follower() {
     assert!(health.text().contains(r#""status":"paused""#), "{}", health.text());
     let reply = ask(&cluster, old, "POST", "/api/set", r#"{"key":"x","value":"1"}"#);
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
-    let new = leader_of(&cluster, &others(&cluster, old));
+    let new = cluster.leader_among(&others(&cluster, old));
     assert_ne!(new, old);
     ask_leader(&cluster, "/api/set", r#"{"key":"x","value":"2"}"#);
     let status = cluster.status(old).expect("it answers");
@@ -682,7 +672,7 @@ fn leader_that_is_cut_off_is_replaced_and_joins_again() {
     let links = ask(&cluster, old, "GET", "/api/links", "");
     assert_eq!(links.text().matches(r#""blocked":true"#).count(), 2, "{}", links.text());
     let rest = others(&cluster, old);
-    leader_of(&cluster, &rest);
+    cluster.leader_among(&rest);
     ask_leader(&cluster, "/api/set", r#"{"key":"x","value":"new"}"#);
     // Whatever it believes, it cannot answer.
     let read = ask(&cluster, old, "GET", "/api/get/x", "");

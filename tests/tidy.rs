@@ -45,7 +45,11 @@ const ROOMS: [(&str, &str); 28] = [
     ("record", "event json message node role step"),
     ("tracer", "message node record step"),
     ("lab", "event kv log machine message nearest node record role rules step storage"),
-    ("cli", "client config http json kv lab message nearest rules server step storage transport"),
+    (
+        "cli",
+        "client config console http json kv lab message nearest rules server step storage \
+         transport",
+    ),
     ("main", ""),
     ("lib", ""),
 ];

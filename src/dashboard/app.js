@@ -167,6 +167,8 @@ const MOST_MESSAGES = 20000;
 
 /** By node: how it was, oldest first: {at, up, state}. `state` is null until it was heard. */
 const history = new Map();
+const UNHEARD = { at: 0, up: false, state: null };
+const latest = (id) => history.get(id)?.at(-1) ?? UNHEARD;
 
 /**
  * Commands by the name of their entry, index@term. One for all nodes and all times is enough: two
@@ -185,6 +187,9 @@ let happened = 0;
 const surplus = new Map();
 
 function hearState(member, state) {
+  if (member.address === location.host && state.peers.length + 1 !== members.size) {
+    return location.reload(); // another cluster lives here now
+  }
   for (const { index, term, command } of state.log ?? []) {
     remember(`${index}@${term}`, command);
   }
@@ -194,8 +199,8 @@ function hearState(member, state) {
 }
 
 function hearSilence(member) {
-  const last = history.get(member.id).at(-1);
-  if (!last || last.up) record(member.id, false, last ? last.state : null);
+  const { at, up, state } = latest(member.id);
+  if (up || at === 0) record(member.id, false, state);
 }
 
 /** Writes down how a node is now. */
@@ -221,9 +226,9 @@ function shareTerms(older, newer) {
 
 /** Only indexes have moved, and little time has passed: the middle one need not be kept. */
 function isBurst(first, middle, last) {
+  const keys = ["role", "current_term", "paused", "log_terms"];
   const isAlike = (a, b) =>
-    a.up === b.up &&
-    ["role", "current_term", "paused", "log_terms"].every((key) => a.state?.[key] === b.state?.[key]);
+    a.up === b.up && keys.every((key) => a.state?.[key] === b.state?.[key]);
   return last.at - first.at < BURST_MS && isAlike(first, middle) && isAlike(middle, last);
 }
 
@@ -232,9 +237,12 @@ function remember(entry, command) {
   if (commands.size > MOST_COMMANDS) commands.delete(commands.keys().next().value);
 }
 
+const OF_ELECTIONS = /^(transition|election_failed|vote_.*|follows)$/;
+const OF_LOGS = /^(appended|deleted|append_refused|backed_up|committed|late_answer)$/;
+
 function groupOf(kind) {
-  if (/^(transition|election_failed|vote_.*|follows)$/.test(kind)) return "elections";
-  if (/^(appended|deleted|append_refused|backed_up|committed|late_answer)$/.test(kind)) return "log";
+  if (OF_ELECTIONS.test(kind)) return "elections";
+  if (OF_LOGS.test(kind)) return "log";
   if (kind === "sending_heartbeat") return "heartbeats";
   return kind === "read_confirmed" ? "reads" : "faults";
 }
@@ -259,10 +267,8 @@ function hearMessage(member, message) {
   const now = performance.now();
   if (now - way.drawn_at < 1000 / 60) return void (way.count += 1);
   way.drawn_at = now;
-  const sender = history.get(member.id).at(-1)?.state;
-  const link = sender?.peers.find((peer) => peer.id === message.to);
-  const receiver = history.get(message.to)?.at(-1);
-  message.is_lost = Boolean(link?.blocked || !receiver?.up || receiver.state.paused);
+  const link = latest(member.id).state?.peers.find((peer) => peer.id === message.to);
+  message.is_lost = Boolean(link?.blocked) || !isAwake(latest(message.to));
   message.flight_ms = FLIGHT_MS + Math.min(link?.delay_ms ?? 0, MOST_DELAY_MS);
   message.node = message.from;
   keep("messages", message, MOST_MESSAGES);
@@ -317,13 +323,12 @@ function lastBefore(list, time) {
   return list[low - 1];
 }
 
-/** How all nodes were at the moment that is shown: by number {id, at, up, state}. */
-function look() {
-  const unheard = { at: 0, up: false, state: null };
+/** How all nodes were at a time, or are now (null): by number {id, at, up, state}. */
+function look(time) {
   const view = new Map();
   for (const [id, past] of history) {
-    const item = isLive() ? past.at(-1) : lastBefore(past, moment);
-    view.set(id, { id, ...(item ?? unheard) });
+    const item = time === null ? past.at(-1) : lastBefore(past, time);
+    view.set(id, { id, ...(item ?? UNHEARD) });
   }
   return view;
 }
@@ -332,11 +337,8 @@ const isAwake = (node) => node.up && !node.state.paused;
 
 /** Who leads: of those who believe it, the one of the newest term. The others are deposed. */
 function leaderOf(view) {
-  const leaders = [...view.values()].filter((node) => isAwake(node) && node.state.role === "leader");
-  return leaders.reduce(
-    (best, node) => (!best || node.state.current_term > best.state.current_term ? node : best),
-    null,
-  );
+  const leaders = [...view.values()].filter((n) => isAwake(n) && n.state.role === "leader");
+  return leaders.sort((a, b) => b.state.current_term - a.state.current_term)[0] ?? null;
 }
 
 /** How the link from one node to another is: ok, cut, lossy or slow, and the numbers. */
@@ -354,12 +356,12 @@ function showMoment(time) {
   moment = time;
   set(document.body, "data-live", isLive());
   set(byId("live"), "aria-pressed", isLive());
-  drawMoment();
-  redraw("headline", "ring", "logs", "timeline", "figures");
+  byId("timeline").scrollTop = 0;
+  redraw("clock", "headline", "ring", "logs", "timeline", "figures");
 }
 
 /** The slider counts from now, so a moment that stands still moves back on it. */
-function drawMoment() {
+function drawClock() {
   const slider = byId("when");
   const now = Date.now();
   const seconds = Math.ceil((now - began_at) / 1000);
@@ -369,25 +371,22 @@ function drawMoment() {
     setText(byId("moment"), `Live, ${timeOfDay(now)}`);
   } else {
     moment = Math.max(moment, now - KEPT_MS);
-    if (document.activeElement !== slider || !slider.matches(":active")) {
-      slider.value = Math.round((moment - now) / 1000);
-    }
+    if (!slider.matches(":active")) slider.value = Math.round((moment - now) / 1000);
     setText(byId("moment"), `Showing ${timeOfDay(moment)}, ${duration(now - moment)} ago`);
   }
   set(slider, "aria-valuetext", byId("moment").textContent);
+  drawReigns(now);
 }
 
 /** Once a second: who leads now. */
 function watchReign() {
   const now = Date.now();
-  const live = new Map(ids().map((id) => [id, { id, ...history.get(id).at(-1) }]));
-  const leader = leaderOf(live);
+  const leader = leaderOf(look(null));
   const term = leader ? leader.state.current_term : null;
   const last = reigns.at(-1);
   if (last && last.term === term) last.to = now;
   else reigns.push({ from: last ? last.to : now - 1000, to: now, term });
   while (reigns[0].to < now - KEPT_MS) reigns.shift();
-  drawReigns(now);
 }
 
 function drawReigns(now) {
@@ -412,6 +411,7 @@ function drawReigns(now) {
  */
 const panels = {
   headline: { draw: drawHeadline, rest_ms: 100 },
+  clock: { draw: drawClock, rest_ms: 0 },
   ring: { draw: drawRing, rest_ms: 50 },
   timers: { draw: drawTimers, rest_ms: 50 },
   logs: { draw: drawLogs, rest_ms: 120 },
@@ -435,7 +435,7 @@ function askForFrame() {
 
 function drawFrame(now) {
   frame_is_asked_for = false;
-  const view = look();
+  const view = look(moment);
   for (const panel of Object.values(panels)) {
     if (panel.is_due && now - (panel.drawn_at ?? 0) >= panel.rest_ms) {
       panel.is_due = false;
@@ -540,7 +540,7 @@ function buildNode(layer, id) {
   const button = { id: `node-${id}`, class: "node", role: "button", tabindex: 0 };
   const group = draw(layer, "g", { ...button, "aria-haspopup": "menu" });
   const part = (tag, attributes) => draw(group, tag, attributes);
-  const parts = { id, group };
+  const parts = { id, group, hit: part("rect", { class: "hit" }) };
   parts.timer = part("circle", { class: "timer", pathLength: 1, transform: "rotate(-90)" });
   parts.shape = part("path", { class: "shape" });
   parts.crown = part("path", { class: "crown", d: CROWN });
@@ -581,14 +581,15 @@ function buildLegend() {
     item.append(text);
     byId("legend").append(item);
   }
-  byId("legend").append(make("li", {}, "hollow: refused"), make("li", {}, "×: lost"));
+  byId("legend").append(make("li", {}, "hollow: no"), make("li", {}, "×: lost"));
 }
 
 /** Where everything is: nodes on a circle, as large as the space allows. */
 function placeRing() {
   const { width, height } = byId("ring").getBoundingClientRect();
   const count = members.size;
-  ring.radius = Math.min(width, height) < 420 || count > 6 ? 33 : 42;
+  const is_small = Math.min(width, height) < 420 || count > 6;
+  ring.radius = is_small ? 35 : 42;
   const room = { side: ring.radius + 14, top: ring.radius + 24, bottom: ring.radius + 34 };
   const start = count === 2 ? Math.PI : -Math.PI / 2;
   const angles = ids().map((_, number) => start + (2 * Math.PI * number) / count);
@@ -605,7 +606,7 @@ function placeRing() {
     parts.y = count === 1 ? height / 2 : top + reach * ys[number];
     set(parts.group, "transform", `translate(${parts.x} ${parts.y})`);
   });
-  set(byId("ring-svg"), "viewBox", `0 0 ${width} ${height}`);
+  setAll(byId("ring-svg"), { "viewBox": `0 0 ${width} ${height}`, "data-small": is_small });
   const canvas = byId("dots");
   [canvas.width, canvas.height] = [width * devicePixelRatio, height * devicePixelRatio];
   redraw("ring");
@@ -613,32 +614,38 @@ function placeRing() {
 
 function drawRing(view) {
   const leader = leaderOf(view);
-  for (const node of view.values()) drawNode(ring.nodes.get(node.id), node, node.id === leader?.id);
+  for (const node of view.values()) drawNode(ring.nodes.get(node.id), node, leader);
   for (const parts of ring.links) drawLink(parts, view);
   drawTimers(view);
 }
 
 const stateName = (node) => (!node.up ? "unreachable" : node.state.paused ? "paused" : "up");
 
-function drawNode(parts, node, leads) {
+/** What a node is, in a word. One that leads an older term than another has not heard of it yet. */
+function describe(node, leader) {
+  if (!isAwake(node)) return stateName(node);
+  return node.state.role === "leader" && node.id !== leader?.id ? "old leader" : node.state.role;
+}
+
+function drawNode(parts, node, leader) {
   const { group } = parts;
   const { role = "follower", current_term = 0 } = node.state ?? {};
-  const state = stateName(node);
-  const shown = state === "up" ? role : state;
-  setAll(group, { "data-role": role, "data-state": state, "data-term": current_term });
-  set(group, "data-deposed", role === "leader" && !leads);
+  const shown = describe(node, leader);
+  setAll(group, { "data-role": role, "data-state": stateName(node), "data-term": current_term });
+  set(group, "data-deposed", shown === "old leader");
   set(group, "aria-label", `${name(node.id)}, ${shown}, term ${current_term}`);
   const r = ring.radius;
   set(parts.shape, "d", role === "candidate" ? HEXAGON : CIRCLE);
   set(parts.shape, "transform", `scale(${r})`);
+  setAll(parts.hit, { x: -r - 8, y: -r - 8, width: 2 * r + 16, height: 2 * r + 38 });
   set(parts.timer, "r", r + 7);
   set(parts.crown, "transform", `translate(0 ${-r - 4})`);
   set(parts.pause, "transform", `translate(${r * 0.78} ${-r * 0.78})`);
   setText(parts.term, `term ${current_term}`);
-  const width = 22 + 7 * `term ${current_term}`.length;
+  const width = r * 1.6;
   setAll(parts.pill, { x: -width / 2, width, "data-hue": hue(current_term) });
   set(parts.role, "y", r + 25);
-  setText(parts.role, role === "leader" && state === "up" && !leads ? "old leader" : shown);
+  setText(parts.role, shown);
 }
 
 /** The countdown arcs. The whole circle is the longest election timeout seen so far. */
@@ -686,7 +693,7 @@ function drawLink(parts, view) {
   drawWay(parts.backward, to, from, side, backward.state);
   const corners = [[0, -HIT], [1, -HIT], [1, HIT], [0, HIT]];
   set(parts.hit, "d", outline(corners.map(([along, aside]) => between(from, to, along, aside))));
-  drawLinkLabel(parts, forward, backward, between(from, to, 0.5, -13));
+  drawLinkLabel(parts, forward, backward, from, to);
 }
 
 const outline = (points) => `M${points.map(({ x, y }) => `${x} ${y}`).join("L")}`;
@@ -702,7 +709,7 @@ function drawWay(way, from, to, side, state) {
   set(way.cross, "transform", `translate(${middle.x} ${middle.y})`);
 }
 
-function drawLinkLabel({ a, b, label }, forward, backward, place) {
+function drawLinkLabel({ a, b, label }, forward, backward, from, to) {
   const drop = Math.max(forward.drop, backward.drop);
   const delay_ms = Math.max(forward.delay_ms, backward.delay_ms);
   const rate = isLive() ? wayOf({ from: a, to: b }).rate + wayOf({ from: b, to: a }).rate : 0;
@@ -711,7 +718,10 @@ function drawLinkLabel({ a, b, label }, forward, backward, place) {
   if (delay_ms) parts.push(`${delay_ms} ms late`);
   if (rate) parts.push(`+${rate.toLocaleString("en")}/s`);
   setText(label, parts.join(", "));
-  setAll(label, { x: place.x, y: place.y + 4 });
+  const { x, y } = between(from, to, 0.5, -13);
+  const aside = x - (from.x + to.x) / 2;
+  const anchor = aside > 6 ? "start" : aside < -6 ? "end" : "middle";
+  setAll(label, { "x": x, "y": y + 4, "text-anchor": anchor });
 }
 
 /** The messages in flight at the moment that is shown; true while there are any, to go on. */
@@ -771,15 +781,16 @@ function colour(property) {
 
 // -------------------------------------------------------------------------------------- Logs
 
-const CELL = 58; // pixels
+const CELL = 66; // pixels from one column to the next
 const WIDEST = 8_000_000; // pixels: browsers refuse to scroll what is much wider
 const FETCH_REST_MS = 300;
 
 /** Rows by node. `follows` means that the end of the logs is kept in sight. */
-const logs = { rows: new Map(), axis: null, follows: true, fetching: 0 };
+const logs = { rows: new Map(), axis: null, follows: true, placed_at: 0, width: 0, fetching: 0 };
 
 function buildLogs() {
   const view = byId("logs-view");
+  view.style.setProperty("--cell", `${CELL}px`);
   logs.axis = { lane: make("div", { class: "axis", "aria-hidden": true }), cells: [] };
   view.append(logs.axis.lane);
   for (const id of ids()) {
@@ -802,6 +813,8 @@ function buildLogs() {
 
 function scrollLogs() {
   const box = byId("logs");
+  // That we or a new size of the window have moved it is not the reader's doing.
+  if (Math.abs(box.scrollLeft - logs.placed_at) < 1 || box.clientWidth !== logs.width) return;
   logs.follows = box.scrollLeft + box.clientWidth >= box.scrollWidth - 2;
   panels.logs.drawn_at = 0; // a hand on the scrollbar is not kept waiting
   redraw("logs");
@@ -815,23 +828,28 @@ function followLogs() {
 function drawLogs(view) {
   const leader = leaderOf(view);
   const states = [...view.values()].map((node) => node.state).filter(Boolean);
-  const longest = Math.max(0, ...states.map((state) => state.last_log_index));
-  const window = scrollWindow(longest + 1);
+  const highest = (key) => Math.max(0, ...states.map((state) => state[key]));
+  const window = scrollWindow(highest("last_log_index") + 1, highest("commit_index"));
   drawAxis(window);
   const missing = [];
   for (const node of view.values()) {
-    drawLog(logs.rows.get(node.id), node, window, missing);
-    drawProgress(logs.rows.get(node.id), node, leader, window);
+    const holder = logs.rows.get(node.id);
+    const shown = describe(node, leader);
+    setText(holder.role, shown);
+    set(holder.row, "data-shown", shown);
+    drawLog(holder, node, window, missing);
+    drawProgress(holder, node, leader, window);
   }
   byId("logs-end").hidden = logs.follows;
   fetchCommands(missing);
 }
 
 /**
- * Which columns are in sight: the first, as a fraction, and how many. A log of millions of entries
- * is wider than a browser can scroll; then a pixel of the scrollbar is worth more than one.
+ * Which columns are in sight: the first, as a fraction, and how many. Who follows sees the end; or
+ * where commit_index is, if the end is far ahead of it. A log of millions of entries is wider than
+ * a browser can scroll: then a pixel of the scrollbar is worth more than one.
  */
-function scrollWindow(count) {
+function scrollWindow(count, commit_index) {
   const box = byId("logs");
   const label_width = box.clientWidth < 500 ? 78 : 92;
   const width = box.clientWidth - label_width;
@@ -839,10 +857,12 @@ function scrollWindow(count) {
   const shown = Math.min(full, WIDEST);
   byId("logs-spacer").style.width = `${shown + label_width}px`;
   byId("logs-view").style.setProperty("--label-width", `${label_width}px`);
-  if (logs.follows) box.scrollLeft = shown;
-  const offset = shown > width ? (box.scrollLeft / (shown - width)) * (full - width) : 0;
-  const first = logs.follows ? (full - width) / CELL : Math.min(offset, full - width) / CELL;
-  return { first, columns: Math.ceil(width / CELL) + 1, count };
+  const scale = (full - width) / Math.max(1, shown - width);
+  const end = Math.min(full, Math.max(width, commit_index * CELL + width / 2));
+  if (logs.follows) box.scrollLeft = (end - width) / scale;
+  [logs.placed_at, logs.width] = [box.scrollLeft, box.clientWidth];
+  const offset = logs.follows ? end - width : Math.min(box.scrollLeft * scale, full - width);
+  return { first: offset / CELL, columns: Math.ceil(width / CELL) + 1, count };
 }
 
 /** The cells of a lane, one a column in sight; each is used again for whatever comes there. */
@@ -874,9 +894,6 @@ function drawAxis(window) {
 
 function drawLog(holder, node, window, missing) {
   const state = node.state;
-  const shown = !node.up ? "unreachable" : state.paused ? "paused" : state.role;
-  setText(holder.role, shown);
-  set(holder.row, "data-shown", shown);
   const told = state
     ? `last entry ${state.last_log_index}@${state.last_log_term}, ` +
       `commit_index ${state.commit_index}, last_applied ${state.last_applied}`
@@ -1079,8 +1096,11 @@ function buildFigure2() {
   for (const [place, title, pattern] of FIGURE_2) {
     const box = make("section", { class: place });
     box.append(make("h4", {}, title));
-    if (pattern) box.append(listOfRules(pattern));
-    else for (const [part, of_part] of SERVERS) box.append(make("h5", {}, part), listOfRules(of_part));
+    const parts = pattern ? [["", pattern]] : SERVERS;
+    for (const [part, of_part] of parts) {
+      if (part) box.append(make("h5", {}, part));
+      box.append(listOfRules(of_part));
+    }
     byId("figure-2").append(box);
   }
 }
@@ -1111,16 +1131,22 @@ async function openRule(rule, item) {
   byId("rule").showModal();
 }
 
+const NO_RULE = {
+  name: "No rule is cited",
+  sentence: "This is a message on its way, or it happened to Raft from outside: a process, a " +
+    "network, a disk, a client, or you.",
+};
+
 function showRule(wanted) {
-  const rule = rules.find((rule) => rule.name === wanted);
+  const { name, place, cites, sentence, property } =
+    rules.find((rule) => rule.name === wanted) ?? NO_RULE;
   for (const button of byId("figure-2").querySelectorAll("[data-rule]")) {
     set(button, "aria-current", button.dataset.rule === wanted);
   }
-  setText(byId("rule-name"), rule ? rule.name : "No rule of the paper");
-  setText(byId("rule-cites"), rule ? (rule.place ? `Figure 2, ${rule.cites}` : rule.cites) : "");
-  setText(byId("rule-sentence"), rule ? rule.sentence : "This is not Raft's doing but the world's: " +
-    "a process, a network, a disk, or you. Raft has to live with it.");
-  setText(byId("rule-property"), rule ? `Without it, ${rule.property} falls.` : "");
+  setText(byId("rule-name"), name);
+  setText(byId("rule-cites"), place ? `Figure 2, ${cites}` : (cites ?? ""));
+  setText(byId("rule-sentence"), sentence);
+  setText(byId("rule-property"), property ? `Without it, ${property} falls.` : "");
 }
 
 // ------------------------------------------------------------------------------------- Store
@@ -1154,7 +1180,7 @@ function showFields() {
 
 /** The store is shown as it is now, also while ring and logs show the past. */
 function drawStore() {
-  const view = new Map(ids().map((id) => [id, { id, ...history.get(id).at(-1) }]));
+  const view = look(null);
   const chosen = Number(byId("store-node").value);
   const leader = leaderOf(view);
   for (const id of new Set([chosen, leader?.id])) if (view.get(id)?.up) fetchStore(view.get(id));
@@ -1220,7 +1246,7 @@ function requestOfForm() {
 
 /** Sends what the form says, on to the leader if a node says so, and shows every answer. */
 async function send() {
-  const view = look();
+  const view = look(null);
   const choice = byId("ask").value;
   const first = choice === "leader" ? (leaderOf(view)?.id ?? anyone(view)) : Number(choice);
   const request = requestOfForm();
@@ -1230,7 +1256,7 @@ async function send() {
   let answer = await ask(members.get(first).address, ...request);
   let [asked, told] = [first, ""];
   if (answer.status === 307) {
-    asked = history.get(first).at(-1).state?.leader;
+    asked = latest(first).state?.leader;
     told = `${name(first)} answered 307: it does not lead, ${name(asked)} does. `;
     setText(reply, `${told}Asking ${name(asked)}…`);
     if (!members.has(asked)) return;
@@ -1252,7 +1278,8 @@ function inPlainWords({ status, json }) {
   if (last_applied !== undefined) {
     return `: ${key} ${now}, from its own store, applied up to ${last_applied}; it may be old`;
   }
-  if (swapped !== undefined) return `: ${swapped ? "swapped" : "not swapped"}, ${key} ${now}${entry}`;
+  const done = swapped ? "swapped" : "not swapped";
+  if (swapped !== undefined) return `: ${done}, ${key} ${now}${entry}`;
   if (value === undefined) return `: ${key} ${found ? "deleted" : "was not set"}${entry}`;
   return `: ${key} ${now}${entry}`;
 }
@@ -1269,7 +1296,7 @@ const FIGURES = [
   ["reads", "reads", "/s"],
 ];
 
-/** One sample a second: {at, term, commits, …}; a figure is null where it is not known. */
+/** One a second: {at, figures, …}, oldest first; a figure is null where it is not known. */
 const samples = [];
 
 /** Sums over all nodes. A node's own counters begin at 0 with each start, these go on. */
@@ -1292,7 +1319,7 @@ function buildFigures() {
 
 function addUpCounters() {
   for (const id of ids()) {
-    const counters = history.get(id).at(-1)?.state?.counters;
+    const counters = latest(id).state?.counters;
     if (!counters) continue;
     const before = counted.get(id) ?? {};
     // A node that was started again counts from 0.
@@ -1305,26 +1332,23 @@ function addUpCounters() {
   }
 }
 
-/** Once a second. */
+/** Once a second: what the figures are now, from what has grown since the last time. */
 function takeSample() {
-  const before = samples.at(-1);
   addUpCounters();
-  const states = ids().map((id) => history.get(id).at(-1)).filter((item) => item?.up);
-  const highest = (key) =>
-    states.length ? Math.max(...states.map(({ state }) => state[key])) : null;
-  const sample = { at: Date.now(), ...totals, elections: totals.elections };
-  sample.term = highest("current_term");
-  sample.commit_index = highest("commit_index") ?? before?.commit_index ?? 0;
-  const seconds = before ? (sample.at - before.at) / 1000 : 1;
-  const grown = (key) => (before ? Math.max(0, sample[key] - before[key]) : 0);
-  const rate = (key) => grown(key) / seconds;
-  sample.rates = {
-    term: sample.term,
-    commits: rate("commit_index"),
-    latency: grown("commands") ? (1000 * grown("command_seconds")) / grown("commands") : null,
+  const states = ids().map(latest).filter(({ up }) => up).map(({ state }) => state);
+  const highest = (key) => (states.length ? Math.max(...states.map((state) => state[key])) : null);
+  const sample = { at: Date.now(), ...totals, commit_index: highest("commit_index") };
+  const before = samples.at(-1) ?? sample;
+  const seconds = (sample.at - before.at) / 1000 || 1;
+  const grown = (key) => Math.max(0, sample[key] - before[key]);
+  const per_command = grown("commands") ? grown("command_seconds") / grown("commands") : null;
+  sample.figures = {
+    term: highest("current_term"),
+    commits: before.commit_index === null ? null : grown("commit_index") / seconds,
+    latency: per_command === null ? null : 1000 * per_command,
     elections: totals.elections,
-    writes: rate("commands"),
-    reads: rate("reads"),
+    writes: grown("commands") / seconds,
+    reads: grown("reads") / seconds,
   };
   samples.push(sample);
   if (samples.length > KEPT_MS / 1000) samples.shift();
@@ -1336,7 +1360,7 @@ function drawFigures() {
   const shown = samples.filter(({ at }) => at <= until && at > until - PLOT_MS);
   for (const [figure] of FIGURES) {
     const box = byId(`figure-${figure}`);
-    const points = shown.map(({ at, rates }) => ({ at, value: rates[figure] }));
+    const points = shown.map(({ at, figures }) => ({ at, value: figures[figure] }));
     const last = points.findLast((point) => point.value !== null)?.value ?? null;
     setText(box.querySelector(".value"), last === null ? "–" : readable(last));
     set(box.querySelector(".plot"), "d", plot(points, until));
@@ -1402,7 +1426,7 @@ const pause = (id, paused) =>
   );
 
 /** Where this node's process can be killed and started again; undefined if it was started alone. */
-const launcherOf = (id) => history.get(id).at(-1)?.state?.launcher ?? undefined;
+const launcherOf = (id) => latest(id).state?.launcher ?? undefined;
 
 async function runProcess(id, running) {
   const { status, json } = await ask(launcherOf(id), "POST", "/processes", { id, running });
@@ -1427,33 +1451,34 @@ function setLink(a, b, fault, done) {
 function separate(group, done) {
   const others = ids().filter((id) => !group.includes(id));
   const pairs = group.flatMap((a) => others.flatMap((b) => [[a, b], [b, a]]));
-  const reachable = pairs.filter(([from]) => history.get(from).at(-1)?.up);
+  const reachable = pairs.filter(([from]) => latest(from).up);
   return tellAll(done(others), reachable.map(([from, to]) => setWay(from, to, CUT)));
 }
 
 function isolateLeader() {
-  const leader = leaderOf(look());
+  const leader = leaderOf(look(null));
   if (!leader) return tell("There is no leader to isolate.");
   return separate([leader.id], (others) => `${name(leader.id)} is cut off from ${names(others)}.`);
 }
 
 /** The leader's part is the smaller one, so that there is something to see: it cannot commit. */
 function split() {
-  const leader = leaderOf(look());
+  const leader = leaderOf(look(null));
   const first = leader ? leader.id : ids()[0];
   const size = Math.max(1, Math.floor((members.size - 1) / 2));
   const others = ids().filter((id) => id !== first);
   const group = [first, ...others.slice(0, size - 1)];
-  return separate(group, (rest) => `Split: ${names(group)} on one side, ${names(rest)} on the other.`);
+  const done = (rest) => `Split: ${names(group)} on one side, ${names(rest)} on the other.`;
+  return separate(group, done);
 }
 
-/** Makes all links well and wakes all nodes. The nodes themselves are asked what there is to heal. */
+/** Makes all links well and wakes all nodes. The nodes are asked what there is to heal. */
 async function healAll() {
   const actions = ids().map(async (id) => {
     const { json } = await ask(members.get(id).address, "GET", "/api/links");
     const bad = (json.links ?? []).filter((link) => link.blocked || link.drop || link.delay_ms);
     const answers = await Promise.all(bad.map((link) => setWay(id, link.peer, WELL)));
-    if (history.get(id).at(-1)?.state?.paused) {
+    if (latest(id).state?.paused) {
       answers.push(await act(id, "/api/pause", { paused: false }));
     }
     return answers.find((answer) => answer.error) ?? { id };
@@ -1467,14 +1492,13 @@ async function healAll() {
 let menu = null;
 
 function nodeMenu(id) {
-  const now = () => history.get(id).at(-1) ?? { up: false, state: null };
-  const is_up = () => now().up;
-  const is_paused = () => Boolean(now().state?.paused);
-  const is_leader = () => now().state?.role === "leader";
+  const is_up = () => latest(id).up;
+  const is_paused = () => Boolean(latest(id).state?.paused);
+  const is_leader = () => latest(id).state?.role === "leader";
   const no_launcher = "this node was started by itself: use its own terminal";
   const item = (action, text, fits, run, why = "") => ({ action, text, fits, run, why });
   return {
-    title: () => titleOfNode(id, now()),
+    title: () => titleOfNode(id),
     items: [
       item("election", "Start an election", () => is_up() && !is_leader(), () => startElection(id)),
       item("heartbeat", "Send a heartbeat", () => is_up() && is_leader(), () => sendHeartbeat(id)),
@@ -1488,7 +1512,8 @@ function nodeMenu(id) {
   };
 }
 
-function titleOfNode(id, { state }) {
+function titleOfNode(id) {
+  const { state } = latest(id);
   if (!state) return `${name(id)} has not been heard yet`;
   const { role, current_term, voted_for, commit_index, last_applied } = state;
   const vote = voted_for === null ? "nobody" : name(voted_for);
@@ -1524,10 +1549,10 @@ function openByKey(key, opener, content) {
 function openMenu(opener, content, pointer) {
   const box = byId("menu");
   menu = { opener, content };
-  box.replaceChildren(make("p"));
+  box.replaceChildren(make("p", { id: "menu-title" }));
   for (const { action, text, why, run } of content.items) {
-    const button = make("button", { type: "button", role: "menuitem", "data-action": action }, text);
-    button.title = why;
+    const button = make("button", { type: "button", role: "menuitem", title: why }, text);
+    set(button, "data-action", action);
     button.addEventListener("click", () => {
       closeMenu();
       run();
@@ -1537,6 +1562,7 @@ function openMenu(opener, content, pointer) {
   box.hidden = false;
   drawMenu();
   placeMenu(box, opener, pointer);
+  box.scrollIntoView({ block: "nearest" });
   (box.querySelector("button:enabled") ?? box).focus({ preventScroll: true });
 }
 
@@ -1584,8 +1610,8 @@ function moveInMenu(key) {
 
 const STEPS = [
   ["kill", "Kill the leader",
-    "Click the node with the crown, and choose “Kill the process”. (If each node runs in a terminal " +
-      "of its own, press Ctrl+C in the leader's.)",
+    "Click the node with the crown, and choose “Kill the process”. (If each node runs in a " +
+      "terminal of its own, press Ctrl+C in the leader's.)",
     "It turns grey. No heartbeat refills the countdown arcs of the others any more.",
     "A leader sends heartbeats so that nobody starts an election (Leaders 1, §5.2)."],
   ["watch", "Watch the election",
@@ -1595,8 +1621,8 @@ const STEPS = [
     "Timeouts are random, so that mostly one node asks first and wins (§5.2)."],
   ["write", "Write something",
     "In “The store” below, set a key; ask the leader.",
-    "Squares carry the entry to the followers. In the logs it is hollow first, and filled as soon " +
-      "as a majority has it.",
+    "Squares carry the entry to the followers. In the logs it is hatched first, and filled as " +
+      "soon as a majority has it.",
     "An entry is committed once the leader has stored it on a majority (§5.3, §5.4)."],
   ["split", "Split the cluster",
     "Press “Split in two”. Then set a key at the old leader: choose it by its number.",
@@ -1612,8 +1638,8 @@ const STEPS = [
     "Only a leader that has just heard from a majority may answer reads (§8)."],
   ["repair", "See the repair",
     "Resume the follower.",
-    "The leader finds the last entry on which both logs agree (▸ moves back), and sends all that " +
-      "follow it.",
+    "The leader finds the last entry on which both logs agree (▸ moves back), and sends all " +
+      "that follow it.",
     "AppendEntries 2 and Leaders 3 (§5.3): that is Log Matching, kept by induction."],
 ];
 
@@ -1696,7 +1722,7 @@ function noticeForTour(id, before, after) {
 /** Split: not every node reaches every other, not even over third ones. */
 function noticeLinksForTour() {
   if (tour.done.has("heal")) return;
-  const view = new Map(ids().map((id) => [id, { id, ...(history.get(id).at(-1) ?? { state: null }) }]));
+  const view = look(null);
   const reached = new Set([ids()[0]]);
   for (const a of reached) for (const b of ids()) if (canTalk(view, a, b)) reached.add(b);
   if (reached.size < members.size) tick("split");
@@ -1707,7 +1733,7 @@ function noticeLinksForTour() {
 
 /** Stale: another value than the leader's own store has at the same time. */
 async function noticeReplyForTour(operation, id, { status, json }) {
-  const leader = leaderOf(look());
+  const leader = leaderOf(look(null));
   if (operation !== "local-get" || status !== 200 || !leader) return;
   const path = `/api/get/${encodeURIComponent(json.key)}?local=true`;
   const { json: latest } = await ask(members.get(leader.id).address, "GET", path);
@@ -1743,9 +1769,8 @@ function everySecond() {
   doubtTheSilent();
   countSurplus();
   takeSample();
-  drawMoment();
   watchReign();
-  redraw("headline");
+  redraw("headline", "clock");
 }
 
 async function start() {

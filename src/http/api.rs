@@ -5,7 +5,7 @@
 //! 503 if it knows of none. `body.rs` reads what a client sends, `refusal.rs` is how we say no,
 //! and the other files of this folder are the handlers, by subject.
 
-mod body;
+pub mod body;
 mod commands;
 mod events;
 mod faults;
@@ -132,10 +132,7 @@ pub fn serve(stream: TcpStream, site: &Site) {
 fn answer(request: &Request, site: &Site, peer: IpAddr, own: IpAddr) -> Response {
     let guard = Guard { members: (site.members)(), came_in_at: own };
     let call = Call { request, site, is_from_here: guard::is_from_here(peer) };
-    match guard.check(request) {
-        Ok(()) => guard.share(request, dispatch(&call)),
-        Err(refusal) => refusal,
-    }
+    guard.let_in(request, || dispatch(&call))
 }
 
 fn dispatch(call: &Call) -> Response {

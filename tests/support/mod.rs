@@ -337,6 +337,16 @@ impl Cluster {
         })
     }
 
+    /// Waits until these nodes, and they alone, agree on one of them as leader, and returns it.
+    pub fn leader_among(&self, ids: &[u64]) -> u64 {
+        wait_for("a leader among some of the nodes", || {
+            let leaders = ids.iter().map(|&id| self.status(id)?.get("leader")?.as_u64());
+            let leaders = leaders.collect::<Option<Vec<_>>>()?;
+            let is_agreed = leaders.iter().all(|leader| *leader == leaders[0]);
+            (is_agreed && ids.contains(&leaders[0])).then_some(leaders[0])
+        })
+    }
+
     /// Waits until all nodes that run have the same log, all applied.
     pub fn wait_until_equal(&self) {
         wait_for("equal logs, all applied", || {
