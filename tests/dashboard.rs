@@ -85,7 +85,8 @@ impl Page {
         let cluster = Cluster::new(nodes, TIMING);
         let mut page = Page { browser: Browser::start(), cluster };
         (1..=nodes).for_each(|id| page.start(id));
-        wait_for("the first vote", || page.cluster.http(2, "POST", "/api/election", None));
+        (1..=nodes).for_each(|id| drop(wait_for("it answers", || page.cluster.status(id))));
+        page.cluster.http(2, "POST", "/api/election", None);
         page.cluster.leader();
         page.open(1);
         page
