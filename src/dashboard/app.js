@@ -486,10 +486,12 @@ function drawBanner(view) {
     [cut, "cut off"],
   ].filter(([group]) => group.length);
   const why = reasons.map(([group, how]) => `${names(group.map((node) => node.id))} ${how}`);
+  const leader = leaderOf(view);
+  const old = leader ? ` ${name(leader.id)} still leads, but can commit nothing.` : "";
   setText(
     byId("banner"),
-    `Only ${most.length} of ${nodes.length} nodes can talk: ${majority()} are needed to elect a ` +
-      `leader and to commit (§5.2). Now: ${why.join(", ")}.`,
+    `No leader can be elected: only ${most.length} of ${nodes.length} nodes can talk, and ` +
+      `${majority()} are needed, to elect and to commit (§5.2). ${why.join(", ")}.${old}`,
   );
 }
 
@@ -581,7 +583,7 @@ function buildLegend() {
     item.append(text);
     byId("legend").append(item);
   }
-  byId("legend").append(make("li", {}, "hollow: no"), make("li", {}, "×: lost"));
+  byId("legend").append(make("li", {}, "hollow: refused"), make("li", {}, "×: lost"));
 }
 
 /** Where everything is: nodes on a circle, as large as the space allows. */
@@ -1631,7 +1633,8 @@ const STEPS = [
   ["heal", "Heal it",
     "Press “Heal all”.",
     "The old leader hears of the newer term and steps down. What it could not commit is deleted.",
-    "All Servers 2 (§5.1), AppendEntries 3 (§5.3)."],
+    "A newer term deposes a leader (All Servers 2, §5.1). Where two logs differ, the leader's " +
+      "holds (AppendEntries 3, §5.3)."],
   ["stale", "Read stale",
     "Pause a follower, set a key anew, and then ask that follower with “get, local”.",
     "It answers with the old value, and its store below differs from the leader's.",
