@@ -284,7 +284,7 @@ fn banner_tells_that_no_majority_is_left() {
     let dead = [leader, leader % 5 + 1, (leader + 1) % 5 + 1];
     dead.iter().for_each(|&id| page.cluster.kill(id));
     wait_for("the banner", || page.browser.is_visible("#banner").then_some(()));
-    page.says("#banner", "Only 2 of 5 nodes can talk: 3 are needed");
+    page.says("#banner", "No leader can be elected: only 2 of 5 nodes can talk");
     dead.iter().for_each(|id| page.says("#banner", &format!("n{id}")));
     assert_eq!(page.browser.attribute("#banner", "role").as_deref(), Some("alert"));
     page.shows("[id^=node-][data-role=candidate]");
