@@ -534,6 +534,7 @@ function buildRing() {
     for (const b of ids().filter((b) => b > a)) ring.links.push(buildLink(layers, a, b));
   }
   for (const id of ids()) ring.nodes.set(id, buildNode(layers[2], id));
+  placeRing();
   new ResizeObserver(placeRing).observe(byId("ring"));
   buildLegend();
 }
