@@ -1749,6 +1749,9 @@ async function noticeReplyForTour(operation, id, { status, json }) {
 // ------------------------------------------------------------------------------------- Start
 
 function listenToReader() {
+  // The browser may keep a page that was left, to go back to: with all its streams open.
+  addEventListener("pagehide", () => members.forEach((member) => member.source.close()));
+  addEventListener("pageshow", (show) => show.persisted && location.reload());
   byId("isolate-leader").addEventListener("click", isolateLeader);
   byId("split").addEventListener("click", split);
   byId("heal-all").addEventListener("click", healAll);
