@@ -1260,9 +1260,11 @@ async function send() {
   let [asked, told] = [first, ""];
   if (answer.status === 307) {
     asked = latest(first).state?.leader;
+    if (!members.has(asked)) {
+      return setText(reply, `${name(first)} answered 307: it does not lead. Ask again soon.`);
+    }
     told = `${name(first)} answered 307: it does not lead, ${name(asked)} does. `;
     setText(reply, `${told}Asking ${name(asked)}…`);
-    if (!members.has(asked)) return;
     answer = await ask(members.get(asked).address, ...request);
   }
   setText(reply, `${told}${name(asked)} answered${inPlainWords(answer)}`);
