@@ -6,7 +6,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod browser;
 pub mod curl;
+pub mod runner;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -31,7 +33,7 @@ pub fn wait_for<T>(what: &str, thing: impl FnMut() -> Option<T>) -> T {
     wait_until(|| what.to_string(), thing)
 }
 
-fn wait_until<T>(what: impl Fn() -> String, mut thing: impl FnMut() -> Option<T>) -> T {
+pub fn wait_until<T>(what: impl Fn() -> String, mut thing: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = thing() {
