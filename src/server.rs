@@ -160,6 +160,7 @@ struct Server<M> {
 struct Client {
     command: Command,
     sender: Sender<Answer>,
+    /// When it came.
     since: Instant,
 }
 

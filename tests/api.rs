@@ -237,6 +237,7 @@ fn metrics_are_what_prometheus_reads() {
 #[test]
 fn dashboard_is_served_by_every_node_even_paused() {
     let cluster = Cluster::started(2, "");
+    cluster.leader();
     pause(&cluster, 2, true);
     for id in [1, 2] {
         for (path, kind, part) in [
