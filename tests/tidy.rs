@@ -13,7 +13,7 @@ const MAX_FUNCTION_LINES: usize = 60;
 const MAX_NODE_LINES: usize = 700;
 
 /// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
-const ROOMS: [(&str, &str); 27] = [
+const ROOMS: [(&str, &str); 28] = [
     // The brain: pure.
     ("message", ""),
     ("rules", ""),
@@ -31,20 +31,25 @@ const ROOMS: [(&str, &str); 27] = [
     ("transport", "event json message"),
     ("config", "message nearest step transport"),
     ("console", "event"),
-    ("watchers", "event json message step"),
-    ("metrics", "event inbox message watchers"),
-    ("inbox", "event json machine message step transport watchers"),
-    ("http", "config event inbox json kv machine message transport watchers"),
+    ("status", "event json message step transport"),
+    ("watchers", "event json message status step"),
+    ("metrics", "event message status watchers"),
+    ("inbox", "event machine message status transport watchers"),
+    ("http", "config event inbox json kv machine message rules status transport watchers"),
     ("client", "http json kv message"),
     (
         "server",
-        "config console event http inbox machine message metrics node record role rules step \
-         storage tracer transport watchers",
+        "config console event http inbox machine message metrics node record role rules status \
+         step storage tracer transport watchers",
     ),
     ("record", "event json message node role step"),
     ("tracer", "message node record step"),
     ("lab", "event kv log machine message nearest node record role rules step storage"),
-    ("cli", "client config http json kv lab message nearest rules server step storage transport"),
+    (
+        "cli",
+        "client config console http json kv lab message nearest rules server step storage \
+         transport",
+    ),
     ("main", ""),
     ("lib", ""),
 ];

@@ -15,6 +15,7 @@ mod experiment;
 mod faults;
 mod help;
 mod lab;
+mod launcher;
 mod links;
 mod menu;
 mod node;

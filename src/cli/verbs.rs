@@ -60,8 +60,10 @@ const STARTING: &[Verb] = &[
         name: "",
         words: "",
         summary: "start every node of cluster.toml in this terminal",
-        help: "Each node is a process of its own; Ctrl+C ends them all. Where NODE_ID is set, as\n\
-               in containers, it starts the one node of the environment instead.",
+        help: "Each node is a process of its own; Ctrl+C ends them all. In a browser the address\n\
+               of any, such as http://localhost:5001/, shows the cluster; there one cuts links,\n\
+               kills nodes, and starts them again. Where NODE_ID is set, as in containers, it\n\
+               starts the one node of the environment instead.",
         options: START,
         example: "raftlet --fast",
         run: start::alone,
@@ -73,7 +75,8 @@ const STARTING: &[Verb] = &[
         help: "It prints what happens and why, and runs until Ctrl+C. Start it again and it goes\n\
                on with the term, vote and log that it has saved. With --fresh it forgets them,\n\
                and may break a promise that it gave: so never two nodes at once. With --trace it\n\
-               writes every step as a line of JSON, which raftlet check judges.",
+               writes every step as a line of JSON, which raftlet check judges. Its address is\n\
+               also that of the dashboard: open http://localhost:5001/ in a browser.",
         options: START_ONE,
         example: "raftlet 2 --of 5",
         run: start::one,
@@ -83,7 +86,8 @@ const STARTING: &[Verb] = &[
         words: "M",
         summary: "start M nodes in this terminal, without a file",
         help: "The nodes are localhost:5001 to 5000+M, their data lies in data/of-M. The other\n\
-               verbs find them with --of M. Ctrl+C ends them all.",
+               verbs find them with --of M. Ctrl+C ends them all. The dashboard is at\n\
+               http://localhost:5001/, and at every other node.",
         options: START_OF,
         example: "raftlet up 5",
         run: start::up,
