@@ -87,7 +87,10 @@ impl Wanted {
         let word = if failed.is_empty() { "ok" } else { "FAILED" };
         let (passed, seconds) = (tests.len() - failed.len(), start.elapsed().as_secs_f64());
         let failed = failed.len();
-        println!("\ntest result: {word}. {passed} passed; {failed} failed; in {seconds:.2}s\n");
+        println!(
+            "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; \
+             0 filtered out; finished in {seconds:.2}s\n"
+        );
         // What the standard harness ends with if a test has failed.
         if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(101) }
     }
