@@ -1,0 +1,143 @@
+//! `bench`: how fast a cluster is on this machine.
+//!
+//! Speed says little alone: what a disk or a processor allows differs from machine to machine. So
+//! the same load can be put on an etcd in the same run, in turn with it (`--etcd`), or compared with
+//! what this machine allows at best (`--floor`).
+
+mod caller;
+mod etcd;
+mod load;
+mod proc;
+mod report;
+mod target;
+mod wish;
+
+use std::env;
+use std::thread;
+use std::time::Duration;
+
+use super::cluster::Cluster;
+use super::options::Options;
+use super::progress::Progress;
+use super::{Failure, print, print_json};
+use crate::step::Timing;
+use crate::transport::Kind;
+use load::{Load, Run};
+use report::Summary;
+use target::Target;
+pub use wish::Wish;
+
+/// The verb's help.
+pub const HELP: &str = "\
+It starts three nodes of its own, or takes those of --against, to which it writes
+10,000 keys bench-0000 to bench-9999; then clients set and get them, each as fast as
+it is answered. Medians of all runs, with least and most; p50 is the time that half of
+the operations took at most. With --etcd both are measured in turn, run by run, with
+the same load, and what stands first is the ratio.";
+
+/// As etcd's: a node that is slow for a moment, on a machine that has more to do than it can, is
+/// no reason for an election.
+const TIMING: Timing = Timing { heartbeat_ms: 100, election_timeout_ms: (1000, 2000) };
+
+/// Nodes of its own cluster.
+const NODES: u64 = 3;
+
+/// How long the first clients warm up what is to be measured.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// `bench`.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    wish::check(options)?;
+    match &options.bench.against {
+        Some(address) => measure(options, address, &format!("the cluster of {address}")),
+        None => {
+            let mut cluster = own_cluster(options, TIMING)?;
+            let address = target::settled(&mut cluster)?;
+            measure(options, &address, &own(options))
+        }
+    }
+}
+
+/// A cluster on this machine that runs, and whose lines nobody reads.
+fn own_cluster(options: &Options, timing: Timing) -> Result<Cluster, Failure> {
+    let mut cluster = Cluster::new(options.nodes.unwrap_or(NODES), timing)?;
+    cluster.options.transport = options.transport;
+    cluster.hush();
+    cluster.start_all()?;
+    Ok(cluster)
+}
+
+/// `3 nodes of its own, over tcp, in /tmp (ext4)`.
+fn own(options: &Options) -> String {
+    let nodes = options.nodes.unwrap_or(NODES);
+    let transport = options.transport.unwrap_or(Kind::Tcp).name();
+    let directory = env::temp_dir();
+    let disk = match proc::file_system(&directory) {
+        Some(kind) if kind == "tmpfs" => " (tmpfs: memory, no disk; TMPDIR names another)".into(),
+        Some(kind) => format!(" ({kind})"),
+        None => String::new(),
+    };
+    format!("{nodes} nodes of its own, over {transport}, in {}{disk}", directory.display())
+}
+
+/// Measures every load, in turn on the cluster of which `address` is a node and on the etcd, if
+/// there is one.
+fn measure(options: &Options, address: &str, which: &str) -> Result<(), Failure> {
+    let wish = &options.bench;
+    let mut targets = vec![Target::raftlet(address, wish.value_bytes())?];
+    if let Some(etcd) = &wish.etcd {
+        targets.push(Target::etcd(etcd, wish.value_bytes())?);
+    }
+    if !options.json {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        print(&format!(
+            "{which}; {cores} cores; values of {} bytes; median of {} runs of {} s\n\n",
+            wish.value_bytes(),
+            wish.runs(),
+            wish.length().as_secs_f64()
+        ))?;
+        print(&report::header(targets.len() > 1))?;
+    }
+    targets.iter().try_for_each(load::fill)?;
+    for mix in wish.mixes() {
+        for clients in wish.clients() {
+            let load = Load { mix, clients, length: wish.length() };
+            measure_load(options, &targets, &load)?;
+        }
+    }
+    Ok(())
+}
+
+/// Measures one load, and prints what came of it.
+fn measure_load(options: &Options, targets: &[Target], load: &Load) -> Result<(), Failure> {
+    let mut progress = Progress::default();
+    let wanted = options.bench.runs();
+    let mut runs: Vec<Vec<Run>> = vec![Vec::new(); targets.len()];
+    for number in 0..=wanted {
+        for (target, runs) in targets.iter().zip(&mut runs) {
+            let Load { mix, clients, length } = *load;
+            let (name, mix) = (target.name(), mix.name());
+            progress.show(|| match number {
+                0 => format!("{mix}, {clients} clients, {name}: warming up"),
+                _ => format!("{mix}, {clients} clients, {name}: run {number} of {wanted}"),
+            });
+            if number == 0 {
+                load::run(target, &Load { length: length.min(WARM_UP), ..*load }, 0)?;
+                continue;
+            }
+            let run = load::run(target, load, number as u64)?;
+            if options.json {
+                print_json(report::run_to_json(target, load, number, &run))?;
+            }
+            runs.push(run);
+        }
+    }
+    drop(progress);
+    let summaries: Vec<Summary> = runs.iter().map(|runs| Summary::new(runs)).collect();
+    let other = targets.get(1).zip(summaries.get(1));
+    if !options.json {
+        return print(&report::rows(load, &summaries[0], other));
+    }
+    print_json(report::to_json(&targets[0], load, &summaries[0], summaries.get(1)))?;
+    other.map_or(Ok(()), |(target, theirs)| print_json(report::to_json(target, load, theirs, None)))
+}
