@@ -6,6 +6,7 @@
 
 mod caller;
 mod etcd;
+mod failover;
 mod load;
 mod proc;
 mod report;
@@ -48,12 +49,15 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// `bench`.
 pub fn run(options: &Options) -> Result<(), Failure> {
     wish::check(options)?;
+    if let Some(kills) = options.bench.kill {
+        return failover::run(options, kills);
+    }
     match &options.bench.against {
         Some(address) => measure(options, address, &format!("the cluster of {address}")),
         None => {
             let mut cluster = own_cluster(options, TIMING)?;
-            let address = target::settled(&mut cluster)?;
-            measure(options, &address, &own(options))
+            let leader = target::settled(&mut cluster)?;
+            measure(options, &cluster.options.registry()?.nodes[&leader], &own(options))
         }
     }
 }

@@ -105,21 +105,20 @@ fn nodes(address: &str) -> Result<Vec<String>, String> {
     Ok([leader.clone()].into_iter().chain(others).collect())
 }
 
-/// Waits until a cluster of our own has a leader that all its nodes know, and gives the address of
-/// a node.
-pub fn settled(cluster: &mut Cluster) -> Result<String, Failure> {
-    let addresses: Vec<String> = cluster.options.registry()?.nodes.into_values().collect();
-    cluster.wait_for("a leader", |_| {
-        let leaders = addresses.iter().map(|address| leader_by(address));
+/// Waits until all nodes of a cluster of our own name the same leader, and gives it.
+pub fn settled(cluster: &mut Cluster) -> Result<NodeId, Failure> {
+    let addresses = cluster.options.registry()?.nodes;
+    cluster.wait_for("a leader that all nodes know", |_| {
+        let leaders = addresses.values().map(|address| leader_by(address));
         let leaders = leaders.collect::<Option<Vec<NodeId>>>()?;
-        leaders.iter().all(|leader| *leader == leaders[0]).then(|| addresses[0].clone())
+        leaders.iter().all(|leader| *leader == leaders[0]).then_some(leaders[0])
     })
 }
 
 /// Who leads, as far as this node knows.
-pub fn leader_by(address: &str) -> Option<NodeId> {
-    let status = node::ask(address, "GET", "/health", None, TIMEOUT).ok()?;
-    status.get("leader").and_then(Json::as_u64).map(NodeId)
+fn leader_by(address: &str) -> Option<NodeId> {
+    let health = node::ask(address, "GET", "/health", None, TIMEOUT).ok()?;
+    health.get("leader").and_then(Json::as_u64).map(NodeId)
 }
 
 /// A request without its key: what stands before the key, and what behind it.
