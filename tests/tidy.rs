@@ -44,7 +44,10 @@ const ROOMS: [(&str, &str); 27] = [
     ("record", "event json message node role step"),
     ("tracer", "message node record step"),
     ("lab", "event kv log machine message nearest node record role rules step storage"),
-    ("cli", "client config http json kv lab message nearest rules server step storage transport"),
+    (
+        "cli",
+        "client config http json kv lab message nearest node rules server step storage transport",
+    ),
     ("main", ""),
     ("lib", ""),
 ];

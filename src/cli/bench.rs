@@ -4,9 +4,12 @@
 //! the same load can be put on an etcd in the same run, in turn with it (`--etcd`), or compared with
 //! what this machine allows at best (`--floor`).
 
+mod brain;
 mod caller;
 mod etcd;
 mod failover;
+mod floor;
+mod limits;
 mod load;
 mod proc;
 mod report;
@@ -49,6 +52,9 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// `bench`.
 pub fn run(options: &Options) -> Result<(), Failure> {
     wish::check(options)?;
+    if options.bench.brain {
+        return brain::run(options);
+    }
     if let Some(kills) = options.bench.kill {
         return failover::run(options, kills);
     }
@@ -57,7 +63,14 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         None => {
             let mut cluster = own_cluster(options, TIMING)?;
             let leader = target::settled(&mut cluster)?;
-            measure(options, &cluster.options.registry()?.nodes[&leader], &own(options))
+            let address = &cluster.options.registry()?.nodes[&leader];
+            match options.bench.floor {
+                true => {
+                    let target = Target::raftlet(address, options.bench.value_bytes())?;
+                    floor::run(options, &target, &own(options))
+                }
+                false => measure(options, address, &own(options)),
+            }
         }
     }
 }

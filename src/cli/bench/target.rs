@@ -185,7 +185,7 @@ pub fn post(path: &str, body: &str) -> String {
 }
 
 /// A text of so many letters.
-fn value(bytes: usize) -> String {
+pub fn value(bytes: usize) -> String {
     let mut random = Random(1);
     let letters = (0..bytes).map(|_| char::from(b'a' + random.between(0, 25) as u8));
     letters.collect()
