@@ -33,11 +33,14 @@ pub use wish::Wish;
 
 /// The verb's help.
 pub const HELP: &str = "\
-It starts three nodes of its own, or takes those of --against, to which it writes
-10,000 keys bench-0000 to bench-9999; then clients set and get them, each as fast as
-it is answered. Medians of all runs, with least and most; p50 is the time that half of
-the operations took at most. With --etcd both are measured in turn, run by run, with
-the same load, and what stands first is the ratio.";
+It starts nodes of its own, or takes those of --against, to which it writes 10,000 keys\n\
+bench-0000 to bench-9999. Then clients set and get them, each as fast as it is answered.\n\
+It prints the median of all runs, with the least and the most; half of the operations\n\
+took p50 at most. With --etcd both are measured in turn, run by run, with the same keys,\n\
+values and clients, and the ratios come first. Use a release build. Other measurements:\n\
+\x20 raftlet bench --kill 20     kill -9 of the leader under load, and is any write lost?\n\
+\x20 raftlet bench --floor       what this machine allows: its disk, loopback and threads\n\
+\x20 raftlet bench --brain       commands through the algorithm alone, --clients in a batch";
 
 /// As etcd's: a node that is slow for a moment, on a machine that has more to do than it can, is
 /// no reason for an election.
@@ -46,32 +49,35 @@ const TIMING: Timing = Timing { heartbeat_ms: 100, election_timeout_ms: (1000, 2
 /// Nodes of its own cluster.
 const NODES: u64 = 3;
 
+/// Clients, one load after another.
+const CLIENTS: [usize; 4] = [1, 8, 64, 256];
+
 /// How long the first clients warm up what is to be measured.
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// `bench`.
 pub fn run(options: &Options) -> Result<(), Failure> {
     wish::check(options)?;
-    if options.bench.brain {
+    let wish = &options.bench;
+    if wish.brain {
         return brain::run(options);
     }
-    if let Some(kills) = options.bench.kill {
+    if let Some(kills) = wish.kill {
         return failover::run(options, kills);
     }
-    match &options.bench.against {
-        Some(address) => measure(options, address, &format!("the cluster of {address}")),
-        None => {
-            let mut cluster = own_cluster(options, TIMING)?;
-            let leader = target::settled(&mut cluster)?;
-            let address = &cluster.options.registry()?.nodes[&leader];
-            match options.bench.floor {
-                true => {
-                    let target = Target::raftlet(address, options.bench.value_bytes())?;
-                    floor::run(options, &target, &own(options))
-                }
-                false => measure(options, address, &own(options)),
-            }
-        }
+    // What is there already can be missing at once; nodes of our own take their time.
+    let etcd = wish.etcd.as_deref().map(|address| Target::etcd(address, wish.value_bytes()));
+    let etcd = etcd.transpose()?;
+    if let Some(address) = &wish.against {
+        let ours = Target::raftlet(address, wish.value_bytes())?;
+        return measure(options, ours, etcd, &format!("the cluster of {address}"));
+    }
+    let mut cluster = own_cluster(options, TIMING)?;
+    let leader = target::settled(&mut cluster)?;
+    let ours = Target::raftlet(&cluster.options.registry()?.nodes[&leader], wish.value_bytes())?;
+    match wish.floor {
+        true => floor::run(options, &ours, &own(options)),
+        false => measure(options, ours, etcd, &own(options)),
     }
 }
 
@@ -97,14 +103,15 @@ fn own(options: &Options) -> String {
     format!("{nodes} nodes of its own, over {transport}, in {}{disk}", directory.display())
 }
 
-/// Measures every load, in turn on the cluster of which `address` is a node and on the etcd, if
-/// there is one.
-fn measure(options: &Options, address: &str, which: &str) -> Result<(), Failure> {
+/// Measures every load, in turn on a raftlet and on the etcd, if there is one.
+fn measure(
+    options: &Options,
+    ours: Target,
+    etcd: Option<Target>,
+    which: &str,
+) -> Result<(), Failure> {
     let wish = &options.bench;
-    let mut targets = vec![Target::raftlet(address, wish.value_bytes())?];
-    if let Some(etcd) = &wish.etcd {
-        targets.push(Target::etcd(etcd, wish.value_bytes())?);
-    }
+    let targets: Vec<Target> = [ours].into_iter().chain(etcd).collect();
     if !options.json {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         print(&format!(
@@ -117,7 +124,7 @@ fn measure(options: &Options, address: &str, which: &str) -> Result<(), Failure>
     }
     targets.iter().try_for_each(load::fill)?;
     for mix in wish.mixes() {
-        for clients in wish.clients() {
+        for clients in wish.clients_or(&CLIENTS) {
             let load = Load { mix, clients, length: wish.length() };
             measure_load(options, &targets, &load)?;
         }

@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             length.as_secs_f64()
         ))?;
     }
-    for batch in BATCHES {
+    for batch in options.bench.clients_or(&BATCHES) {
         let mut progress = Progress::default();
         let measured = (1..=runs).map(|number| {
             progress.show(|| format!("batches of {batch}: run {number} of {runs}"));

@@ -45,7 +45,7 @@ const LOAD: &[&str] = &[
 const OTHERS: [(&str, &[&str], &str); 3] = [
     ("--kill", &["--clients", "--nodes", "--transport"], "raftlet bench --kill 20 --clients 8"),
     ("--floor", &["--seconds", "--runs"], "raftlet bench --floor"),
-    ("--brain", &["--seconds", "--runs"], "raftlet bench --brain"),
+    ("--brain", &["--clients", "--seconds", "--runs"], "raftlet bench --brain"),
 ];
 
 impl Wish {
@@ -68,8 +68,8 @@ impl Wish {
     }
 
     /// How many clients, one load after another.
-    pub fn clients(&self) -> Vec<usize> {
-        self.clients.clone().unwrap_or(vec![1, 8, 64, 256])
+    pub fn clients_or(&self, default: &[usize]) -> Vec<usize> {
+        self.clients.clone().unwrap_or(default.to_vec())
     }
 
     /// The one number of clients, where there can only be one.
@@ -160,7 +160,10 @@ mod tests {
         let line = "--clients 1,64 --seconds 0.5 --runs 3 --value-bytes 10 --mix mixed \
                     --against n1:5001 --etcd http://127.0.0.1:2379/";
         let wish = checked(line).unwrap();
-        assert_eq!((wish.clients(), wish.length()), (vec![1, 64], Duration::from_millis(500)));
+        assert_eq!(
+            (wish.clients_or(&[]), wish.length()),
+            (vec![1, 64], Duration::from_millis(500))
+        );
         assert_eq!((wish.runs(), wish.value_bytes(), wish.mixes()), (3, 10, vec![Mix::Mixed]));
         assert_eq!(wish.against.as_deref(), Some("n1:5001"));
         assert_eq!(wish.etcd.as_deref(), Some("127.0.0.1:2379"));
@@ -169,7 +172,7 @@ mod tests {
     #[test]
     fn without_options_it_is_five_runs_of_sets_and_gets() {
         let wish = Wish::default();
-        assert_eq!((wish.clients(), wish.runs()), (vec![1, 8, 64, 256], 5));
+        assert_eq!((wish.clients_or(&[7]), wish.runs()), (vec![7], 5));
         assert_eq!((wish.value_bytes(), wish.mixes()), (100, vec![Mix::Set, Mix::Get]));
     }
 
