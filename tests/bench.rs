@@ -70,7 +70,7 @@ fn cluster_of_its_own_leaves_a_table_and_nothing_else() {
     let output = output_of(raftlet(&words(line)).env("TMPDIR", &scratch.0), "");
     let (table, told) = exits(&output, 0);
     assert_eq!(told, "");
-    assert!(table.starts_with("1 nodes of its own, over udp, in "), "{table}");
+    assert!(table.starts_with("a cluster of 1 of its own, over udp, in "), "{table}");
     let rows: Vec<Vec<&str>> = table.lines().skip(2).map(words).collect();
     assert_eq!(rows[0][..4], ["load", "clients", "target", "ops/s"], "{table}");
     assert_eq!(

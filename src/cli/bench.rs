@@ -90,7 +90,7 @@ fn own_cluster(options: &Options, timing: Timing) -> Result<Cluster, Failure> {
     Ok(cluster)
 }
 
-/// `3 nodes of its own, over tcp, in /tmp (ext4)`.
+/// `a cluster of 3 of its own, over tcp, in /tmp (ext4)`.
 fn own(options: &Options) -> String {
     let nodes = options.nodes.unwrap_or(NODES);
     let transport = options.transport.unwrap_or(Kind::Tcp).name();
@@ -100,7 +100,8 @@ fn own(options: &Options) -> String {
         Some(kind) => format!(" ({kind})"),
         None => String::new(),
     };
-    format!("{nodes} nodes of its own, over {transport}, in {}{disk}", directory.display())
+    let directory = directory.display();
+    format!("a cluster of {nodes} of its own, over {transport}, in {directory}{disk}")
 }
 
 /// Measures every load, in turn on a raftlet and on the etcd, if there is one.
@@ -115,7 +116,7 @@ fn measure(
     if !options.json {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         print(&format!(
-            "{which}; {cores} cores; values of {} bytes; median of {} runs of {} s\n\n",
+            "{which}; {cores} cores; values of {} bytes; {} × {} s, medians\n\n",
             wish.value_bytes(),
             wish.runs(),
             wish.length().as_secs_f64()

@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     if !options.json {
         print(&format!(
             "{NODES} nodes in one thread, without network, disk and state machine; commands of \
-             100 bytes;\nmedian of {runs} runs of {} s (least–most)\n\n\
+             100 bytes;\n{runs} × {} s, medians (least–most)\n\n\
              commands a batch  steps a second                  ns a step  commits a second\n",
             length.as_secs_f64()
         ))?;

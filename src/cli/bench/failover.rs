@@ -222,7 +222,7 @@ fn report(options: &Options, outages_ms: Vec<f64>, told: &[Told]) -> Result<(), 
     }
     print(&format!(
         "{}; election timeout {least}–{most} ms\n\n\
-         kill -9 of the leader {kills} times under {clients} clients that write: to the next \
+         kills of the leader {kills}, clients that write {clients}; from kill -9 to the next \
          acknowledged write\n\
          p50 {p50:.0} ms, p95 {p95:.0} ms, max {max:.0} ms\n\
          {acknowledged} writes were acknowledged, and none of them is lost\n",

@@ -92,8 +92,7 @@ fn values(runs: &[Run], value: fn(&Run) -> f64) -> Times {
 }
 
 fn text(runs: &[Run]) -> String {
-    let count = runs.len();
-    let mut text = format!("median of {count} runs (least–most), in µs\n\n");
+    let mut text = format!("median of {} (least–most), in µs\n\n", runs.len());
     for (_, words, value, places) in LINES {
         let [median, least, most] = [50, 0, 100].map(|rank| values(runs, value).percentile(rank));
         let spread = format!("({least:.places$}–{most:.places$})");

@@ -66,25 +66,24 @@ fn ratios(ours: &Summary, theirs: &Summary) -> [f64; 3] {
 
 /// The head of the table.
 pub fn header(has_other: bool) -> String {
-    let ratios = if has_other { "  ops/s    p50    p99" } else { "" };
-    let beside = if has_other { "                of etcd\n" } else { "" };
+    let (above, ratios) = match has_other {
+        true => ("                 ratio to etcd\n", "  ops/s    p50    p99"),
+        false => ("", ""),
+    };
     format!(
-        "{beside}load   clients{ratios}  target      ops/s (least–most)      p50 ms   p99 ms    \
-         max ms  errors  CPU µs/op, leader first  MiB\n"
+        "{above}load   clients{ratios}  target    ops/s (least–most)    p50 ms  p99 ms  max ms \
+         errors  µs CPU/op    MiB (leader first)\n"
     )
 }
 
-/// The lines of one load: the first target, and the one it is compared with.
+/// The lines of one load: ours, and that of the one with which it is compared, whose ratio to it
+/// comes first.
 pub fn rows(load: &Load, ours: &Summary, other: Option<(&Target, &Summary)>) -> String {
     let first = format!("{:<6} {:>7}", load.mix.name(), load.clients);
     let Some((other, theirs)) = other else { return format!("{first}  {}", row("raftlet", ours)) };
     let [rate, p50, p99] = ratios(ours, theirs).map(|ratio| format!("{ratio:.2}×"));
-    format!(
-        "{first}  {rate:>5}  {p50:>5}  {p99:>5}  {}{:36}  {}",
-        row("raftlet", ours),
-        "",
-        row(other.name(), theirs)
-    )
+    let (ours, theirs) = (row("raftlet", ours), row(other.name(), theirs));
+    format!("{first}  {rate:>5}  {p50:>5}  {p99:>5}  {ours}{:37}{theirs}", "")
 }
 
 fn row(name: &str, summary: &Summary) -> String {
@@ -92,15 +91,15 @@ fn row(name: &str, summary: &Summary) -> String {
     let spread = format!("({least:.0}–{most:.0})");
     let cpu: Vec<String> = summary.cpu_us.iter().map(|us| format!("{us:.0}")).collect();
     let mib: Vec<String> =
-        summary.memory_bytes.iter().map(|bytes| format!("{}", bytes >> 20)).collect();
+        summary.memory_bytes.iter().map(|bytes| (bytes >> 20).to_string()).collect();
     let line = format!(
-        "{name:<8} {:>8.0} {spread:<16} {:>9.3} {:>8.3} {:>9.1} {:>7}  {:<23}  {}",
+        "{name:<7} {:>7.0} {spread:<13} {:>7.3} {:>7.3} {:>7.1} {:>6}  {:<11}  {}",
         summary.rate(),
         summary.p50_ms,
         summary.p99_ms,
         summary.max_ms,
         summary.errors,
-        cpu.join(" + "),
+        cpu.join(" "),
         mib.join(" "),
     );
     line.trim_end().to_string() + "\n"
