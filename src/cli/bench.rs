@@ -1,8 +1,8 @@
 //! `bench`: how fast a cluster is on this machine.
 //!
 //! Speed says little alone: what a disk or a processor allows differs from machine to machine. So
-//! the same load can be put on an etcd in the same run, in turn with it (`--etcd`), or compared with
-//! what this machine allows at best (`--floor`).
+//! the same load can be put on an etcd in the same run, in turn with it (`--etcd`), or one client
+//! be compared with what this machine allows at best (`--floor`).
 
 mod brain;
 mod caller;

@@ -2,8 +2,8 @@
 //! done at once: no network, no disk, no state machine. A step is one thing told to a node and the
 //! list of what it wants done.
 //!
-//! How many bytes a step allocates, a program cannot tell of itself without an allocator of its own,
-//! and that would need `unsafe`. docs/PERFORMANCE.md shows how to ask valgrind.
+//! How many bytes a step allocates, a program cannot tell of itself without an allocator of its
+//! own, and that would need `unsafe`. docs/PERFORMANCE.md shows how to ask valgrind.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -8,6 +8,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
@@ -27,6 +28,15 @@ pub struct Caller<'a> {
     next: usize,
     stream: Option<TcpStream>,
     buffer: Vec<u8>,
+}
+
+/// What came back.
+struct Answer {
+    status: u16,
+    /// Where it lies in the buffer.
+    body: Range<usize>,
+    /// Who leads instead, `host:port`.
+    location: Option<String>,
 }
 
 /// The head of an answer.
@@ -51,23 +61,17 @@ impl<'a> Caller<'a> {
     }
 
     /// Sends a request and waits for its answer: the body, if it was done. If not, the client has
-    /// gone where the answer sends it, or to the next node.
+    /// gone where the answer sends it, or will go to the next node.
     pub fn ask(&mut self, request: &[u8]) -> Option<&[u8]> {
-        let (status, body, location) = match self.exchange(request) {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.stream = None;
-                thread::sleep(PAUSE);
-                return None;
-            }
-        };
-        match (status, location) {
-            (200, _) => return Some(&self.buffer[body.0..body.1]),
-            (_, Some(address)) => self.stream = open(&address).ok(),
-            _ => {
-                self.stream = None;
-                thread::sleep(PAUSE);
-            }
+        let answer = self.exchange(request).ok();
+        if let Some(Answer { status: 200, body, .. }) = answer {
+            return Some(&self.buffer[body]);
+        }
+        let leader = answer.and_then(|answer| answer.location);
+        self.stream = leader.and_then(|address| open(&address).ok());
+        if self.stream.is_none() {
+            // Perhaps nobody leads for a while, and those who elect need the processor.
+            thread::sleep(PAUSE);
         }
         None
     }
@@ -79,8 +83,7 @@ impl<'a> Caller<'a> {
         Ok(())
     }
 
-    /// The status of the answer, where its body lies in the buffer, and where it sends us.
-    fn exchange(&mut self, request: &[u8]) -> io::Result<(u16, (usize, usize), Option<String>)> {
+    fn exchange(&mut self, request: &[u8]) -> io::Result<Answer> {
         if self.stream.is_none() {
             self.connect_to_next()?;
         }
@@ -97,12 +100,12 @@ impl<'a> Caller<'a> {
             }
             let Some(head) = read_head(&self.buffer[..filled])? else { continue };
             let is_whole = match head.length {
-                Some(length) => filled >= head.bytes + length,
+                Some(length) => filled - head.bytes >= length,
                 None => self.buffer[..filled].ends_with(b"\r\n0\r\n\r\n"),
             };
             if is_whole {
-                let location = head.location.map(str::to_string);
-                return Ok((head.status, (head.bytes, filled), location));
+                let (body, location) = (head.bytes..filled, head.location.map(str::to_string));
+                return Ok(Answer { status: head.status, body, location });
             }
         }
     }

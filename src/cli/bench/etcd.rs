@@ -1,5 +1,5 @@
-//! etcd's face, as far as it is needed to ask it what raftlet is asked: version 3's JSON gateway, in
-//! which keys and values are base64 (RFC 4648 §4).
+//! etcd's face, as far as it is needed to ask it what raftlet is asked: version 3's JSON gateway,
+//! in which keys and values are base64 (RFC 4648 §4).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! `bench --kill N`: the leader dies again and again under load. How long is it until the next write
-//! is acknowledged, and is every write there that was?
+//! `bench --kill N`: the leader dies again and again under load. How long is it until the next
+//! write is acknowledged, and is every write there that was?
 //!
 //! Each client counts on a key of its own, one `incr` after another, so a write that was lost or
 //! done twice shows at once: the sum in the next answer must be the number of writes that this

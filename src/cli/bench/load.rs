@@ -90,7 +90,7 @@ fn work(target: &Target, load: &Load, seed: u64) -> Result<Work, Failure> {
         let tallies = clients?.into_iter().map(|client| client.join().expect("no client panics"));
         let tallies = tallies.collect();
         let both = cpu(target).into_iter().zip(before);
-        Ok((tallies, both.map(|(after, before)| Some(after? - before?)).collect()))
+        Ok((tallies, both.map(|(after, before)| after?.checked_sub(before?)).collect()))
     })
 }
 

@@ -1,5 +1,5 @@
-//! What a process costs: the time of its processors and its memory, as far as the system tells. Linux
-//! does, in /proc; elsewhere nothing is known, and nothing is said.
+//! What a process costs: the time of its processors and its memory, as far as the system tells.
+//! Linux does, in /proc; elsewhere nothing is known, and nothing is said.
 
 use std::fs;
 use std::net::ToSocketAddrs;
