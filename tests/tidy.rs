@@ -47,7 +47,7 @@ const ROOMS: [(&str, &str); 28] = [
     ("lab", "event kv log machine message nearest node record role rules step storage"),
     (
         "cli",
-        "client config console http json kv lab message nearest rules server step storage \
+        "client config console http json kv lab message nearest node rules server step storage \
          transport",
     ),
     ("main", ""),

@@ -8,6 +8,7 @@
 
 mod ablate;
 mod ask;
+mod bench;
 mod check;
 mod cluster;
 mod demo;
