@@ -463,7 +463,7 @@ impl<M: StateMachine> Server<M> {
         let uptime_ms = self.clock.uptime_ms();
         if self.watchers.want_state(uptime_ms) {
             let state = self.state();
-            self.watchers.state(uptime_ms, state);
+            self.watchers.tell_state(uptime_ms, state);
         }
     }
 

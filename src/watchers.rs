@@ -134,7 +134,7 @@ impl Watchers {
     }
 
     /// Tells the state, if it is another than was told last.
-    pub fn state(&mut self, now: Millis, state: State) {
+    pub fn tell_state(&mut self, now: Millis, state: State) {
         if self.state.as_ref().is_none_or(|told| state.differs_from(told)) {
             self.tell(&Notice::new("state", &state.to_json()));
             self.state = Some(state);
@@ -331,15 +331,15 @@ mod tests {
         let states = || told.try_iter().count();
         let follower = status::tests::state();
         assert!(watchers.want_state(500));
-        watchers.state(500, follower.clone());
+        watchers.tell_state(500, follower.clone());
         assert_eq!(states(), 1);
         assert!(!watchers.want_state(599), "it was just told");
         assert_eq!(watchers.deadline(), Some(600), "but not what happened since");
         assert!(watchers.want_state(600));
-        watchers.state(600, State { now: 1100, ..follower.clone() });
+        watchers.tell_state(600, State { now: 1100, ..follower.clone() });
         assert_eq!((states(), watchers.deadline()), (0, None), "only time has passed");
         assert!(watchers.want_state(601), "it may change at any time");
-        watchers.state(601, State { current_term: 3, ..follower });
+        watchers.tell_state(601, State { current_term: 3, ..follower });
         assert_eq!(states(), 1);
         let mut alone = Watchers::default();
         assert!(!alone.want_state(0) && alone.deadline().is_none(), "nobody wants it");
