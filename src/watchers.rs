@@ -104,8 +104,13 @@ pub struct Watchers {
 }
 
 impl Watchers {
-    /// One more; false if there are too many.
-    pub fn add(&mut self, watcher: SyncSender<Notice>) -> bool {
+    /// One more, who has been told this state; false if there are too many.
+    ///
+    /// The others are told it too: from now on, what is a change for one is a change for all. And
+    /// who has gone is found out, who would be counted for ever if nothing happens on this node.
+    pub fn add(&mut self, now: Millis, state: State, watcher: SyncSender<Notice>) -> bool {
+        self.state = None;
+        self.tell_state(now, state);
         let has_room = self.watchers.len() < MAX_WATCHERS;
         if has_room {
             self.watchers.push(watcher);
@@ -241,7 +246,7 @@ mod tests {
     fn watched(room: usize) -> (Watchers, Receiver<Notice>) {
         let (sender, told) = sync_channel(room);
         let mut watchers = Watchers::default();
-        assert!(watchers.add(sender));
+        assert!(watchers.add(0, status::tests::state(), sender));
         (watchers, told)
     }
 
@@ -332,26 +337,47 @@ mod tests {
         let follower = status::tests::state();
         assert!(watchers.want_state(500));
         watchers.tell_state(500, follower.clone());
+        assert_eq!(states(), 0, "it was told when the watcher came");
+        let paused = State { paused: true, ..follower };
+        watchers.tell_state(500, paused.clone());
         assert_eq!(states(), 1);
         assert!(!watchers.want_state(599), "it was just told");
         assert_eq!(watchers.deadline(), Some(600), "but not what happened since");
         assert!(watchers.want_state(600));
-        watchers.tell_state(600, State { now: 1100, ..follower.clone() });
+        watchers.tell_state(600, State { now: 1100, ..paused.clone() });
         assert_eq!((states(), watchers.deadline()), (0, None), "only time has passed");
         assert!(watchers.want_state(601), "it may change at any time");
-        watchers.tell_state(601, State { current_term: 3, ..follower });
+        watchers.tell_state(601, State { current_term: 3, ..paused });
         assert_eq!(states(), 1);
         let mut alone = Watchers::default();
         assert!(!alone.want_state(0) && alone.deadline().is_none(), "nobody wants it");
     }
 
     #[test]
-    fn there_are_not_too_many() {
-        let (mut watchers, _told) = watched(1);
-        for number in 2..=MAX_WATCHERS {
-            assert!(watchers.add(sync_channel(1).0), "watcher {number}");
-        }
-        assert!(!watchers.add(sync_channel(1).0));
+    fn all_are_told_the_state_when_one_comes() {
+        let (mut watchers, told) = watched(10);
+        let (sender, told_to_second) = sync_channel(10);
+        let paused = State { paused: true, ..status::tests::state() };
+        assert!(watchers.add(10, paused, sender));
+        assert_eq!((names(&told), names(&told_to_second)), (vec!["state"], vec![]));
+        // And back again: to the second, that is news.
+        watchers.tell_state(20, status::tests::state());
+        assert_eq!((names(&told), names(&told_to_second)), (vec!["state"], vec!["state"]));
+    }
+
+    #[test]
+    fn there_are_not_too_many_and_who_has_gone_does_not_count() {
+        let mut watchers = Watchers::default();
+        let come = |watchers: &mut Watchers| {
+            let (sender, told) = sync_channel(MAX_WATCHERS);
+            watchers.add(0, status::tests::state(), sender).then_some(told)
+        };
+        let mut all: Vec<_> = (0..MAX_WATCHERS).map_while(|_| come(&mut watchers)).collect();
+        assert_eq!(all.len(), MAX_WATCHERS);
+        assert!(come(&mut watchers).is_none());
+        all.pop();
+        all.extend(come(&mut watchers));
+        assert_eq!(all.len(), MAX_WATCHERS);
     }
 
     #[test]
