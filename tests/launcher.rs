@@ -3,13 +3,15 @@
 
 mod support;
 
+use std::fs;
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 
 use raftlet::http::client::{self, Reply};
 use raftlet::json::Json;
 use support::curl::Curl;
-use support::{Cluster, PATIENCE, Process, number, raftlet, wait_for};
+use support::{Cluster, PATIENCE, Process, RAFTLET, number, raftlet, raftlet_at, wait_for};
 
 /// A cluster, the process that has started it, and where that is asked.
 struct Launched {
@@ -20,10 +22,13 @@ struct Launched {
 
 impl Launched {
     fn new(nodes: u64, option: &str) -> Launched {
-        let cluster = Cluster::new(nodes, "");
+        Launched::by(RAFTLET.as_ref(), Cluster::new(nodes, ""), option)
+    }
+
+    fn by(program: &Path, cluster: Cluster, option: &str) -> Launched {
         let (config, data) = (cluster.config(), cluster.data());
         let words = ["--fast", option, "--config", &config, "--data", &data];
-        let parent = Process::start(&mut raftlet(&words));
+        let parent = Process::start(&mut raftlet_at(program, &words));
         let address = wait_for("a node that names its launcher", || {
             Some(cluster.status(1)?.get("launcher")?.as_str()?.to_string())
         });
@@ -128,6 +133,27 @@ fn node_that_cannot_start_again_is_told_and_harms_nobody() {
     launched.parent.wait_for_line("is node 1 already running?");
     launched.parent.wait_for_line("n1 has ended");
     assert!(launched.cluster.status(1).is_some(), "the other goes on");
+}
+
+/// `cp`, for a file that this process has written may not be run while another test forks.
+fn copy_program(path: &Path) {
+    let copied = Command::new("cp").arg(RAFTLET).arg(path).status();
+    assert!(copied.expect("cp").success());
+}
+
+#[test]
+fn node_is_started_again_after_the_program_was_built_again() {
+    let cluster = Cluster::new(1, "");
+    let program = cluster.scratch.0.join("raftlet");
+    copy_program(&program);
+    let launched = Launched::by(&program, cluster, "--verbose");
+    launched.set_running(1, false);
+    fs::remove_file(&program).expect("it is there");
+    let reply = launched.ask("POST", "/processes", Some(r#"{"id":1,"running":true}"#));
+    let why = format!("cannot start n1 with {}: ", program.display());
+    assert!(reply.status == 500 && reply.text().contains(&why), "{}", reply.text());
+    copy_program(&program);
+    launched.set_running(1, true);
 }
 
 /// What a browser would send for a page that is not the cluster's, and other mistakes.

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -48,7 +49,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let cannot = |error| Failure::Running(format!("cannot listen on {LOOPBACK}: {error}"));
     let listener = TcpListener::bind((LOOPBACK, 0)).map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?.to_string();
-    let mut nodes = Nodes::new(options, address);
+    let mut nodes = Nodes::new(start::program()?, options, address);
     for &id in config.nodes.keys() {
         nodes.start(id).map_err(Failure::Running)?;
     }
@@ -88,6 +89,7 @@ struct Launcher {
 /// Every node of the registry.
 struct Nodes {
     /// How they are started.
+    program: PathBuf,
     options: Options,
     /// Where the launcher is asked.
     address: String,
@@ -106,16 +108,16 @@ enum Process {
 }
 
 impl Nodes {
-    fn new(options: &Options, address: String) -> Nodes {
+    fn new(program: PathBuf, options: &Options, address: String) -> Nodes {
         let (options, processes) = (options.clone(), BTreeMap::new());
-        Nodes { options, address, processes, console: Console::open() }
+        Nodes { program, options, address, processes, console: Console::open() }
     }
 
     /// Starts a node; gives its process's number.
     fn start(&mut self, id: NodeId) -> Result<u32, String> {
-        let child = start::child(&self.options, id)
-            .and_then(|mut command| command.env(ADDRESS, &self.address).spawn())
-            .map_err(|error| format!("cannot start {id}: {error}"))?;
+        let child = start::child(&self.program, &self.options, id, |command| {
+            command.env(ADDRESS, &self.address);
+        })?;
         let process = child.id();
         self.processes.insert(id, Process::Running(child));
         Ok(process)

@@ -4,8 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::Path;
-use std::process::{self, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -88,11 +88,26 @@ pub fn remove_all(directory: &Path) {
     }
 }
 
-/// A node as a process of its own, which ends when its stdin does; not started yet.
-pub fn child(options: &Options, id: NodeId) -> io::Result<Command> {
-    let mut command = Command::new(env::current_exe()?);
+/// Where this program is. Who starts nodes more than once looks it up before the first: once the
+/// program has been built again, Linux would name the file that was deleted for it.
+pub fn program() -> Result<PathBuf, Failure> {
+    let cannot = |error| Failure::Running(format!("cannot find this program: {error}"));
+    env::current_exe().map_err(cannot)
+}
+
+/// Starts a node as a process of its own, which ends when its stdin does. `arrange` adds to the
+/// command what else it needs.
+pub fn child(
+    program: &Path,
+    options: &Options,
+    id: NodeId,
+    arrange: impl FnOnce(&mut Command),
+) -> Result<Child, String> {
+    let mut command = Command::new(program);
     command.args(command_line(options, id)).env(CHILD, "1").stdin(Stdio::piped());
-    Ok(command)
+    arrange(&mut command);
+    let program = program.display();
+    command.spawn().map_err(|error| format!("cannot start {id} with {program}: {error}"))
 }
 
 /// The words that start this node in the same cluster.
