@@ -75,11 +75,16 @@ pub struct Options {
     pub launcher: Option<String>,
 }
 
-/// Runs a node until its disk fails. The machine is empty: the node applies its log to it.
+/// Runs a node until its disk fails. The machine is empty: the node applies its log to it. `ready`
+/// is called once the node has its address and its files, before it prints its first line.
 ///
 /// # Errors
 /// One line for people: the data cannot be used, the address is taken, or the disk failed.
-pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
+pub fn run(
+    options: Options,
+    machine: impl StateMachine,
+    ready: impl FnOnce(),
+) -> Result<(), String> {
     let (desk, inbox) = inbox::open();
     // The address comes first: a node that cannot have it should forget nothing.
     let transport = open_transport(&options, &desk)?;
@@ -92,6 +97,7 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
         false => recovered.torn.take(),
     };
     let mut server = Server::new(&options, machine, storage, recovered, transport);
+    ready();
     server.tell_how_it_starts(note);
     server.begin_trace(tracer);
     let outcome = server.serve(&inbox);

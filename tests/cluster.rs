@@ -219,6 +219,7 @@ fn second_process_of_a_node_is_told() {
     let same = run(&["1", "--config", &config, "--data", &data]);
     assert_eq!(same.status.code(), Some(1));
     assert!(text(&same.stderr).contains("is node 1 already running?"), "{}", text(&same.stderr));
+    assert_eq!(text(&same.stdout), "", "it invites nobody to the other");
 
     let elsewhere = format!("{data}-2");
     let port = run(&["1", "--config", &config, "--data", &elsewhere]);

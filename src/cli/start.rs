@@ -56,15 +56,19 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
     if is_child {
         let scratch = options.data.clone().filter(|_| env::var_os(SCRATCH).is_some());
         thread::spawn(move || end_with_parent(scratch.as_deref()));
-    } else {
-        print(&invitation(config.advertise.as_ref().unwrap_or(&config.nodes[&id])))?;
     }
+    let invitation = invitation(config.advertise.as_ref().unwrap_or(&config.nodes[&id]));
     let launcher = env::var(launcher::ADDRESS).ok().filter(|_| is_child);
     let data = options.data_of(id);
     let Options { fresh, verbose, ref trace, .. } = *options;
     let trace = trace.clone();
     let options = server::Options { id, config, data, fresh, verbose, trace, launcher };
-    server::run(options, Store::default()).map_err(Failure::Running)
+    let invite = || {
+        if !is_child {
+            let _ = print(&invitation); // if stdout is no good, the node's own lines will tell
+        }
+    };
+    server::run(options, Store::default(), invite).map_err(Failure::Running)
 }
 
 /// Waits until nobody holds the other end of stdin, and ends this process.
