@@ -109,7 +109,7 @@ fn launcher_stays_for_the_nodes_it_killed_and_ends_with_the_others() {
     launched.set_running(1, false);
     assert!(TcpStream::connect(launched.cluster.address(1)).is_err(), "it is dead");
     signal("-KILL", launched.process_of(2).expect("it runs"));
-    launched.parent.wait_for_line("n2 has ended");
+    launched.parent.wait_for_line("n2  has ended (");
     assert_eq!(launched.process_of(2), None);
     // None runs, and it is still there.
     let processes = [1, 2].map(|id| launched.set_running(id, true).expect("it runs"));
@@ -118,6 +118,8 @@ fn launcher_stays_for_the_nodes_it_killed_and_ends_with_the_others() {
     processes.into_iter().for_each(|process| signal("-KILL", process));
     assert_eq!(launched.parent.exit_code(), Some(1));
     launched.parent.wait_for_line("2 of 2 nodes failed");
+    let told = || (launched.parent.text().matches("  has ended (").count() == 3).then_some(());
+    wait_for("the last word on each", told);
 }
 
 #[test]
@@ -132,7 +134,7 @@ fn node_that_cannot_start_again_is_told_and_harms_nobody() {
     assert!(elsewhere.text().starts_with("Open "), "{}", elsewhere.text());
     launched.set_running(1, true);
     launched.parent.wait_for_line("is node 1 already running?");
-    launched.parent.wait_for_line("n1 has ended");
+    launched.parent.wait_for_line("n1  has ended (");
     assert!(launched.cluster.status(1).is_some(), "the other goes on");
 }
 

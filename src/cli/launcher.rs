@@ -136,15 +136,15 @@ impl Nodes {
             *process = Process::Ended { failed: failure.is_some() };
             if let Some(how) = failure {
                 let again = start::typed(&start::command_line(&self.options, id));
-                eprintln!(
-                    "raftlet: {id} has ended ({how}); raftlet{again} in another terminal starts \
-                     it again"
-                );
+                self.console.line(&format!(
+                    "{id}  has ended ({how}); raftlet{again} in another terminal starts it again"
+                ));
             }
         }
     }
 
-    /// Makes a node run, or kills it, unless it is so already.
+    /// Makes a node run, or kills it, unless it is so already. Others who ask wait meanwhile, also
+    /// while the system ends a process.
     fn set_running(&mut self, id: NodeId, running: bool) -> Result<(), String> {
         match self.processes.get_mut(&id) {
             Some(Process::Running(child)) if !running => {
@@ -190,13 +190,12 @@ impl Launcher {
     /// Waits until every node has ended and none will be wanted back.
     fn wait(&self) -> Result<(), Failure> {
         loop {
-            let nodes = self.nodes();
-            match (nodes.failures(), nodes.processes.len()) {
-                (None, _) => {}
-                (Some(0), _) => return Ok(()),
-                (Some(failed), all) => {
-                    return Err(Failure::Running(format!("{failed} of {all} nodes failed")));
-                }
+            let mut nodes = self.nodes();
+            if let Some(failed) = nodes.failures() {
+                nodes.console.close();
+                let all = nodes.processes.len();
+                let why = format!("{failed} of {all} nodes failed");
+                return if failed == 0 { Ok(()) } else { Err(Failure::Running(why)) };
             }
             drop(nodes);
             thread::sleep(LOOK_EVERY);
