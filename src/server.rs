@@ -166,7 +166,7 @@ struct Server<M> {
 struct Client {
     command: Command,
     sender: Sender<Answer>,
-    /// When it came.
+    /// When the server took it up.
     since: Instant,
 }
 
@@ -401,7 +401,9 @@ impl<M: StateMachine> Server<M> {
     fn perform_one(&mut self, one: Todo) {
         match one {
             Todo::Do(output) => self.perform_output(output),
-            Todo::Tell(sender, answer) => tell(&sender, answer),
+            Todo::Tell(sender, answer) => {
+                tell(&sender, answer);
+            }
         }
     }
 
@@ -419,8 +421,10 @@ impl<M: StateMachine> Server<M> {
                 let (id, reply) = self.machine.apply(&entry);
                 self.applied = entry.index;
                 if let Some(client) = request.and_then(|request| self.clients.remove(&request)) {
-                    self.metrics.command(client.since.elapsed());
-                    tell(&client.sender, Answer::Applied(id, reply));
+                    let took = client.since.elapsed();
+                    if tell(&client.sender, Answer::Applied(id, reply)) {
+                        self.metrics.command(took);
+                    }
                 }
             }
             Output::AnswerRead { request } => self.answer_read(request),
@@ -434,18 +438,17 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// The last word to a client that waits.
-    fn answer(&mut self, request: RequestId, answer: Answer) {
-        if let Some(client) = self.clients.remove(&request) {
-            tell(&client.sender, answer);
-        }
+    /// The last word to a client that waits; false if it has gone.
+    fn answer(&mut self, request: RequestId, answer: Answer) -> bool {
+        self.clients.remove(&request).is_some_and(|client| tell(&client.sender, answer))
     }
 
     fn answer_read(&mut self, request: RequestId) {
         let Some(client) = self.clients.get(&request) else { return };
-        if let Some(reply) = self.machine.machine().query(client.command.split().1) {
+        if let Some(reply) = self.machine.machine().query(client.command.split().1)
+            && self.answer(request, Answer::Read(self.applied, reply))
+        {
             self.metrics.read();
-            self.answer(request, Answer::Read(self.applied, reply));
         }
     }
 
@@ -479,9 +482,9 @@ impl<M: StateMachine> Server<M> {
     }
 }
 
-fn tell(sender: &Sender<Answer>, answer: Answer) {
-    // A client that has stopped waiting is no error.
-    let _ = sender.send(answer);
+/// Whether the client still waits. One that has gone is no error.
+fn tell(sender: &Sender<Answer>, answer: Answer) -> bool {
+    sender.send(answer).is_ok()
 }
 
 fn settings(options: &Options) -> Settings {
