@@ -75,11 +75,16 @@ pub struct Options {
     pub launcher: Option<String>,
 }
 
-/// Runs a node until its disk fails. The machine is empty: the node applies its log to it.
+/// Runs a node until its disk fails. The machine is empty: the node applies its log to it. `ready`
+/// is called once the node has its address and its files, before it prints its first line.
 ///
 /// # Errors
 /// One line for people: the data cannot be used, the address is taken, or the disk failed.
-pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
+pub fn run(
+    options: Options,
+    machine: impl StateMachine,
+    ready: impl FnOnce(),
+) -> Result<(), String> {
     let (desk, inbox) = inbox::open();
     // The address comes first: a node that cannot have it should forget nothing.
     let transport = open_transport(&options, &desk)?;
@@ -92,6 +97,7 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
         false => recovered.torn.take(),
     };
     let mut server = Server::new(&options, machine, storage, recovered, transport);
+    ready();
     server.tell_how_it_starts(note);
     server.begin_trace(tracer);
     let outcome = server.serve(&inbox);
@@ -160,7 +166,7 @@ struct Server<M> {
 struct Client {
     command: Command,
     sender: Sender<Answer>,
-    /// When it came.
+    /// When the server took it up.
     since: Instant,
 }
 
@@ -395,7 +401,9 @@ impl<M: StateMachine> Server<M> {
     fn perform_one(&mut self, one: Todo) {
         match one {
             Todo::Do(output) => self.perform_output(output),
-            Todo::Tell(sender, answer) => tell(&sender, answer),
+            Todo::Tell(sender, answer) => {
+                tell(&sender, answer);
+            }
         }
     }
 
@@ -413,8 +421,10 @@ impl<M: StateMachine> Server<M> {
                 let (id, reply) = self.machine.apply(&entry);
                 self.applied = entry.index;
                 if let Some(client) = request.and_then(|request| self.clients.remove(&request)) {
-                    self.metrics.command(client.since.elapsed());
-                    tell(&client.sender, Answer::Applied(id, reply));
+                    let took = client.since.elapsed();
+                    if tell(&client.sender, Answer::Applied(id, reply)) {
+                        self.metrics.command(took);
+                    }
                 }
             }
             Output::AnswerRead { request } => self.answer_read(request),
@@ -428,18 +438,17 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// The last word to a client that waits.
-    fn answer(&mut self, request: RequestId, answer: Answer) {
-        if let Some(client) = self.clients.remove(&request) {
-            tell(&client.sender, answer);
-        }
+    /// The last word to a client that waits; false if it has gone.
+    fn answer(&mut self, request: RequestId, answer: Answer) -> bool {
+        self.clients.remove(&request).is_some_and(|client| tell(&client.sender, answer))
     }
 
     fn answer_read(&mut self, request: RequestId) {
         let Some(client) = self.clients.get(&request) else { return };
-        if let Some(reply) = self.machine.machine().query(client.command.split().1) {
+        if let Some(reply) = self.machine.machine().query(client.command.split().1)
+            && self.answer(request, Answer::Read(self.applied, reply))
+        {
             self.metrics.read();
-            self.answer(request, Answer::Read(self.applied, reply));
         }
     }
 
@@ -453,7 +462,8 @@ impl<M: StateMachine> Server<M> {
         self.console.show(event, self.options.verbose);
         self.metrics.event(event);
         if !matches!(event.what, What::Receives(_) | What::Sends(_)) {
-            self.watchers.event(event); // who are told of messages in their own way
+            // Those who watch are told of messages in another way.
+            self.watchers.event(self.clock.uptime_ms(), event);
         }
     }
 
@@ -462,7 +472,7 @@ impl<M: StateMachine> Server<M> {
         let uptime_ms = self.clock.uptime_ms();
         if self.watchers.want_state(uptime_ms) {
             let state = self.state();
-            self.watchers.state(uptime_ms, state);
+            self.watchers.tell_state(uptime_ms, state);
         }
     }
 
@@ -472,9 +482,9 @@ impl<M: StateMachine> Server<M> {
     }
 }
 
-fn tell(sender: &Sender<Answer>, answer: Answer) {
-    // A client that has stopped waiting is no error.
-    let _ = sender.send(answer);
+/// Whether the client still waits. One that has gone is no error.
+fn tell(sender: &Sender<Answer>, answer: Answer) -> bool {
+    sender.send(answer).is_ok()
 }
 
 fn settings(options: &Options) -> Settings {

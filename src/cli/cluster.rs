@@ -55,6 +55,7 @@ pub struct Settled {
 pub struct Cluster {
     /// What tells any verb that this cluster is meant.
     pub options: Options,
+    program: PathBuf,
     directory: PathBuf,
     /// The pipe to a node's stdin must stay open: when it closes, the node ends.
     running: BTreeMap<NodeId, (Child, Option<ChildStdin>)>,
@@ -66,6 +67,7 @@ pub struct Cluster {
 impl Cluster {
     /// A directory and a registry of so many nodes; none runs yet.
     pub fn new(nodes: u64, timing: Timing) -> Result<Cluster, Failure> {
+        let program = start::program()?;
         let directory = env::temp_dir().join(format!("raftlet-scratch-{}", process::id()));
         let config = directory.join("cluster.toml");
         let written = fs::create_dir_all(&directory)
@@ -76,7 +78,7 @@ impl Cluster {
         let data = Some(directory.clone());
         let options = Options { config: Some(config), data, ..Options::default() };
         let (running, lines) = (BTreeMap::new(), Arc::default());
-        Ok(Cluster { options, directory, running, lines, is_quiet: false })
+        Ok(Cluster { options, program, directory, running, lines, is_quiet: false })
     }
 
     /// From now on, what a node prints is thrown away, but for its last words: to gather a line for
@@ -92,15 +94,14 @@ impl Cluster {
 
     /// Starts a node, or starts it again.
     pub fn start(&mut self, id: NodeId) -> Result<(), Failure> {
-        let spawned = start::child(&self.options, id).and_then(|mut command| {
+        let spawned = start::child(&self.program, &self.options, id, |command| {
             #[cfg(unix)]
-            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+            std::os::unix::process::CommandExt::process_group(command, 0);
             command.env(start::SCRATCH, "1").env("NO_COLOR", "1");
             command.stdout(if self.is_quiet { Stdio::null() } else { Stdio::piped() });
-            command.stderr(Stdio::piped()).spawn()
+            command.stderr(Stdio::piped());
         });
-        let mut child =
-            spawned.map_err(|error| Failure::Running(format!("cannot start {id}: {error}")))?;
+        let mut child = spawned.map_err(Failure::Running)?;
         if let Some(stdout) = child.stdout.take() {
             collect(id, stdout, Arc::clone(&self.lines));
         }

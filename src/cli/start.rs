@@ -4,8 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::Path;
-use std::process::{self, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -56,15 +56,19 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
     if is_child {
         let scratch = options.data.clone().filter(|_| env::var_os(SCRATCH).is_some());
         thread::spawn(move || end_with_parent(scratch.as_deref()));
-    } else {
-        print(&invitation(config.advertise.as_ref().unwrap_or(&config.nodes[&id])))?;
     }
+    let invitation = invitation(config.advertise.as_ref().unwrap_or(&config.nodes[&id]));
     let launcher = env::var(launcher::ADDRESS).ok().filter(|_| is_child);
     let data = options.data_of(id);
     let Options { fresh, verbose, ref trace, .. } = *options;
     let trace = trace.clone();
     let options = server::Options { id, config, data, fresh, verbose, trace, launcher };
-    server::run(options, Store::default()).map_err(Failure::Running)
+    let invite = || {
+        if !is_child {
+            let _ = print(&invitation); // if stdout is no good, the node's own lines will tell
+        }
+    };
+    server::run(options, Store::default(), invite).map_err(Failure::Running)
 }
 
 /// Waits until nobody holds the other end of stdin, and ends this process.
@@ -88,11 +92,26 @@ pub fn remove_all(directory: &Path) {
     }
 }
 
-/// A node as a process of its own, which ends when its stdin does; not started yet.
-pub fn child(options: &Options, id: NodeId) -> io::Result<Command> {
-    let mut command = Command::new(env::current_exe()?);
+/// Where this program is. Who starts nodes more than once looks it up before the first: once the
+/// program has been built again, Linux would name the file that was deleted for it.
+pub fn program() -> Result<PathBuf, Failure> {
+    let cannot = |error| Failure::Running(format!("cannot find this program: {error}"));
+    env::current_exe().map_err(cannot)
+}
+
+/// Starts a node as a process of its own, which ends when its stdin does. `arrange` adds to the
+/// command what else it needs.
+pub fn child(
+    program: &Path,
+    options: &Options,
+    id: NodeId,
+    arrange: impl FnOnce(&mut Command),
+) -> Result<Child, String> {
+    let mut command = Command::new(program);
     command.args(command_line(options, id)).env(CHILD, "1").stdin(Stdio::piped());
-    Ok(command)
+    arrange(&mut command);
+    let program = program.display();
+    command.spawn().map_err(|error| format!("cannot start {id} with {program}: {error}"))
 }
 
 /// The words that start this node in the same cluster.
