@@ -73,18 +73,15 @@ pub struct Options {
     pub trace: Option<PathBuf>,
     /// Where the process that started this one kills and restarts nodes, `host:port`, if it does.
     pub launcher: Option<String>,
+    /// What it prints first, if it could be started.
+    pub greeting: Option<String>,
 }
 
-/// Runs a node until its disk fails. The machine is empty: the node applies its log to it. `ready`
-/// is called once the node has its address and its files, before it prints its first line.
+/// Runs a node until its disk fails. The machine is empty: the node applies its log to it.
 ///
 /// # Errors
 /// One line for people: the data cannot be used, the address is taken, or the disk failed.
-pub fn run(
-    options: Options,
-    machine: impl StateMachine,
-    ready: impl FnOnce(),
-) -> Result<(), String> {
+pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
     let (desk, inbox) = inbox::open();
     // The address comes first: a node that cannot have it should forget nothing.
     let transport = open_transport(&options, &desk)?;
@@ -97,7 +94,6 @@ pub fn run(
         false => recovered.torn.take(),
     };
     let mut server = Server::new(&options, machine, storage, recovered, transport);
-    ready();
     server.tell_how_it_starts(note);
     server.begin_trace(tracer);
     let outcome = server.serve(&inbox);
@@ -226,9 +222,12 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// The first lines. `note` is what else there is to say of what was recovered.
+    /// The first lines, now that it has its address and its files. `note` is what else there is to say of what was recovered.
     fn tell_how_it_starts(&mut self, note: Option<String>) {
-        let Options { id, config, data, .. } = &self.options;
+        let Options { id, config, data, greeting, .. } = &self.options;
+        if let Some(greeting) = greeting {
+            self.console.line(greeting);
+        }
         self.report(What::Started {
             address: config.nodes[id].clone(),
             peers: self.peer_ids().collect(),

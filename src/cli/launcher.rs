@@ -70,12 +70,12 @@ fn welcome(options: &Options, nodes: &Nodes, first: Option<&String>) -> String {
     let names = named.collect::<Vec<_>>().join(", ");
     let again = if options.fresh { ", without --fresh," } else { "" };
     let here = start::typed(&start::cluster_words(options));
+    let invitation = first.map(|address| start::invitation(address)).unwrap_or_default();
     format!(
         "Starting {names}. Ctrl+C ends them all; the same command{again} goes on from there.\n\
-         {}\
+         {invitation}\n\
          In another terminal: raftlet status{here}; raftlet set x 42{here}; or kill the leader's \
-         process.\n",
-        first.map(|address| start::invitation(address)).unwrap_or_default()
+         process.\n"
     )
 }
 

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::options::{self, Options};
-use super::{Failure, launcher, print};
+use super::{Failure, launcher};
 use crate::kv::Store;
 use crate::message::NodeId;
 use crate::server;
@@ -57,18 +57,14 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
         let scratch = options.data.clone().filter(|_| env::var_os(SCRATCH).is_some());
         thread::spawn(move || end_with_parent(scratch.as_deref()));
     }
-    let invitation = invitation(config.advertise.as_ref().unwrap_or(&config.nodes[&id]));
+    let own_address = config.advertise.as_ref().unwrap_or(&config.nodes[&id]);
+    let greeting = (!is_child).then(|| invitation(own_address));
     let launcher = env::var(launcher::ADDRESS).ok().filter(|_| is_child);
     let data = options.data_of(id);
     let Options { fresh, verbose, ref trace, .. } = *options;
     let trace = trace.clone();
-    let options = server::Options { id, config, data, fresh, verbose, trace, launcher };
-    let invite = || {
-        if !is_child {
-            let _ = print(&invitation); // if stdout is no good, the node's own lines will tell
-        }
-    };
-    server::run(options, Store::default(), invite).map_err(Failure::Running)
+    let options = server::Options { id, config, data, fresh, verbose, trace, launcher, greeting };
+    server::run(options, Store::default()).map_err(Failure::Running)
 }
 
 /// Waits until nobody holds the other end of stdin, and ends this process.
@@ -147,5 +143,5 @@ pub fn typed(words: &[OsString]) -> String {
 
 /// Where to look at the cluster.
 pub fn invitation(address: &str) -> String {
-    format!("Open http://{address}/ in a browser to watch the cluster, and to break it.\n")
+    format!("Open http://{address}/ in a browser to watch the cluster, and to break it.")
 }
