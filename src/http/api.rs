@@ -17,9 +17,10 @@ use std::net::{IpAddr, TcpStream};
 use std::time::Duration;
 
 use super::guard::{self, Guard};
+use super::pen::{Later, Pen};
 use super::server::{self, Deadlines};
 use super::{Request, Response};
-use crate::inbox::{Answer, Ask, Desk};
+use crate::inbox::{Answer, Ask, Desk, Incoming};
 use crate::json::Json;
 
 /// How long a client waits for the cluster before it is told that nobody knows.
@@ -47,6 +48,21 @@ struct Call<'a> {
 impl Call<'_> {
     fn ask(&self, ask: Ask) -> Option<Answer> {
         self.site.desk.ask(ask, PATIENCE)
+    }
+
+    /// What `then` makes of the answer to this. The node's own thread writes it.
+    fn answer_later(
+        &self,
+        ask: Ask,
+        too_late: fn() -> Response,
+        then: impl FnOnce(Answer) -> Response + Send + 'static,
+    ) -> Response {
+        let desk = self.site.desk.clone();
+        let begin = move |pen: Pen| {
+            let tell = move |answer| pen.write(then(answer));
+            desk.hand_in(Incoming::Client(ask, Box::new(tell)));
+        };
+        Response::later(Later { begin: Box::new(begin), patience: PATIENCE, too_late })
     }
 }
 
@@ -170,6 +186,7 @@ fn json<const N: usize>(status: u16, members: [(&'static str, Json); N]) -> Resp
 
 #[cfg(test)]
 mod tests {
+    use super::super::Body;
     use super::*;
     use crate::inbox;
 
@@ -179,7 +196,11 @@ mod tests {
         drop(inbox);
         let site = Site { desk, members: Box::new(Vec::new), faults_from_anywhere: false };
         let request = Request::new(method, target).unwrap();
-        dispatch(&Call { request: &request, site: &site, is_from_here: false })
+        let response = dispatch(&Call { request: &request, site: &site, is_from_here: false });
+        match response.body {
+            Body::Later(later) => (later.too_late)(),
+            _ => response,
+        }
     }
 
     fn header(response: &Response, name: &str) -> String {

@@ -3,8 +3,8 @@
 //! HTTP is text: a first line, header lines `Name: value`, an empty line, then a body. A request's
 //! first line says what is asked (`GET /status HTTP/1.1`), an answer's how it went (`HTTP/1.1 200
 //! OK`). What both sides read alike is in `wire`; [`server`] answers on one connection until it
-//! ends; [`client`] asks. These move bytes and know nothing of Raft. [`guard`] keeps strange web
-//! pages out, and [`api`] is what a node answers.
+//! ends, with the help of whoever has a [`pen`]; [`client`] asks. These move bytes and know nothing
+//! of Raft. [`guard`] keeps strange web pages out, and [`api`] is what a node answers.
 //!
 //! The one hard question is where a message ends. Two readers who disagree about it can be made to
 //! see different requests in the same bytes ("request smuggling", RFC 9112 §11.2), so whatever
@@ -13,6 +13,7 @@
 pub mod api;
 pub mod client;
 pub mod guard;
+pub mod pen;
 pub mod server;
 
 mod wire;
@@ -20,6 +21,7 @@ mod wire;
 use std::io::{self, Write};
 
 use crate::json::Json;
+use pen::Later;
 use wire::Fault;
 
 /// Header lines in the order in which they came, names in lower case.
@@ -142,6 +144,18 @@ pub enum Body {
     /// What a function writes bit by bit, so many bytes in all if that is known. The end of the
     /// connection is its end (RFC 9112 §6.3).
     Stream(Option<u64>, Writer),
+    /// What is not known yet. It will be an answer of its own, with status and headers; those of
+    /// this one are added to them.
+    Later(Later),
+}
+
+/// How an answer is to be written, whatever it says.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// The connection goes on.
+    pub keep_alive: bool,
+    /// The client wants the head alone (RFC 9110 §9.3.2).
+    pub head_only: bool,
 }
 
 /// Writes a body. Each single write may take as long as a whole answer; an error ends it.
@@ -158,6 +172,11 @@ impl Response {
     pub fn stream(content_type: &str, length: Option<u64>, writer: Writer) -> Response {
         let body = Body::Stream(length, writer);
         Response { body, ..Response::new(200, content_type, "") }
+    }
+
+    /// An answer that someone else will write.
+    pub fn later(later: Later) -> Response {
+        Response { body: Body::Later(later), ..Response::empty() }
     }
 
     /// An answer without a body.
@@ -186,6 +205,18 @@ impl Response {
         self
     }
 
+    /// What goes to the client, but for a body that is written bit by bit.
+    fn encode(&self, manner: Manner) -> Vec<u8> {
+        let mut bytes = self.head(manner.keep_alive).into_bytes();
+        if let Body::Whole(body) = &self.body
+            && wire::may_have_body(self.status)
+            && !manner.head_only
+        {
+            bytes.extend_from_slice(body); // one write, one packet
+        }
+        bytes
+    }
+
     /// The first line and the headers.
     fn head(&self, keep_alive: bool) -> String {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
@@ -196,6 +227,7 @@ impl Response {
         let length = match &self.body {
             Body::Whole(bytes) => Some(bytes.len() as u64),
             Body::Stream(length, _) => *length,
+            Body::Later(_) => None,
         };
         if let Some(length) = length.filter(|_| wire::may_have_body(self.status)) {
             head += &format!("Content-Length: {length}\r\n");

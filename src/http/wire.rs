@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Headers;
@@ -48,25 +49,47 @@ pub fn bad<T>(why: &str) -> Result<T, Fault> {
     Err(Fault::Bad(400, why.to_string()))
 }
 
+/// How long a single write may wait. Those who have more time try again.
+const WRITE_WAIT: Duration = Duration::from_millis(5);
+
+/// By so much a read may overstay the time allowed: to set its timeout anew is a system call.
+const READ_SLACK: Duration = Duration::from_millis(100);
+
 /// A socket that fails with `ErrorKind::TimedOut` once the time last allowed has passed, however
 /// many reads and writes share it.
 pub struct Timed {
     /// The socket itself.
-    pub stream: TcpStream,
+    pub stream: Arc<TcpStream>,
     since: Instant,
     allowed: Duration,
+    /// What was set for reading.
+    read_timeout: Duration,
 }
 
 impl Timed {
-    /// Allows no time yet.
-    pub fn new(stream: TcpStream) -> Timed {
-        Timed { stream, since: Instant::now(), allowed: Duration::ZERO }
+    /// Allows no time yet. No write to this socket will wait for long, not by other ways either.
+    ///
+    /// # Errors
+    /// The socket is of no use.
+    pub fn new(stream: TcpStream) -> io::Result<Timed> {
+        stream.set_write_timeout(Some(WRITE_WAIT))?;
+        Ok(Timed::again(&Arc::new(stream)))
+    }
+
+    /// The same socket, with a time of its own for writing.
+    pub fn again(stream: &Arc<TcpStream>) -> Timed {
+        let (stream, since, allowed) = (Arc::clone(stream), Instant::now(), Duration::ZERO);
+        Timed { stream, since, allowed, read_timeout: Duration::ZERO }
     }
 
     /// Allows this much from now on.
     pub fn allow(&mut self, time: Duration) {
-        self.since = Instant::now();
-        self.allowed = time;
+        self.allow_since(Instant::now(), time);
+    }
+
+    /// Allows this much since then.
+    pub fn allow_since(&mut self, since: Instant, time: Duration) {
+        (self.since, self.allowed) = (since, time);
     }
 
     fn left(&self) -> io::Result<Duration> {
@@ -78,8 +101,12 @@ impl Timed {
 impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            self.stream.set_read_timeout(Some(self.left()?))?;
-            match self.stream.read(buffer) {
+            let left = self.left()?;
+            if self.read_timeout < left || self.read_timeout > left + READ_SLACK {
+                self.stream.set_read_timeout(Some(left))?;
+                self.read_timeout = left;
+            }
+            match (&*self.stream).read(buffer) {
                 // Ctrl+Z and `fg` break off a read that has a timeout.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Unix's word for a timeout.
@@ -92,15 +119,17 @@ impl Read for Timed {
 
 impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(bytes).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => timed_out(),
-            _ => error,
-        })
+        loop {
+            self.left()?;
+            match (&*self.stream).write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {} // `WRITE_WAIT` is over
+                result => return result,
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
+        (&*self.stream).flush()
     }
 }
 
@@ -316,7 +345,7 @@ mod tests {
     fn timed_allow_starts_the_time_anew() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let mut timed = Timed::new(stream);
+        let mut timed = Timed::new(stream).unwrap();
         let patience = Duration::from_secs(20);
         timed.allow(patience);
         timed.since -= patience;

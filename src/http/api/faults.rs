@@ -20,7 +20,7 @@ pub fn pause(call: &Call) -> Outcome {
         Some(Answer::Status(status)) => {
             Ok(json(200, [("id", status.id.0.into()), ("paused", status.paused.into())]))
         }
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
@@ -51,7 +51,7 @@ fn answer_links(call: &Call, ask: Ask) -> Outcome {
             let links: Vec<Json> = links.into_iter().map(link_to_json).collect();
             Ok(json(200, [("id", id.0.into()), ("links", links.into())]))
         }
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
