@@ -20,6 +20,9 @@ pub const HEAD_BYTES: usize = 16 * 1024;
 /// extensions that nobody uses.
 const CHUNK_LINE_BYTES: usize = 256;
 
+/// So much room a body is given at once; more only as it comes.
+const BODY_ROOM: u64 = 4 * 1024;
+
 /// Why a message could not be read.
 #[derive(Debug)]
 pub enum Fault {
@@ -158,33 +161,34 @@ fn ended_early() -> Fault {
 pub fn read_head_line(reader: &mut impl BufRead, room: &mut usize) -> Result<String, Fault> {
     let mut line = read_line(reader, room)?;
     line.pop_if(|byte| *byte == b'\r');
-    clean_text(&line)
+    clean_text(line)
 }
 
 /// The line as text. Bytes that are no UTF-8 are legal in values that nobody reads.
-fn clean_text(line: &[u8]) -> Result<String, Fault> {
+fn clean_text(line: Vec<u8>) -> Result<String, Fault> {
     if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
         return bad("a header line has a control character");
     }
-    Ok(String::from_utf8_lossy(line).into_owned())
+    Ok(String::from_utf8(line).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into()))
 }
 
 /// Reads header lines up to the empty one that ends them.
 pub fn read_headers(reader: &mut impl BufRead, room: &mut usize) -> Result<Headers, Fault> {
     let mut headers = Headers::new();
     loop {
-        let line = read_head_line(reader, room)?;
+        let mut line = read_head_line(reader, room)?;
         if line.is_empty() {
             return Ok(headers);
         }
         // A space is no part of a name. This refuses the two old traps as well: a space before
         // the colon, and a line that begins with one to continue the last (RFC 9112 §5.1, §5.2).
-        match line.split_once(':') {
-            Some((name, value)) if is_token(name) => {
-                headers.push((name.to_ascii_lowercase(), trim(value).to_string()));
-            }
-            _ => return bad("a header line must be `Name: value`"),
-        }
+        let Some((name, value)) = line.split_once(':').filter(|(name, _)| is_token(name)) else {
+            return bad("a header line must be `Name: value`");
+        };
+        let (end, value) = (name.len(), trim(value).to_string());
+        line.truncate(end);
+        line.make_ascii_lowercase();
+        headers.push((line, value));
     }
 }
 
@@ -294,7 +298,10 @@ pub fn read_body(
 ) -> Result<Vec<u8>, Fault> {
     let mut body = Vec::new();
     match framing {
-        Framing::Length(length) => read_part(reader, *length, &mut body)?,
+        Framing::Length(length) => {
+            body.reserve((*length).min(BODY_ROOM) as usize);
+            read_part(reader, *length, &mut body)?;
+        }
         Framing::Chunked => read_chunks(reader, limit, &mut body)?,
         Framing::UntilClose => {
             reader.take(limit as u64 + 1).read_to_end(&mut body)?;
@@ -315,10 +322,10 @@ fn read_part(reader: &mut impl BufRead, length: u64, body: &mut Vec<u8>) -> Resu
 fn read_chunks(reader: &mut impl BufRead, limit: usize, body: &mut Vec<u8>) -> Result<(), Fault> {
     loop {
         let mut room = CHUNK_LINE_BYTES;
-        let line = read_line(reader, &mut room)?;
-        let Some(line) = line.strip_suffix(b"\r") else {
+        let mut line = read_line(reader, &mut room)?;
+        if line.pop() != Some(b'\r') {
             return bad("the line before a chunk must end in CR LF");
-        };
+        }
         let line = clean_text(line)?;
         let size = parse_size(trim(line.split(';').next().unwrap_or_default()), 16)?;
         if size == 0 {

@@ -71,7 +71,7 @@ pub fn get(call: &Call) -> Outcome {
         if is_local {
             members.extend([("local", true.into()), ("last_applied", last_applied.into())]);
         }
-        Response::json(200, Json::object(members).to_string())
+        Response::json(200, Json::object(members).text())
     }))
 }
 
@@ -164,7 +164,7 @@ fn no_answer_to_a_read() -> Response {
 /// The members, and the entry by which it was done.
 fn applied<const N: usize>(members: [(&'static str, Json); N], entry: EntryId) -> Response {
     let entry = [("index", entry.index.into()), ("term", entry.term.into())];
-    Response::json(200, Json::object(members.into_iter().chain(entry)).to_string())
+    Response::json(200, Json::object(members.into_iter().chain(entry)).text())
 }
 
 /// The command was committed, and the state machine did not do it.

@@ -38,7 +38,7 @@ pub fn health(call: &Call) -> Outcome {
 
 /// How is it? Its role, term and log, and what it knows of its peers.
 pub fn status(call: &Call) -> Outcome {
-    ask_status(call).map(|status| Response::json(200, status_to_json(&status).to_string()))
+    ask_status(call).map(|status| Response::json(200, status_to_json(&status).text()))
 }
 
 /// The node's status.
