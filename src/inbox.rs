@@ -99,8 +99,8 @@ pub enum Answer {
         /// The index of the log's last entry.
         last_log_index: Index,
     },
-    /// The file that holds the log.
-    LogFile(PathBuf),
+    /// The file that holds the log, and how long it is without its space ahead.
+    LogFile(PathBuf, u64),
     /// The answer to an RPC.
     Rpc(Rpc),
     /// This node's links to its peers.
