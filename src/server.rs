@@ -14,7 +14,7 @@ mod clock;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::config::{Config, FaultsFrom};
 use crate::console::Console;
 use crate::event::{Event, What};
 use crate::http::{self, api::Site};
-use crate::inbox::{self, Answer, Desk, Incoming};
+use crate::inbox::{self, Answer, Desk, Incoming, Tell};
 use crate::machine::{Sessions, StateMachine};
 use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
 use crate::metrics::Metrics;
@@ -161,7 +161,7 @@ struct Server<M> {
 /// A client that waits for its command to be applied, or for its read to be confirmed.
 struct Client {
     command: Command,
-    sender: Sender<Answer>,
+    tell: Tell,
     /// When the server took it up.
     since: Instant,
 }
@@ -171,7 +171,7 @@ enum Todo {
     /// What the node wants.
     Do(Output),
     /// Tell a client, whose answer must not overtake what is to be saved before it.
-    Tell(Sender<Answer>, Answer),
+    Tell(Tell, Answer),
 }
 
 impl Todo {
@@ -278,7 +278,7 @@ impl<M: StateMachine> Server<M> {
             match incoming {
                 Incoming::Message(message) => self.take_message(message, &mut batch),
                 Incoming::Report(what) => batch.add(vec![self.event(what)]),
-                Incoming::Client(ask, sender) => self.take_ask(ask, sender, &mut batch),
+                Incoming::Client(ask, tell) => self.take_ask(ask, tell, &mut batch),
             }
         }
         let Batch { mut todo, proposals, reads } = batch;
@@ -400,8 +400,8 @@ impl<M: StateMachine> Server<M> {
     fn perform_one(&mut self, one: Todo) {
         match one {
             Todo::Do(output) => self.perform_output(output),
-            Todo::Tell(sender, answer) => {
-                tell(&sender, answer);
+            Todo::Tell(tell, answer) => {
+                tell(answer);
             }
         }
     }
@@ -421,7 +421,7 @@ impl<M: StateMachine> Server<M> {
                 self.applied = entry.index;
                 if let Some(client) = request.and_then(|request| self.clients.remove(&request)) {
                     let took = client.since.elapsed();
-                    if tell(&client.sender, Answer::Applied(id, reply)) {
+                    if (client.tell)(Answer::Applied(id, reply)) {
                         self.metrics.command(took);
                     }
                 }
@@ -439,7 +439,7 @@ impl<M: StateMachine> Server<M> {
 
     /// The last word to a client that waits; false if it has gone.
     fn answer(&mut self, request: RequestId, answer: Answer) -> bool {
-        self.clients.remove(&request).is_some_and(|client| tell(&client.sender, answer))
+        self.clients.remove(&request).is_some_and(|client| (client.tell)(answer))
     }
 
     fn answer_read(&mut self, request: RequestId) {
@@ -479,11 +479,6 @@ impl<M: StateMachine> Server<M> {
         let id = self.node.leader()?;
         Some(Leader { id, address: self.transport.address_of(id) })
     }
-}
-
-/// Whether the client still waits. One that has gone is no error.
-fn tell(sender: &Sender<Answer>, answer: Answer) -> bool {
-    sender.send(answer).is_ok()
 }
 
 fn settings(options: &Options) -> Settings {

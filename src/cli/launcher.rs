@@ -24,7 +24,7 @@ use crate::http::api::body::Body;
 use crate::http::guard::Guard;
 use crate::http::server::{self, Deadlines};
 use crate::http::{Request, Response};
-use crate::json::Json;
+use crate::json::{Json, Value};
 use crate::message::NodeId;
 
 /// The variable that tells a node where its launcher is asked, `host:port`.
@@ -224,7 +224,7 @@ impl Launcher {
 
     fn serve_one(&self, stream: TcpStream) {
         let handler = |request: &Request| {
-            let guard = Guard { members: self.members.clone(), came_in_at: LOOPBACK };
+            let guard = Guard { members: &|| self.members.clone(), came_in_at: LOOPBACK };
             guard.let_in(request, || self.answer(request))
         };
         // A connection that breaks is the client's affair.
@@ -250,9 +250,9 @@ impl Launcher {
 
     fn change(&self, request: &Request) -> Result<Response, Response> {
         let body = Body::read(request, r#"{"id":2,"running":false}"#)?;
-        let running = body.json.get("running").and_then(Json::as_bool);
+        let running = body.json.get("running").and_then(Value::as_bool);
         let running = running.ok_or_else(|| body.bad("\"running\" must be true or false"))?;
-        let id = body.json.get("id").and_then(Json::as_u64).map(NodeId);
+        let id = body.json.get("id").and_then(Value::as_u64).map(NodeId);
         let mut nodes = self.nodes();
         let id = id.filter(|id| nodes.processes.contains_key(id));
         let id =

@@ -23,7 +23,7 @@ const LOG_BYTES: usize = 4 * 1024 * 1024;
 pub fn health(call: &Call) -> Outcome {
     let state = match call.ask(Ask::State) {
         Some(Answer::State(state)) => state,
-        other => return Err(refusal(call.request, other)),
+        other => return Err(refusal(&call.request.path, other)),
     };
     Ok(json(
         200,
@@ -40,8 +40,8 @@ pub fn health(call: &Call) -> Outcome {
 /// How is it? Its role, term and log, and what it knows of its peers.
 pub fn status(call: &Call) -> Outcome {
     match call.ask(Ask::Status) {
-        Some(Answer::Status(status)) => Ok(Response::json(200, status.to_json().to_string())),
-        other => Err(refusal(call.request, other)),
+        Some(Answer::Status(status)) => Ok(Response::json(200, status.to_json().text())),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
@@ -58,7 +58,7 @@ pub fn state_machine(call: &Call) -> Outcome {
             };
             Ok(Response::stream("application/json", Some(length), Box::new(send)))
         }
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
@@ -75,7 +75,7 @@ pub fn log(call: &Call) -> Outcome {
                 ("last_log_index", last_log_index.into()),
             ],
         )),
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
@@ -100,12 +100,11 @@ fn log_to_json(entries: &[Entry]) -> Json {
 
 /// The file that holds the log, as long as it is now.
 pub fn log_file(call: &Call) -> Outcome {
-    let path = match call.ask(Ask::LogFile) {
-        Some(Answer::LogFile(path)) => path,
-        other => return Err(refusal(call.request, other)),
+    let (path, length) = match call.ask(Ask::LogFile) {
+        Some(Answer::LogFile(path, length)) => (path, length),
+        other => return Err(refusal(&call.request.path, other)),
     };
-    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (length, file) = opened.map_err(|error| {
+    let file = File::open(&path).map_err(|error| {
         Response::error(500, &format!("cannot read {}: {error}", path.display()))
     })?;
     let send = move |to: &mut dyn io::Write| io::copy(&mut file.take(length), to).map(drop);
@@ -118,7 +117,7 @@ pub fn metrics(call: &Call) -> Outcome {
         Some(Answer::Text(text)) => {
             Ok(Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text))
         }
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
