@@ -237,25 +237,30 @@ impl Client {
             match self.ask(body, left.min(ATTEMPT)) {
                 Outcome::Done(done) => return Ok(done),
                 Outcome::Refused(why) => return Err(Error::Refused(why)),
-                Outcome::Stale { unknown } => troubles.may_be_done |= unknown,
+                Outcome::Stale { unknown } => {
+                    troubles.may_be_done |= unknown;
+                    continue;
+                }
                 Outcome::Leader(address) if redirects < MAX_REDIRECTS => {
                     redirects += 1;
                     self.go_to(address);
+                    continue;
                 }
-                Outcome::Leader(_) => {
-                    redirects = 0;
-                    self.go_on();
-                    thread::sleep(PAUSE.min(left));
-                }
+                Outcome::Leader(_) => {}
                 Outcome::Trouble(trouble) => {
-                    redirects = 0;
                     if let Some(news) = troubles.add(trouble) {
                         (self.on_trouble)(&news);
                     }
-                    self.go_on();
-                    thread::sleep(PAUSE.min(left));
                 }
             }
+            redirects = 0;
+            self.go_on();
+            // Whoever asks with hardly any time left does not hear the answer, and knows less than
+            // before.
+            if Instant::now() + 2 * PAUSE > deadline {
+                break;
+            }
+            thread::sleep(PAUSE);
         }
         Err(self.gave_up(troubles, is_query))
     }
