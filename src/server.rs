@@ -453,7 +453,8 @@ impl<M: StateMachine> Server<M> {
         self.console.show(event, self.options.verbose);
         self.metrics.event(event);
         if !matches!(event.what, What::Receives(_) | What::Sends(_)) {
-            self.watchers.event(event); // who are told of messages in their own way
+            // Those who watch are told of messages in another way.
+            self.watchers.event(self.clock.uptime_ms(), event);
         }
     }
 
@@ -462,7 +463,7 @@ impl<M: StateMachine> Server<M> {
         let uptime_ms = self.clock.uptime_ms();
         if self.watchers.want_state(uptime_ms) {
             let state = self.state();
-            self.watchers.state(uptime_ms, state);
+            self.watchers.tell_state(uptime_ms, state);
         }
     }
 

@@ -1,35 +1,37 @@
 //! Those who watch a node from outside, over `GET /events`: a browser, or `curl -N`.
 //!
-//! They are told every event of the node with its rule, how the node is whenever that has changed,
-//! and its messages. Messages may be too many to draw: of each kind, on each link, the first few of
-//! every tenth of a second are told one by one, the rest as a number when that time is over. The
-//! state is told once in that time. A watcher that is too slow is let go, rather than told half; a
-//! browser comes again by itself. Without watchers all this costs nothing.
+//! They are told the node's events with their rules, its messages, and how the node is whenever that
+//! has changed. Under load, events and messages are too many to read or to draw: of each kind the
+//! first few of every tenth of a second are told one by one, the rest as a number when that time is
+//! over. The state is told once in that time. A watcher that is too slow is let go, rather than told
+//! half; a browser comes again by itself. Without watchers all this costs nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::config::MAX_NODES;
 use crate::event::Event;
 use crate::json::Json;
-use crate::message::{Message, NodeId, Rpc};
+use crate::message::{Message, NodeId};
 use crate::status::State;
 use crate::step::Millis;
 
 /// How many may watch at once: each is told everything, which costs the node its time.
 const MAX_WATCHERS: usize = 64;
 
-/// How long messages are counted together; and the state is not told again.
+/// How long events and messages are counted together; and the state is not told again.
 const WINDOW_MS: Millis = 100;
 
-/// How many of each kind are told one by one in that time: sixty a second.
-const TOLD_IN_WINDOW: u64 = 6;
+/// How many of each kind are told one by one in that time: as many as a node can have peers. So what
+/// happens once with each of them, such as their votes or a cut of all links, is never just counted.
+const TOLD_IN_WINDOW: u64 = MAX_NODES as u64 - 1;
 
 /// One thing that watchers are told.
 #[derive(Clone, Debug)]
 pub struct Notice {
-    /// What kind of thing: `state`, `event`, `message` or `messages`.
+    /// What kind of thing: `state`, `event`, `events`, `message` or `messages`.
     pub name: &'static str,
     /// A JSON object.
     pub data: Arc<str>,
@@ -60,14 +62,38 @@ impl Direction {
     }
 }
 
-/// Messages of one kind on one link.
-type Stream = (Direction, NodeId, NodeId, &'static str);
+/// What is counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stream {
+    /// The node's events of one kind.
+    Events(NodeId, &'static str),
+    /// Messages of one kind on one link.
+    Messages(Direction, NodeId, NodeId, &'static str),
+}
+
+impl Stream {
+    /// That there were so many more than were told.
+    fn more(self, count: u64) -> Notice {
+        let (name, mut members) = match self {
+            Stream::Events(node, kind) => {
+                let members =
+                    vec![("time_ms", time_ms()), ("node", node.0.into()), ("kind", kind.into())];
+                ("events", members)
+            }
+            Stream::Messages(direction, from, to, kind) => {
+                ("messages", message_members(direction, from, to, kind))
+            }
+        };
+        members.push(("count", count.into()));
+        Notice::new(name, &Json::object(members))
+    }
+}
 
 /// All watchers of a node.
 #[derive(Debug, Default)]
 pub struct Watchers {
     watchers: Vec<SyncSender<Notice>>,
-    /// How many messages there were since the window began.
+    /// How many there were since the window began.
     counts: BTreeMap<Stream, u64>,
     window_ends: Millis,
     /// The state as it was last told, and when it may be told again.
@@ -78,8 +104,13 @@ pub struct Watchers {
 }
 
 impl Watchers {
-    /// One more; false if there are too many.
-    pub fn add(&mut self, watcher: SyncSender<Notice>) -> bool {
+    /// One more, who has been told this state; false if there are too many.
+    ///
+    /// The others are told it too: from now on, what is a change for one is a change for all. And
+    /// who has gone is found out, who would be counted for ever if nothing happens on this node.
+    pub fn add(&mut self, now: Millis, state: State, watcher: SyncSender<Notice>) -> bool {
+        self.state = None;
+        self.tell_state(now, state);
         let has_room = self.watchers.len() < MAX_WATCHERS;
         if has_room {
             self.watchers.push(watcher);
@@ -94,9 +125,9 @@ impl Watchers {
 
     /// When [`Watchers::tick`] has something to do next.
     pub fn deadline(&self) -> Option<Millis> {
-        let for_messages = (!self.counts.is_empty()).then_some(self.window_ends);
+        let for_counts = (!self.counts.is_empty()).then_some(self.window_ends);
         let for_state = self.state_waits.then_some(self.next_state);
-        for_messages.into_iter().chain(for_state).min()
+        for_counts.into_iter().chain(for_state).min()
     }
 
     /// Something has happened: whether the state is wanted now. If it was told a moment ago it is
@@ -108,7 +139,7 @@ impl Watchers {
     }
 
     /// Tells the state, if it is another than was told last.
-    pub fn state(&mut self, now: Millis, state: State) {
+    pub fn tell_state(&mut self, now: Millis, state: State) {
         if self.state.as_ref().is_none_or(|told| state.differs_from(told)) {
             self.tell(&Notice::new("state", &state.to_json()));
             self.state = Some(state);
@@ -116,40 +147,43 @@ impl Watchers {
         }
     }
 
-    /// Tells of an event.
-    pub fn event(&mut self, event: &Event) {
-        if !self.is_empty() {
+    /// Tells of an event, or counts it.
+    pub fn event(&mut self, now: Millis, event: &Event) {
+        if self.is_told(now, Stream::Events(event.node, event.what.kind())) {
             self.tell(&Notice::new("event", &event_to_json(event)));
         }
     }
 
     /// Tells of a message, or counts it.
     pub fn message(&mut self, now: Millis, direction: Direction, message: &Message) {
+        let Message { from, to, rpc } = message;
+        if self.is_told(now, Stream::Messages(direction, *from, *to, rpc.name())) {
+            self.tell(&Notice::new("message", &message_to_json(direction, message)));
+        }
+    }
+
+    /// Counts one more, and says whether it is among the few that are told by themselves.
+    fn is_told(&mut self, now: Millis, stream: Stream) -> bool {
         if self.is_empty() {
-            return;
+            return false;
         }
         self.tick(now);
         if self.counts.is_empty() {
             self.window_ends = now + WINDOW_MS;
         }
-        let stream = (direction, message.from, message.to, message.rpc.name());
         let count = self.counts.entry(stream).or_default();
         *count += 1;
-        if *count <= TOLD_IN_WINDOW {
-            self.tell(&Notice::new("message", &message_to_json(stream, &message.rpc)));
-        }
+        *count <= TOLD_IN_WINDOW
     }
 
-    /// Tells how many messages there were beside those that were told, if it is time to.
+    /// Tells how many there were beside those that were told, if it is time to.
     pub fn tick(&mut self, now: Millis) {
         if now < self.window_ends {
             return;
         }
         for (stream, count) in std::mem::take(&mut self.counts) {
             if count > TOLD_IN_WINDOW {
-                let more = Json::from(count - TOLD_IN_WINDOW);
-                let members = stream_members(stream).into_iter().chain([("count", more)]);
-                self.tell(&Notice::new("messages", &Json::object(members)));
+                self.tell(&stream.more(count - TOLD_IN_WINDOW));
             }
         }
     }
@@ -172,12 +206,19 @@ fn event_to_json(event: &Event) -> Json {
     ])
 }
 
-fn message_to_json(stream: Stream, rpc: &Rpc) -> Json {
-    let told = [("term", rpc.term().into()), ("text", rpc.to_string().into())];
-    Json::object(stream_members(stream).into_iter().chain(told))
+fn message_to_json(direction: Direction, message: &Message) -> Json {
+    let Message { from, to, rpc } = message;
+    let mut members = message_members(direction, *from, *to, rpc.name());
+    members.extend([("term", rpc.term().into()), ("text", rpc.to_string().into())]);
+    Json::object(members)
 }
 
-fn stream_members((direction, from, to, kind): Stream) -> Vec<(&'static str, Json)> {
+fn message_members(
+    direction: Direction,
+    from: NodeId,
+    to: NodeId,
+    kind: &'static str,
+) -> Vec<(&'static str, Json)> {
     vec![
         ("time_ms", time_ms()),
         ("direction", direction.name().into()),
@@ -199,13 +240,13 @@ mod tests {
 
     use super::*;
     use crate::event::What;
-    use crate::message::RequestVoteReply;
+    use crate::message::{RequestVoteReply, Rpc};
     use crate::status;
 
     fn watched(room: usize) -> (Watchers, Receiver<Notice>) {
         let (sender, told) = sync_channel(room);
         let mut watchers = Watchers::default();
-        assert!(watchers.add(sender));
+        assert!(watchers.add(0, status::tests::state(), sender));
         (watchers, told)
     }
 
@@ -222,7 +263,7 @@ mod tests {
     fn event_is_told_with_its_rule() {
         let (mut watchers, told) = watched(10);
         let what = What::Follows { leader: NodeId(2) };
-        watchers.event(&Event { node: NodeId(1), term: 4, what });
+        watchers.event(0, &Event { node: NodeId(1), term: 4, what });
         let notice = told.recv().unwrap();
         let json = Json::parse(&*notice.data).unwrap();
         let text = |name| json.get(name).and_then(Json::as_str);
@@ -231,23 +272,62 @@ mod tests {
         assert_eq!(text("cites"), Some("Leaders 1, §5.2"));
     }
 
-    #[test]
-    fn messages_beyond_a_few_are_counted() {
+    /// Ten at once: what is told of them is a few, and then the number of the others.
+    fn tell_ten(mut tell: impl FnMut(&mut Watchers, Millis), one: &str, many: &str) -> Json {
         let (mut watchers, told) = watched(100);
-        (0..10).for_each(|_| watchers.message(1000, Direction::Received, &vote()));
-        assert_eq!(names(&told).len(), 6);
+        (0..10).for_each(|_| tell(&mut watchers, 1000));
+        assert_eq!(names(&told), [one; 8]);
         watchers.tick(1099);
         assert_eq!(names(&told), [""; 0], "the window is not over");
         assert_eq!(watchers.deadline(), Some(1100));
         watchers.tick(1100);
         let notice = told.recv().unwrap();
-        let count = Json::parse(&*notice.data).unwrap().get("count").and_then(Json::as_u64);
-        assert_eq!((notice.name, count), ("messages", Some(4)));
-        assert_eq!(watchers.deadline(), None);
-        watchers.message(1200, Direction::Received, &vote());
-        assert_eq!(names(&told), ["message"], "a new window, a new count");
+        assert_eq!((notice.name, watchers.deadline()), (many, None));
+        tell(&mut watchers, 1200);
+        assert_eq!(names(&told), [one], "a new window, a new count");
         watchers.tick(1300);
         assert_eq!(names(&told), [""; 0], "all of it was told");
+        Json::parse(&*notice.data).unwrap()
+    }
+
+    /// What is told, but for the time.
+    fn without_time(json: &Json) -> String {
+        let text = json.to_string();
+        let (time, rest) = text.split_once(',').unwrap();
+        assert!(time.starts_with("{\"time_ms\":"), "{text}");
+        rest.to_string()
+    }
+
+    #[test]
+    fn messages_beyond_a_few_are_counted() {
+        let tell = |watchers: &mut Watchers, now| {
+            watchers.message(now, Direction::Received, &vote());
+        };
+        let more = tell_ten(tell, "message", "messages");
+        let rest =
+            r#""direction":"received","from":2,"to":1,"kind":"RequestVote reply","count":2}"#;
+        assert_eq!(without_time(&more), rest);
+    }
+
+    #[test]
+    fn events_beyond_a_few_are_counted() {
+        let what = What::ReadConfirmed { reads: 1, read_index: 7 };
+        let event = Event { node: NodeId(3), term: 4, what };
+        let tell = |watchers: &mut Watchers, now| watchers.event(now, &event);
+        let more = tell_ten(tell, "event", "events");
+        assert_eq!(without_time(&more), r#""node":3,"kind":"read_confirmed","count":2}"#);
+    }
+
+    #[test]
+    fn each_kind_is_counted_by_itself() {
+        let (mut watchers, told) = watched(100);
+        let event = |what| Event { node: NodeId(1), term: 4, what };
+        let read = event(What::ReadConfirmed { reads: 1, read_index: 7 });
+        (0..1000).for_each(|_| watchers.event(0, &read));
+        assert_eq!(told.try_iter().count(), 8);
+        watchers.event(0, &event(What::Paused(true)));
+        watchers.message(0, Direction::Received, &vote());
+        assert_eq!(names(&told), ["event", "message"], "they are not lost in the crowd");
     }
 
     #[test]
@@ -256,27 +336,48 @@ mod tests {
         let states = || told.try_iter().count();
         let follower = status::tests::state();
         assert!(watchers.want_state(500));
-        watchers.state(500, follower.clone());
+        watchers.tell_state(500, follower.clone());
+        assert_eq!(states(), 0, "it was told when the watcher came");
+        let paused = State { paused: true, ..follower };
+        watchers.tell_state(500, paused.clone());
         assert_eq!(states(), 1);
         assert!(!watchers.want_state(599), "it was just told");
         assert_eq!(watchers.deadline(), Some(600), "but not what happened since");
         assert!(watchers.want_state(600));
-        watchers.state(600, State { now: 1100, ..follower.clone() });
+        watchers.tell_state(600, State { now: 1100, ..paused.clone() });
         assert_eq!((states(), watchers.deadline()), (0, None), "only time has passed");
         assert!(watchers.want_state(601), "it may change at any time");
-        watchers.state(601, State { current_term: 3, ..follower });
+        watchers.tell_state(601, State { current_term: 3, ..paused });
         assert_eq!(states(), 1);
         let mut alone = Watchers::default();
         assert!(!alone.want_state(0) && alone.deadline().is_none(), "nobody wants it");
     }
 
     #[test]
-    fn there_are_not_too_many() {
-        let (mut watchers, _told) = watched(1);
-        for number in 2..=MAX_WATCHERS {
-            assert!(watchers.add(sync_channel(1).0), "watcher {number}");
-        }
-        assert!(!watchers.add(sync_channel(1).0));
+    fn all_are_told_the_state_when_one_comes() {
+        let (mut watchers, told) = watched(10);
+        let (sender, told_to_second) = sync_channel(10);
+        let paused = State { paused: true, ..status::tests::state() };
+        assert!(watchers.add(10, paused, sender));
+        assert_eq!((names(&told), names(&told_to_second)), (vec!["state"], vec![]));
+        // And back again: to the second, that is news.
+        watchers.tell_state(20, status::tests::state());
+        assert_eq!((names(&told), names(&told_to_second)), (vec!["state"], vec!["state"]));
+    }
+
+    #[test]
+    fn there_are_not_too_many_and_who_has_gone_does_not_count() {
+        let mut watchers = Watchers::default();
+        let come = |watchers: &mut Watchers| {
+            let (sender, told) = sync_channel(MAX_WATCHERS);
+            watchers.add(0, status::tests::state(), sender).then_some(told)
+        };
+        let mut all: Vec<_> = (0..MAX_WATCHERS).map_while(|_| come(&mut watchers)).collect();
+        assert_eq!(all.len(), MAX_WATCHERS);
+        assert!(come(&mut watchers).is_none());
+        all.pop();
+        all.extend(come(&mut watchers));
+        assert_eq!(all.len(), MAX_WATCHERS);
     }
 
     #[test]

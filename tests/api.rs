@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use raftlet::client::Client;
 use raftlet::http::client::{Connection, Reply};
@@ -700,12 +700,15 @@ fn bad_link_slows_a_cluster_and_does_not_stop_it() {
     assert_eq!(cluster.get("x"), "4");
 }
 
-/// What the node tells over `/events`, line by line.
+/// What the node tells over `/events`, line by line, until patience is over.
 fn watch(cluster: &Cluster, id: u64) -> impl Iterator<Item = String> + use<> {
     let mut stream = connect(cluster, id);
     let host = cluster.address(id);
     write!(stream, "GET /events HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("it reads");
-    BufReader::new(stream).lines().map_while(Result::ok)
+    // A stream that says nothing else is kept alive by comments: it would never come to its end.
+    let end = Instant::now() + PATIENCE;
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    lines.take_while(move |_| Instant::now() < end)
 }
 
 #[test]
@@ -747,7 +750,8 @@ fn watchers_see_an_election_when_the_leader_is_killed() {
 /// The data of the next notice of this name.
 fn next_notice(lines: &mut impl Iterator<Item = String>, name: &str) -> Json {
     let first = format!("event: {name}");
-    lines.find(|line| *line == first).expect("the stream has no end");
+    let found = lines.find(|line| *line == first);
+    assert!(found.is_some(), "waited in vain: a notice {name}");
     let data = lines.next().expect("data");
     Json::parse(data.strip_prefix("data: ").expect("data")).expect("JSON")
 }
@@ -788,6 +792,20 @@ fn watchers_are_told_the_state_when_it_changes() {
         }
     }
     assert!(told < 20, "it was told {told} times");
+}
+
+/// On a node that nothing happens to, so that there is no other occasion to find out who has gone.
+#[test]
+fn watchers_that_have_gone_make_room() {
+    let (cluster, _process) = alone_with_its_student();
+    pause(&cluster, 1, true);
+    for _ in 0..70 {
+        let first = watch(&cluster, 1).next().expect("an answer");
+        assert!(first.starts_with("HTTP/1.1 "), "{first}");
+    }
+    wait_for("the next is let in", || {
+        (watch(&cluster, 1).next().expect("an answer") == "HTTP/1.1 200 OK").then_some(())
+    });
 }
 
 // ---- Crowds ------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// After an error of the system's, before the next connection is taken.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// What `/processes` takes.
 const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
@@ -188,7 +188,7 @@ impl Launcher {
     /// Waits until every node has ended and none will be wanted back.
     fn wait(&self) -> Result<(), Failure> {
         loop {
-            let nodes = self.look();
+            let nodes = self.nodes();
             match (nodes.failures(), nodes.processes.len()) {
                 (None, _) => {}
                 (Some(0), _) => return Ok(()),
@@ -202,7 +202,7 @@ impl Launcher {
     }
 
     /// The nodes as they are now.
-    fn look(&self) -> MutexGuard<'_, Nodes> {
+    fn nodes(&self) -> MutexGuard<'_, Nodes> {
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         nodes.look();
         nodes
@@ -212,7 +212,7 @@ impl Launcher {
     fn serve(self: Arc<Launcher>, listener: &TcpListener) {
         for stream in listener.incoming() {
             let Ok(stream) = stream else {
-                thread::sleep(PAUSE);
+                thread::sleep(RETRY_AFTER);
                 continue;
             };
             let launcher = Arc::clone(&self);
@@ -233,7 +233,7 @@ impl Launcher {
     fn answer(&self, request: &Request) -> Response {
         let Request { method, path, .. } = request;
         match (method.as_str(), path.as_str()) {
-            ("GET", "/processes") => Response::json(200, self.look().to_json().to_string()),
+            ("GET", "/processes") => Response::json(200, self.nodes().to_json().to_string()),
             ("POST", "/processes") => self.change(request).unwrap_or_else(|refusal| refusal),
             ("OPTIONS", "/processes") => Response::empty().with_header("Allow", ALLOW),
             (_, "/processes") => {
@@ -252,7 +252,7 @@ impl Launcher {
         let running = body.json.get("running").and_then(Json::as_bool);
         let running = running.ok_or_else(|| body.bad("\"running\" must be true or false"))?;
         let id = body.json.get("id").and_then(Json::as_u64).map(NodeId);
-        let mut nodes = self.look();
+        let mut nodes = self.nodes();
         let id = id.filter(|id| nodes.processes.contains_key(id));
         let id =
             id.ok_or_else(|| body.bad("\"id\" must be the number of a node that it started"))?;

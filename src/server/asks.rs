@@ -5,7 +5,7 @@
 //! answered here.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, SyncSender};
 use std::time::Instant;
 
 use super::{Batch, Client, MAX_CLIENTS, Server, Todo};
@@ -18,6 +18,7 @@ use crate::status::{Peer, State, Status};
 use crate::step::{Input, Output};
 use crate::storage;
 use crate::transport::Link;
+use crate::watchers::Notice;
 
 /// How many of the last entries `/status` shows.
 const ENTRIES_IN_STATUS: u64 = 100;
@@ -36,10 +37,7 @@ impl<M: StateMachine> Server<M> {
             Ask::Log(from, limit) => self.part_of_the_log(from, limit),
             Ask::LogFile => Answer::LogFile(storage::log_path(&self.options.data)),
             Ask::Metrics => Answer::Text(self.metrics.text(&self.status())),
-            Ask::Watch(watcher) => match self.watchers.add(watcher) {
-                true => Answer::Status(Box::new(self.status())),
-                false => Answer::Busy,
-            },
+            Ask::Watch(watcher) => self.watch(watcher),
             Ask::Pause(paused) => self.pause(paused, batch),
             Ask::Links => self.links(),
             Ask::SetLink(peer, link) => self.set_link(peer, link, batch),
@@ -159,6 +157,14 @@ impl<M: StateMachine> Server<M> {
     }
 
     // ---- How it is -----------------------------------------------------------------------------
+
+    fn watch(&mut self, watcher: SyncSender<Notice>) -> Answer {
+        let status = self.status();
+        match self.watchers.add(self.clock.uptime_ms(), status.state.clone(), watcher) {
+            true => Answer::Status(Box::new(status)),
+            false => Answer::Busy,
+        }
+    }
 
     fn answer_alone(&self, command: &str) -> Answer {
         match self.machine.machine().query(command) {
