@@ -105,6 +105,7 @@ async function learnMembers() {
       for (const { id, address } of all) {
         members.set(id, { id, address, wait_ms: FIRST_WAIT_MS, heard_at: Date.now() });
       }
+      members.get(json.id).launcher = json.launcher;
       setText(byId("cluster"), json.cluster === "raftlet" ? "" : json.cluster);
       return;
     }
@@ -126,6 +127,7 @@ function connect(member) {
   listen("status", hearState);
   listen("state", hearState);
   listen("event", hearEvent);
+  listen("events", hearEvents);
   listen("message", hearMessage);
   listen("messages", hearMessages);
 }
@@ -163,39 +165,61 @@ const KEPT_MS = 10 * 60 * 1000; // how far back one can step
 const BURST_MS = 250; // states of a busy node that follow each other faster are thinned out
 const MOST_COMMANDS = 50000;
 const MOST_EVENTS = 5000; // of each group
-const MOST_MESSAGES = 20000;
+const MOST_MESSAGES = 50000; // under load less than 10 minutes: the older ones are forgotten
+const LONGEST = 200; // letters of a command or value; a status cuts commands there, too
 
-/** By node: how it was, oldest first: {at, up, state}. `state` is null until it was heard. */
+/**
+ * By node: how it was, oldest first: {at, up, state, commands}. `state` is null until it was heard.
+ */
 const history = new Map();
-const UNHEARD = { at: 0, up: false, state: null };
+const UNHEARD = { at: 0, up: false, state: null, commands: new Map() };
 const latest = (id) => history.get(id)?.at(-1) ?? UNHEARD;
 
 /**
  * Commands by the name of their entry, index@term. One for all nodes and all times is enough: two
  * logs that hold an entry of the same name hold the same command there, and the same entries
  * before it (Log Matching, §5.3). So a state need only tell where in its log each term begins
- * (`log_terms`), and the page can still show any log at any moment.
+ * (`log_terms`), and the page can still show any log at any moment. Only where a disk was wiped
+ * does another log begin, and with it new commands; the past keeps the old ones.
  */
-const commands = new Map();
+let commands = new Map();
 
 /** Events by group, and messages that were sent, oldest first. */
 const GROUPS = ["elections", "log", "heartbeats", "reads", "faults", "messages"];
 const happenings = new Map(GROUPS.map((group) => [group, []]));
 let happened = 0;
 
-/** By way ("1-2"): how many more messages went than are drawn, in this second and the last. */
+/** Groups that are not whole any more: their oldest items were cut off. */
+const forgotten = new Set();
+
+/**
+ * What nobody could read one by one: how many more there were than are shown, in this second
+ * (`count`) and in the last (`rate`). Messages by their way ("1-2"), events by node and group.
+ */
 const surplus = new Map();
 
 function hearState(member, state) {
-  if (member.address === location.host && state.peers.length + 1 !== members.size) {
-    return location.reload(); // another cluster lives here now
-  }
-  for (const { index, term, command } of state.log ?? []) {
-    remember(`${index}@${term}`, command);
-  }
+  const is_server = member.address === location.host;
+  if (is_server && isAnotherCluster(member, state)) return location.reload();
+  if (isAnotherLog(member.id, state)) commands = new Map();
+  for (const entry of state.log ?? []) remember(entry);
   delete state.log;
   record(member.id, true, state);
   set(document.body, "data-ready", true);
+}
+
+/** This page may speak only with those whom the node knew that served it. */
+function isAnotherCluster(member, { peers, launcher }) {
+  return peers.length + 1 !== members.size || launcher !== member.launcher;
+}
+
+/** A committed entry is gone, or is another one now: the disk was wiped, and a new log begins. */
+function isAnotherLog(id, { last_log_index, log = [] }) {
+  const isOther = (entry) => {
+    const known = commands.get(nameOf(entry));
+    return known !== undefined && known !== cut(entry.command);
+  };
+  return last_log_index < (latest(id).state?.commit_index ?? 0) || log.some(isOther);
 }
 
 function hearSilence(member) {
@@ -206,14 +230,16 @@ function hearSilence(member) {
 /** Writes down how a node is now. */
 function record(id, up, state) {
   const past = history.get(id);
-  const item = { at: Date.now(), up, state };
+  const item = { at: Date.now(), up, state, commands };
   const last = past.at(-1);
   if (last && state) shareTerms(last.state, state);
   if (past.length > 1 && isBurst(past.at(-2), last, item)) past.pop();
   past.push(item);
-  while (past[0].at < item.at - KEPT_MS && past.length > 1) past.shift();
+  // The oldest one tells how the node was up to the next.
+  while (past.length > 1 && past[1].at < item.at - KEPT_MS) past.shift();
   noticeForTour(id, last, item);
-  redraw("headline", "ring", "logs", "menu", "store");
+  redraw("menu", "store");
+  if (isLive()) redraw("headline", "ring", "logs");
 }
 
 /** Log Matching again: if the last term begins at the same entry, so did all before it. */
@@ -232,9 +258,16 @@ function isBurst(first, middle, last) {
   return last.at - first.at < BURST_MS && isAlike(first, middle) && isAlike(middle, last);
 }
 
-function remember(entry, command) {
-  commands.set(entry, command);
+function remember(entry) {
+  commands.set(nameOf(entry), cut(entry.command));
   if (commands.size > MOST_COMMANDS) commands.delete(commands.keys().next().value);
+}
+
+/** The beginning of a text that may be a megabyte long. */
+function cut(text) {
+  if (text.length <= LONGEST) return text;
+  const letters = [...text.slice(0, 2 * LONGEST + 2)]; // some letters are two units long
+  return letters.length > LONGEST ? `${letters.slice(0, LONGEST).join("")}…` : text;
 }
 
 const OF_ELECTIONS = /^(transition|election_failed|vote_.*|follows)$/;
@@ -252,44 +285,52 @@ function keep(group, item, most) {
   happened += 1;
   list.push(Object.assign(item, { number: happened, at: Date.now() }));
   // In large steps: to cut one off at a time would move the whole list each time.
-  if (list.length > most * 1.2) list.splice(0, list.length - most);
-  redraw("timeline");
+  if (list.length > most * 1.2) {
+    list.splice(0, list.length - most);
+    forgotten.add(group);
+  }
+  if (isLive()) redraw("timeline");
 }
 
 function hearEvent(_member, event) {
   keep(groupOf(event.kind), event, MOST_EVENTS);
 }
 
+function hearEvents(_member, { node, kind, count }) {
+  const group = groupOf(kind);
+  surplusOf(`${node} ${group}`, node, group).count += count;
+}
+
 /** A message on its way. At most sixty a second on each way are drawn, the others counted. */
 function hearMessage(member, message) {
   if (message.direction !== "sent") return;
   const way = wayOf(message);
-  const now = performance.now();
-  if (now - way.drawn_at < 1000 / 60) return void (way.count += 1);
-  way.drawn_at = now;
+  if (way.drawn >= MOST_DRAWN) return void (way.count += 1);
+  way.drawn += 1;
   const link = latest(member.id).state?.peers.find((peer) => peer.id === message.to);
   message.is_lost = Boolean(link?.blocked) || !isAwake(latest(message.to));
   message.flight_ms = FLIGHT_MS + Math.min(link?.delay_ms ?? 0, MOST_DELAY_MS);
   message.node = message.from;
   keep("messages", message, MOST_MESSAGES);
+  if (isLive()) redraw("dots");
 }
 
 function hearMessages(_member, message) {
   if (message.direction === "sent") wayOf(message).count += message.count;
 }
 
-function wayOf({ from, to }) {
-  const key = `${from}-${to}`;
-  if (!surplus.has(key)) surplus.set(key, { count: 0, rate: 0, drawn_at: 0 });
+function surplusOf(key, node, group) {
+  if (!surplus.has(key)) surplus.set(key, { node, group, count: 0, rate: 0, drawn: 0 });
   return surplus.get(key);
 }
 
+const wayOf = ({ from, to }) => surplusOf(`${from}-${to}`, from, "messages");
+
 /** Once a second: what was counted becomes a rate. */
 function countSurplus() {
-  for (const way of surplus.values()) {
-    if (way.rate !== way.count) redraw("ring");
-    way.rate = way.count;
-    way.count = 0;
+  for (const more of surplus.values()) {
+    if (more.rate !== more.count) redraw("ring", "timeline");
+    Object.assign(more, { rate: more.count, count: 0, drawn: 0 });
   }
 }
 
@@ -308,7 +349,7 @@ let moment = null;
 const isLive = () => moment === null;
 const shownTime = () => moment ?? Date.now();
 
-/** Who led, for the strip over the slider: {from, to, leader, term}, oldest first. */
+/** Who led, for the strip over the slider: {from, to, term}, oldest first; term null: nobody. */
 const reigns = [];
 const began_at = Date.now();
 
@@ -356,8 +397,7 @@ function showMoment(time) {
   moment = time;
   set(document.body, "data-live", isLive());
   set(byId("live"), "aria-pressed", isLive());
-  byId("timeline").scrollTop = 0;
-  redraw("clock", "headline", "ring", "logs", "timeline", "figures");
+  redraw("clock", "headline", "ring", "dots", "logs", "timeline", "figures");
 }
 
 /** The slider counts from now, so a moment that stands still moves back on it. */
@@ -370,7 +410,6 @@ function drawClock() {
     slider.value = 0;
     setText(byId("moment"), `Live, ${timeOfDay(now)}`);
   } else {
-    moment = Math.max(moment, now - KEPT_MS);
     if (!slider.matches(":active")) slider.value = Math.round((moment - now) / 1000);
     setText(byId("moment"), `Showing ${timeOfDay(moment)}, ${duration(now - moment)} ago`);
   }
@@ -414,37 +453,50 @@ const panels = {
   clock: { draw: drawClock, rest_ms: 0 },
   ring: { draw: drawRing, rest_ms: 50 },
   timers: { draw: drawTimers, rest_ms: 50 },
+  dots: { draw: drawDots, rest_ms: 0 },
   logs: { draw: drawLogs, rest_ms: 120 },
   timeline: { draw: drawTimeline, rest_ms: 250 },
   store: { draw: drawStore, rest_ms: 250 },
   figures: { draw: drawFigures, rest_ms: 250 },
   menu: { draw: drawMenu, rest_ms: 100 },
 };
+for (const panel of Object.values(panels)) Object.assign(panel, { is_due: false, drawn_at: 0 });
 let frame_is_asked_for = false;
+let nap; // until the first panel has rested
 
 /** Has these panels drawn with one of the next frames. A hidden tab gets no frames, and no work. */
 function redraw(...which) {
   for (const panel of which) panels[panel].is_due = true;
-  askForFrame();
+  planFrame();
 }
 
-function askForFrame() {
-  if (!frame_is_asked_for) requestAnimationFrame(drawFrame);
-  frame_is_asked_for = true;
+/** Asks for the next frame, or sleeps while every panel that is due still rests. */
+function planFrame() {
+  const due = Object.values(panels).filter((panel) => panel.is_due);
+  if (frame_is_asked_for || !due.length) return;
+  const rested_at = Math.min(...due.map((panel) => panel.drawn_at + panel.rest_ms));
+  const wait_ms = rested_at - performance.now();
+  clearTimeout(nap);
+  if (wait_ms > 0) {
+    nap = setTimeout(planFrame, wait_ms);
+  } else {
+    frame_is_asked_for = true;
+    requestAnimationFrame(drawFrame);
+  }
 }
 
-function drawFrame(now) {
+function drawFrame() {
   frame_is_asked_for = false;
   const view = look(moment);
+  const now = performance.now();
   for (const panel of Object.values(panels)) {
-    if (panel.is_due && now - (panel.drawn_at ?? 0) >= panel.rest_ms) {
+    if (panel.is_due && now - panel.drawn_at >= panel.rest_ms) {
       panel.is_due = false;
       panel.drawn_at = now;
       panel.draw(view);
     }
   }
-  const is_flying = drawDots(view);
-  if (is_flying || Object.values(panels).some((panel) => panel.is_due)) askForFrame();
+  planFrame();
 }
 
 /** Neighbouring terms get hues that are far apart; after six they come again. */
@@ -452,7 +504,7 @@ const hue = (term) => term % 6;
 
 function drawHeadline(view) {
   const leader = leaderOf(view);
-  const rivals = [...view.values()].filter((node) => node.up && node.state.role === "candidate");
+  const rivals = [...view.values()].filter((n) => isAwake(n) && n.state.role === "candidate");
   let text = "No leader";
   if (leader) text = `${name(leader.id)} leads term ${leader.state.current_term}`;
   else if (rivals.length) {
@@ -460,7 +512,7 @@ function drawHeadline(view) {
     text = `No leader: ${names(rivals.map((node) => node.id))} asked for votes in term ${term}`;
   }
   setText(byId("leader"), text);
-  document.title = `${text} – raftlet`;
+  setText(document.querySelector("title"), `${text} – raftlet`);
   const committed = Math.max(0, ...[...view.values()].map((node) => node.state?.commit_index ?? 0));
   setText(byId("committed"), `committed up to index ${committed.toLocaleString("en")}`);
   drawBanner(view);
@@ -488,10 +540,11 @@ function drawBanner(view) {
   const why = reasons.map(([group, how]) => `${names(group.map((node) => node.id))} ${how}`);
   const leader = leaderOf(view);
   const old = leader ? ` ${name(leader.id)} still leads, but can commit nothing.` : "";
+  const few = most.length ? `only ${most.length} of ${nodes.length} nodes` : "no node";
   setText(
     byId("banner"),
-    `No leader can be elected: only ${most.length} of ${nodes.length} nodes can talk, and ` +
-      `${majority()} are needed, to elect and to commit (§5.2). ${why.join(", ")}.${old}`,
+    `No leader can be elected: ${few} can talk, and ${majority()} are needed, ` +
+      `to elect and to commit (§5.2). ${why.join(", ")}.${old}`,
   );
 }
 
@@ -499,6 +552,7 @@ function drawBanner(view) {
 
 const FLIGHT_MS = 400; // how long a message flies, to be seen: the true time is too short
 const MOST_DELAY_MS = 3000;
+const MOST_DRAWN = 60; // messages in a second on each way
 
 /** What flies: a shape drawn around 0,0 and whose colour it has. A refusal is drawn hollow. */
 const SHAPES = {
@@ -524,7 +578,7 @@ const HIT = 10; // pixels to each side of a link where a click still means it
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Everything of the ring: the parts of each node and link, and where they are. */
-const ring = { nodes: new Map(), links: [], radius: 40, longest_ms: 1 };
+const ring = { nodes: new Map(), links: [], radius: 40, width: 0, longest_ms: 1 };
 
 function buildRing() {
   const svg = byId("ring-svg");
@@ -569,7 +623,7 @@ function buildLink([links, labels], a, b) {
   const parts = { a, b, group, hit: draw(group, "path", { class: "hit" }) };
   parts.forward = way("forward");
   parts.backward = way("backward");
-  parts.label = draw(labels, "text", { class: "link-label" });
+  Object.assign(parts, { label: draw(labels, "text", { class: "link-label" }), label_width: 0 });
   group.addEventListener("click", (event) => openMenu(group, linkMenu(a, b), event));
   group.addEventListener("keydown", (key) => openByKey(key, group, linkMenu(a, b)));
   return parts;
@@ -593,6 +647,7 @@ function placeRing() {
   const count = members.size;
   const is_small = Math.min(width, height) < 420 || count > 6;
   ring.radius = is_small ? 35 : 42;
+  ring.width = width;
   const room = { side: ring.radius + 14, top: ring.radius + 24, bottom: ring.radius + 34 };
   const start = count === 2 ? Math.PI : -Math.PI / 2;
   const angles = ids().map((_, number) => start + (2 * Math.PI * number) / count);
@@ -612,7 +667,7 @@ function placeRing() {
   setAll(byId("ring-svg"), { "viewBox": `0 0 ${width} ${height}`, "data-small": is_small });
   const canvas = byId("dots");
   [canvas.width, canvas.height] = [width * devicePixelRatio, height * devicePixelRatio];
-  redraw("ring");
+  redraw("ring", "dots");
 }
 
 function drawRing(view) {
@@ -712,22 +767,29 @@ function drawWay(way, from, to, side, state) {
   set(way.cross, "transform", `translate(${middle.x} ${middle.y})`);
 }
 
-function drawLinkLabel({ a, b, label }, forward, backward, from, to) {
+function drawLinkLabel(parts, forward, backward, from, to) {
+  const { a, b, label } = parts;
   const drop = Math.max(forward.drop, backward.drop);
   const delay_ms = Math.max(forward.delay_ms, backward.delay_ms);
   const rate = isLive() ? wayOf({ from: a, to: b }).rate + wayOf({ from: b, to: a }).rate : 0;
-  const parts = [];
-  if (drop) parts.push(`loses ${drop} %`);
-  if (delay_ms) parts.push(`${delay_ms} ms late`);
-  if (rate) parts.push(`+${rate.toLocaleString("en")}/s`);
-  setText(label, parts.join(", "));
+  const words = [];
+  if (drop) words.push(`loses ${drop} %`);
+  if (delay_ms) words.push(`${delay_ms} ms late`);
+  if (rate) words.push(`+${rate.toLocaleString("en")} more/s`);
+  const text = words.join(", ");
+  if (label.textContent !== text) {
+    label.textContent = text;
+    parts.label_width = label.getComputedTextLength();
+  }
   const { x, y } = between(from, to, 0.5, -13);
   const aside = x - (from.x + to.x) / 2;
-  const anchor = aside > 6 ? "start" : aside < -6 ? "end" : "middle";
-  setAll(label, { "x": x, "y": y + 4, "text-anchor": anchor });
+  const left = x - parts.label_width * (aside > 6 ? 0 : aside < -6 ? 1 : 0.5);
+  // Beside the link, but within the ring.
+  set(label, "x", Math.max(0, Math.min(left, ring.width - parts.label_width)));
+  set(label, "y", y + 4);
 }
 
-/** The messages in flight at the moment that is shown; true while there are any, to go on. */
+/** The messages in flight at the moment that is shown. */
 function drawDots() {
   const canvas = byId("dots");
   const pen = canvas.getContext("2d");
@@ -744,7 +806,8 @@ function drawDots() {
     flying += 1;
     drawDot(pen, message, progress);
   }
-  return flying > 0 && isLive();
+  panels.dots.rest_ms = calm.matches ? FLIGHT_MS : 0;
+  if (flying > 0 && isLive()) panels.dots.is_due = true;
 }
 
 /** One message. If it is lost, it gets half-way and dies there with a cross. */
@@ -831,8 +894,8 @@ function followLogs() {
 function drawLogs(view) {
   const leader = leaderOf(view);
   const states = [...view.values()].map((node) => node.state).filter(Boolean);
-  const highest = (key) => Math.max(0, ...states.map((state) => state[key]));
-  const window = scrollWindow(highest("last_log_index") + 1, highest("commit_index"));
+  const highest = Math.max(0, ...states.map((state) => state.last_log_index));
+  const window = scrollWindow(highest + 1, commonIndex(states));
   drawAxis(window);
   const missing = [];
   for (const node of view.values()) {
@@ -845,6 +908,15 @@ function drawLogs(view) {
   }
   byId("logs-end").hidden = logs.follows;
   fetchCommands(missing);
+}
+
+/**
+ * Up to which index a majority says it has committed. Nodes are not heard at the same instant, so
+ * under load the one heard last seems far ahead of all others.
+ */
+function commonIndex(states) {
+  const indexes = states.map((state) => state.commit_index).sort((a, b) => b - a);
+  return indexes[majority() - 1] ?? indexes.at(-1) ?? 0;
 }
 
 /**
@@ -902,6 +974,7 @@ function drawLog(holder, node, window, missing) {
       `commit_index ${state.commit_index}, last_applied ${state.last_applied}`
     : "unknown";
   set(holder.row, "aria-label", `Log of ${name(node.id)}: ${told}`);
+  set(holder.lane, "data-ends", state ? endBefore(state, indexAt(window, 0)) : "");
   const lacking = [];
   cellsOf(holder, window.columns).forEach((cell, column) => {
     const index = indexAt(window, column);
@@ -909,13 +982,27 @@ function drawLog(holder, node, window, missing) {
     if (cell.hidden === is_there) cell.hidden = !is_there;
     if (!is_there) return void cell.removeAttribute("data-entry");
     moveTo(cell, leftOf(window, index));
-    if (!drawCell(cell, state, index)) lacking.push(index);
+    drawCell(cell, node, index);
+    const entry = { index, term: termAt(state, index) };
+    if (!commands.has(nameOf(entry)) && isInLog(node.id, entry)) lacking.push(index);
   });
-  if (lacking.length && node.up) missing.push({ id: node.id, lacking });
+  if (lacking.length) missing.push({ id: node.id, lacking });
 }
 
-/** One entry; false if its command is not known yet. */
-function drawCell(cell, state, index) {
+/** Where a log ends, if that is left of all columns in sight. */
+function endBefore({ last_log_index, last_log_term }, first) {
+  if (last_log_index >= first) return "";
+  return last_log_index ? `← ends at ${last_log_index}@${last_log_term}` : "empty";
+}
+
+/** Whether a node can be asked for an entry now: one of the past may be in no log any more. */
+function isInLog(id, { index, term }) {
+  const { up, state } = latest(id);
+  if (!up || index <= state.snapshot_index || index > state.last_log_index) return false;
+  return term !== null && termAt(state, index) === term;
+}
+
+function drawCell(cell, { state, commands }, index) {
   const term = termAt(state, index);
   const is_in_snapshot = index <= state.snapshot_index;
   const entry = `${index}@${term ?? "?"}`;
@@ -930,18 +1017,22 @@ function drawCell(cell, state, index) {
   });
   setText(cell.firstChild, term ?? "?");
   setText(cell.lastChild, command === undefined ? "" : shorten(command));
-  return command !== undefined || term === null;
 }
+
+/** A verb, a key, and the rest of the line. What has spaces stands in double quotes. */
+const COMMAND = /^(set|delete|incr|cas) +("(?:[^"\\]|\\.)*"|[^\s="]+)[ =]*(.*)$/s;
 
 /** As the paper's Figure 6 writes commands: x←3. */
 function shorten(command) {
-  const [verb, key, ...rest] = command.split(/[ =]/);
-  const value = rest.join(" ");
-  if (verb === "set" && key) return `${key}←${value}`;
-  if (verb === "delete" && key) return `${key}←∅`;
-  if (verb === "incr" && key) return `${key}+${value || 1}`;
-  return verb === "cas" && key ? `${key}⇄${value}` : command;
+  const [, verb, key, value] = command.match(COMMAND) ?? [];
+  if (verb === "set") return `${apart(key)}←${apart(value)}`;
+  if (verb === "delete") return `${apart(key)}←∅`;
+  if (verb === "incr") return `${apart(key)}${value.startsWith("-") ? "" : "+"}${value || 1}`;
+  return verb === "cas" ? `${apart(key)}⇄${apart(value)}` : command;
 }
+
+/** A text that may run from right to left, and leaves the order of what is around it alone. */
+const apart = (text) => `\u2068${text}\u2069`;
 
 /** What the leader knows of this follower's log. */
 function drawProgress(holder, node, leader, window) {
@@ -970,7 +1061,7 @@ async function fetchCommands(missing) {
   const path = `/log?from=${lacking[0]}&limit=${limit}`;
   const { json } = await ask(members.get(id).address, "GET", path);
   logs.fetching -= 1;
-  for (const entry of json.log ?? []) remember(nameOf(entry), entry.command);
+  for (const entry of json.log ?? []) remember(entry);
   redraw("logs");
 }
 
