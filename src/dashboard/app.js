@@ -50,6 +50,17 @@ function draw(parent, tag, attributes = {}) {
   return element;
 }
 
+/** Arrow keys, Home and End move the focus from button to button in a box. */
+function moveAmong(box, key) {
+  const buttons = [...box.querySelectorAll("button:enabled")];
+  const at = buttons.indexOf(document.activeElement);
+  const to = { ArrowDown: at + 1, ArrowUp: Math.max(at, 0) - 1, Home: 0, End: -1 }[key.key];
+  if (to === undefined || !buttons.length) return;
+  key.preventDefault();
+  buttons.at(to % buttons.length).focus({ preventScroll: true });
+  document.activeElement.scrollIntoView({ block: "nearest" });
+}
+
 /** The time of day: 14:03:22. */
 function timeOfDay(time_ms) {
   const date = new Date(time_ms);
@@ -1070,8 +1081,8 @@ async function fetchCommands(missing) {
 const SHOWN_EVENTS = 100;
 const OFF_AT_FIRST = ["heartbeats", "messages"];
 
-/** Items in the list by their number, and until when it shows events if it is held. */
-const timeline = { items: new Map(), held_at: null, is_touched: false };
+/** Items in the list by their number; and while it is held, what had happened by then. */
+const timeline = { items: new Map(), held: null, is_touched: false };
 
 function buildTimeline() {
   const box = (name, value, text, checked) => {
@@ -1097,8 +1108,9 @@ function buildTimeline() {
 }
 
 function holdTimeline() {
-  timeline.held_at = timeline.held_at === null ? Date.now() : null;
-  set(byId("timeline-pause"), "aria-pressed", timeline.held_at !== null);
+  const copy = () => new Map([...happenings].map(([group, list]) => [group, [...list]]));
+  timeline.held = timeline.held ? null : copy();
+  set(byId("timeline-pause"), "aria-pressed", timeline.held !== null);
   redraw("timeline");
 }
 
@@ -1107,13 +1119,12 @@ const ticked = (field) =>
 
 function drawTimeline() {
   if (timeline.is_touched) return;
-  const until = Math.min(shownTime(), timeline.held_at ?? Infinity);
-  const wanted = newest(until);
+  const nodes = new Set(ticked("node").map(Number));
+  const groups = ticked("kind");
+  const wanted = newest(nodes, groups);
   const numbers = new Set(wanted.map((item) => item.number));
   for (const [number, element] of timeline.items) {
-    if (numbers.has(number)) continue;
-    element.remove();
-    timeline.items.delete(number);
+    if (!numbers.has(number)) removeItem(number, element);
   }
   let place = byId("timeline").firstChild;
   for (const item of wanted) {
@@ -1121,14 +1132,22 @@ function drawTimeline() {
     if (element === place) place = place.nextSibling;
     else byId("timeline").insertBefore(element, place);
   }
+  drawOmissions(nodes, groups, wanted.length);
 }
 
-/** The newest events up to a time that pass the filters, newest first. */
-function newest(until) {
-  const nodes = new Set(ticked("node").map(Number));
+function removeItem(number, element) {
+  const list = byId("timeline");
+  if (element.contains(document.activeElement)) list.focus({ preventScroll: true });
+  element.remove();
+  timeline.items.delete(number);
+}
+
+/** The newest events up to the moment that is shown, newest first. */
+function newest(nodes, groups) {
+  const until = shownTime();
   const found = [];
-  for (const group of ticked("kind")) {
-    const list = happenings.get(group);
+  for (const group of groups) {
+    const list = (timeline.held ?? happenings).get(group);
     let room = SHOWN_EVENTS;
     for (let number = list.length - 1; number >= 0 && room > 0; number -= 1) {
       if (list[number].at > until || !nodes.has(list[number].node)) continue;
@@ -1139,9 +1158,22 @@ function newest(until) {
   return found.sort((a, b) => b.number - a.number).slice(0, SHOWN_EVENTS);
 }
 
+/** What the list does not show: what is too much for it, and what is too old. */
+function drawOmissions(nodes, groups, shown) {
+  let more = 0;
+  for (const { node, group, rate } of surplus.values()) {
+    if (nodes.has(node) && groups.includes(group)) more += rate;
+  }
+  const is_moving = isLive() && !timeline.held;
+  setText(byId("timeline-more"), more && is_moving ? `+${more.toLocaleString("en")} more/s` : "");
+  const gone = shown < SHOWN_EVENTS ? groups.filter((group) => forgotten.has(group)) : [];
+  const end = gone.length ? `Older ones are forgotten: ${gone.join(", ")}.` : "";
+  set(byId("timeline"), "data-end", end);
+}
+
 function buildItem(item) {
   const element = make("li", { "data-node": item.node, "data-kind": item.kind });
-  const button = make("button", { type: "button" });
+  const button = make("button", { type: "button", tabindex: -1 });
   const time = timeOfDay(item.time_ms);
   const who = item.to ? `${name(item.from)} → ${name(item.to)}` : name(item.node);
   button.append(
@@ -1613,7 +1645,8 @@ function titleOfNode(id) {
   if (!state) return `${name(id)} has not been heard yet`;
   const { role, current_term, voted_for, commit_index, last_applied } = state;
   const vote = voted_for === null ? "nobody" : name(voted_for);
-  return `${name(id)}, ${role}\ncurrent_term ${current_term}, voted_for ${vote}\n` +
+  const now = isLive() ? "" : "Now: "; // the ring may show another moment
+  return `${now}${name(id)}, ${role}\ncurrent_term ${current_term}, voted_for ${vote}\n` +
     `commit_index ${commit_index}, last_applied ${last_applied}`;
 }
 
@@ -1681,6 +1714,7 @@ function drawMenu() {
   for (const { action, fits } of menu.content.items) {
     const button = box.querySelector(`[data-action="${action}"]`);
     const disabled = !fits();
+    if (disabled && button === document.activeElement) box.focus({ preventScroll: true });
     if (button.disabled !== disabled) button.disabled = disabled;
   }
 }
@@ -1693,13 +1727,8 @@ function closeMenu() {
 }
 
 function moveInMenu(key) {
-  const buttons = [...byId("menu").querySelectorAll("button:enabled")];
-  const at = buttons.indexOf(document.activeElement);
-  const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[key.key];
   if (key.key === "Escape" || key.key === "Tab") closeMenu();
-  if (to === undefined || !buttons.length) return;
-  key.preventDefault();
-  buttons.at(to % buttons.length).focus({ preventScroll: true });
+  else moveAmong(byId("menu"), key);
 }
 
 // -------------------------------------------------------------------------------------- Tour
@@ -1852,16 +1881,19 @@ function listenToReader() {
   byId("when").addEventListener("input", () => {
     const seconds = Number(byId("when").value);
     showMoment(seconds === 0 ? null : Date.now() + seconds * 1000);
+    byId("timeline").scrollTop = 0;
   });
   byId("rules-open").addEventListener("click", () => openRule(rules[0]?.name ?? "SaveVote", null));
   byId("rule-close").addEventListener("click", () => byId("rule").close());
-  byId("menu").addEventListener("keydown", moveInMenu);
+  // What had the focus in a menu may be disabled by now, so the keys are heard everywhere.
+  addEventListener("keydown", (key) => menu && moveInMenu(key));
+  byId("timeline").addEventListener("keydown", (key) => moveAmong(byId("timeline"), key));
   addEventListener("pointerdown", (down) => {
     if (menu && !byId("menu").contains(down.target)) closeMenu();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     colours.clear();
-    redraw("ring");
+    redraw("dots");
   });
 }
 
@@ -1870,6 +1902,7 @@ function everySecond() {
   countSurplus();
   takeSample();
   watchReign();
+  if (!isLive()) showMoment(Math.max(moment, Date.now() - KEPT_MS));
   redraw("headline", "clock");
 }
 
