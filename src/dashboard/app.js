@@ -1280,14 +1280,14 @@ function showRule(wanted) {
 const STORE_REST_MS = 1000;
 const SHOWN_KEYS = 200;
 
-/** By node: its pairs, how far it had applied its log, and when it was asked. */
+/** By node: its pairs, their keys in order, how far it had applied its log, when to ask again. */
 const stores = new Map();
 
 function buildStore() {
   for (const id of ids()) {
     byId("ask").append(make("option", { value: id }, name(id)));
     byId("store-node").append(make("option", { value: id }, name(id)));
-    stores.set(id, { pairs: {}, last_applied: -1, asked_at: 0, is_asked: false });
+    stores.set(id, { pairs: {}, keys: [], last_applied: -1, rested_at: 0, is_asked: false });
   }
   byId("store-node").addEventListener("change", () => redraw("store"));
   byId("operation").addEventListener("change", showFields);
@@ -1320,13 +1320,17 @@ async function fetchStore(node) {
   const store = stores.get(node.id);
   const is_new = store.last_applied !== node.state.last_applied;
   if (!is_new || store.is_asked || document.hidden) return;
-  const wait_ms = store.asked_at + STORE_REST_MS - Date.now();
+  const asked_at = Date.now();
+  const wait_ms = store.rested_at - asked_at;
   if (wait_ms > 0) return void setTimeout(() => redraw("store"), wait_ms);
-  Object.assign(store, { asked_at: Date.now(), is_asked: true });
+  store.is_asked = true;
   const { status, json } = await ask(members.get(node.id).address, "GET", "/api/state_machine");
   store.is_asked = false;
+  // A large store takes its time, at the node and here.
+  store.rested_at = Date.now() + Math.max(STORE_REST_MS, 5 * (Date.now() - asked_at));
   if (status !== 200) return;
-  Object.assign(store, { pairs: json.state_machine, last_applied: json.last_applied });
+  const { state_machine: pairs, last_applied } = json;
+  Object.assign(store, { pairs, keys: Object.keys(pairs).sort(), last_applied });
   redraw("store");
 }
 
@@ -1334,15 +1338,15 @@ async function fetchStore(node) {
 function drawPairs(table, store, leaders) {
   const applied = table.querySelector("caption > span");
   setText(applied, store && store.last_applied >= 0 ? `applied up to ${store.last_applied}` : "");
-  const keys = Object.keys(store?.pairs ?? {}).sort();
+  const keys = store?.keys ?? [];
   const rows = table.tBodies[0].rows;
   keys.slice(0, SHOWN_KEYS).forEach((key, number) => {
     const row = rows[number] ?? buildPair(table.tBodies[0]);
     const differs = Boolean(leaders) && leaders.pairs[key] !== store.pairs[key];
     setAll(row, { "data-key": key, "data-differs": differs });
     set(row, "title", differs ? "not the leader's value" : "");
-    setText(row.cells[0], key);
-    setText(row.cells[1], store.pairs[key]);
+    setText(row.cells[0].firstChild, cut(key));
+    setText(row.cells[1].firstChild, cut(store.pairs[key]));
   });
   while (rows.length > Math.min(keys.length, SHOWN_KEYS)) rows[rows.length - 1].remove();
   const more = keys.length - SHOWN_KEYS;
@@ -1351,7 +1355,10 @@ function drawPairs(table, store, leaders) {
 
 function buildPair(body) {
   const row = make("tr");
-  row.append(make("td"), make("td"));
+  for (const cell of [make("td"), make("td")]) {
+    cell.append(make("div"));
+    row.append(cell);
+  }
   body.append(row);
   return row;
 }
@@ -1378,6 +1385,11 @@ async function send() {
   const request = requestOfForm();
   const operation = byId("operation").value;
   const reply = byId("reply");
+  const key = byId("key").value;
+  if (operation.endsWith("get") && [".", ".."].includes(key)) {
+    const advice = `Read this key in a terminal: raftlet get ${key}`;
+    return setText(reply, `A browser takes “${key}” out of a path. ${advice}`);
+  }
   setText(reply, `Asking ${name(first)}…`);
   let answer = await ask(members.get(first).address, ...request);
   let [asked, told] = [first, ""];
@@ -1399,10 +1411,11 @@ const anyone = (view) => ([...view.values()].find((node) => node.up) ?? { id: id
 /** What a node answered. */
 function inPlainWords({ status, json }) {
   if (status === 0) return ` nothing: ${json.error}`;
+  if (status === 307) return " 307: it does not lead any more. Ask again soon";
   if (json.error) return ` ${status}: ${json.error}`;
   const { key, value, found, swapped, index, term, last_applied } = json;
   const entry = index === undefined ? "" : `, by entry ${index}@${term}`;
-  const now = value === null || value === undefined ? "is not set" : `= ${value}`;
+  const now = value === null || value === undefined ? "is not set" : `= ${cut(String(value))}`;
   if (last_applied !== undefined) {
     return `: ${key} ${now}, from its own store, applied up to ${last_applied}; it may be old`;
   }
