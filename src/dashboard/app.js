@@ -1447,10 +1447,10 @@ const counted = new Map();
 function buildFigures() {
   for (const [figure, title, unit] of FIGURES) {
     const box = make("figure", { id: `figure-${figure}` });
-    const caption = make("figcaption", {}, title);
     const value = make("p");
     value.append(make("span", { class: "value" }, "–"), make("small", {}, unit));
-    box.append(caption, value);
+    value.append(make("small", { class: "highest" }));
+    box.append(make("figcaption", {}, title), value);
     const svg = draw(box, "svg", { viewBox: "0 0 120 30", preserveAspectRatio: "none" });
     setAll(svg, { "role": "img", "aria-label": `${title}, the last 2 minutes` });
     draw(svg, "path", { class: "plot" });
@@ -1462,13 +1462,12 @@ function addUpCounters() {
   for (const id of ids()) {
     const counters = latest(id).state?.counters;
     if (!counters) continue;
-    const before = counted.get(id) ?? {};
+    // What was before this page is no rate of now. "Elections so far" are all there were.
+    const before = counted.get(id) ?? { ...counters, elections: 0 };
+    const keys = Object.keys(totals);
     // A node that was started again counts from 0.
-    const is_restarted = counters.commands < before.commands || counters.reads < before.reads ||
-      counters.elections < before.elections;
-    for (const key of Object.keys(totals)) {
-      totals[key] += counters[key] - (is_restarted ? 0 : (before[key] ?? 0));
-    }
+    const is_restarted = keys.some((key) => counters[key] < before[key]);
+    for (const key of keys) totals[key] += counters[key] - (is_restarted ? 0 : before[key]);
     counted.set(id, counters);
   }
 }
@@ -1499,12 +1498,15 @@ function takeSample() {
 function drawFigures() {
   const until = shownTime();
   const shown = samples.filter(({ at }) => at <= until && at > until - PLOT_MS);
-  for (const [figure] of FIGURES) {
+  for (const [figure, , unit] of FIGURES) {
     const box = byId(`figure-${figure}`);
     const points = shown.map(({ at, figures }) => ({ at, value: figures[figure] }));
     const last = points.findLast((point) => point.value !== null)?.value ?? null;
     setText(box.querySelector(".value"), last === null ? "–" : readable(last));
-    set(box.querySelector(".plot"), "d", plot(points, until));
+    // A line goes from 0 to the highest value; of a rate, that is not told elsewhere.
+    const highest = Math.max(0, ...points.map(({ value }) => value ?? 0));
+    setText(box.querySelector(".highest"), unit && highest ? `max ${readable(highest)}` : "");
+    set(box.querySelector(".plot"), "d", plot(points, until, highest));
   }
 }
 
@@ -1514,8 +1516,7 @@ function readable(value) {
 }
 
 /** A line through the points that are known, from 0 to the highest. */
-function plot(points, until) {
-  const highest = Math.max(1e-9, ...points.map(({ value }) => value ?? 0));
+function plot(points, until, highest) {
   let path = "";
   let pen = "M";
   for (const { at, value } of points) {
@@ -1524,7 +1525,7 @@ function plot(points, until) {
       continue;
     }
     const x = 120 * (1 - (until - at) / PLOT_MS);
-    path += `${pen}${x.toFixed(1)} ${(29 - (27 * value) / highest).toFixed(1)}`;
+    path += `${pen}${x.toFixed(1)} ${(29 - (27 * value) / (highest || 1)).toFixed(1)}`;
     pen = "L";
   }
   return path;
