@@ -1207,8 +1207,17 @@ const SERVERS = [
 ];
 
 let rules = [];
+let learning = null;
 
-async function learnRules() {
+/** Asks for the rules once; again if no node has answered. */
+function learnRules() {
+  learning ??= askForRules().finally(() => {
+    if (!rules.length) learning = null;
+  });
+  return learning;
+}
+
+async function askForRules() {
   for (const member of members.values()) {
     const { json } = await ask(member.address, "GET", "/api/rules");
     if (json.rules) {
@@ -1250,7 +1259,7 @@ const inWords = (rule) => rule.replace(/(?!^)([A-Z])/g, " $1").toLowerCase();
 
 /** Explains a rule, and the event in which it was at work. */
 async function openRule(rule, item) {
-  if (!rules.length) await learnRules();
+  await learnRules();
   const text = item ? `${name(item.node)}, term ${item.term}: ${item.text}` : "";
   setText(byId("rule-event"), text);
   showRule(rule);
@@ -1259,8 +1268,8 @@ async function openRule(rule, item) {
 
 const NO_RULE = {
   name: "No rule is cited",
-  sentence: "This is a message on its way, or it happened to Raft from outside: a process, a " +
-    "network, a disk, a client, or you.",
+  sentence: "This is a message on its way, an entry that a client gave the leader, or something " +
+    "from outside: a process, a network, a disk, or you.",
 };
 
 function showRule(wanted) {
