@@ -1576,8 +1576,15 @@ const pause = (id, paused) =>
     [act(id, "/api/pause", { paused })],
   );
 
-/** Where this node's process can be killed and started again; undefined if it was started alone. */
-const launcherOf = (id) => latest(id).state?.launcher ?? undefined;
+/**
+ * Where this node's process can be killed and started again; undefined if it was started by itself.
+ * One that was dead when the page was opened has not said so: it belongs to the others' launcher.
+ */
+function launcherOf(id) {
+  const { state } = latest(id);
+  const states = state ? [state] : ids().map((other) => latest(other).state);
+  return states.find((state) => state?.launcher)?.launcher;
+}
 
 async function runProcess(id, running) {
   const { status, json } = await ask(launcherOf(id), "POST", "/processes", { id, running });
@@ -1598,12 +1605,19 @@ function setLink(a, b, fault, done) {
   return tellAll(done, [setWay(a, b, fault), setWay(b, a, fault)]);
 }
 
-/** Cuts every link between two groups, both ways. */
+/** Cuts every link between two groups, both ways, and mends those that were cut within a group. */
 function separate(group, done) {
-  const others = ids().filter((id) => !group.includes(id));
-  const pairs = group.flatMap((a) => others.flatMap((b) => [[a, b], [b, a]]));
-  const reachable = pairs.filter(([from]) => latest(from).up);
-  return tellAll(done(others), reachable.map(([from, to]) => setWay(from, to, CUT)));
+  const view = look(null);
+  const side = (id) => group.includes(id);
+  const actions = [];
+  for (const from of ids().filter((id) => view.get(id).up)) {
+    for (const to of ids().filter((id) => id !== from)) {
+      const { state, drop, delay_ms } = linkBetween(view, from, to);
+      if (side(from) !== side(to)) actions.push(setWay(from, to, CUT));
+      else if (state === "cut") actions.push(setWay(from, to, { drop, delay_ms }));
+    }
+  }
+  return tellAll(done(ids().filter((id) => !side(id))), actions);
 }
 
 function isolateLeader() {
@@ -1623,18 +1637,25 @@ function split() {
   return separate(group, done);
 }
 
-/** Makes all links well and wakes all nodes. The nodes are asked what there is to heal. */
+/** Makes all links well and wakes all nodes. */
 async function healAll() {
-  const actions = ids().map(async (id) => {
-    const { json } = await ask(members.get(id).address, "GET", "/api/links");
-    const bad = (json.links ?? []).filter((link) => link.blocked || link.drop || link.delay_ms);
-    const answers = await Promise.all(bad.map((link) => setWay(id, link.peer, WELL)));
-    if (latest(id).state?.paused) {
-      answers.push(await act(id, "/api/pause", { paused: false }));
-    }
-    return answers.find((answer) => answer.error) ?? { id };
-  });
-  await tellAll("All links are well, all nodes are awake.", actions);
+  const answers = await Promise.all(ids().map(heal));
+  const errors = answers.map((answer) => answer.error).filter(Boolean);
+  const deaf = answers.filter((answer) => answer.is_deaf).map((answer) => answer.id);
+  if (deaf.length) errors.push(`${names(deaf)} cannot be reached`);
+  tell(errors.length ? `${errors.join(", ")}. All else is well and awake.`
+    : "All links are well, all nodes are awake.");
+}
+
+/** Makes the links of a node well and wakes it. It is asked what there is to heal. */
+async function heal(id) {
+  const { status, json } = await ask(members.get(id).address, "GET", "/api/links");
+  if (status !== 200) return { id, is_deaf: true };
+  const bad = json.links.filter((link) => link.blocked || link.drop || link.delay_ms);
+  const actions = bad.map((link) => setWay(id, link.peer, WELL));
+  if (latest(id).state?.paused) actions.push(act(id, "/api/pause", { paused: false }));
+  const answers = await Promise.all(actions);
+  return answers.find((answer) => answer.error) ?? { id };
 }
 
 // -------------------------------------------------------------------------------------- Menu
