@@ -106,8 +106,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         && let Ok(id) = word.parse()
     {
         let (id, data) = (NodeId(id), Path::new("data/bank").join(word));
-        let (fresh, verbose, trace) = (false, false, None);
-        let options = server::Options { id, config, data, fresh, verbose, trace, launcher: None };
+        let (fresh, verbose, trace, launcher, greeting) = (false, false, None, None, None);
+        let options =
+            server::Options { id, config, data, fresh, verbose, trace, launcher, greeting };
         return Ok(server::run(options, Bank::default())?);
     }
     let nodes = config.nodes.into_values().collect();

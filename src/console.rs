@@ -20,7 +20,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The node's stdout.
 pub struct Console {
-    lines: SyncSender<String>,
+    /// None once it is closed.
+    lines: Option<SyncSender<String>>,
     /// Ends when all lines are written.
     written: Receiver<()>,
     colour: bool,
@@ -35,7 +36,7 @@ impl Console {
         thread::spawn(move || write_lines(&waiting, done));
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colour = io::stdout().is_terminal() && !no_colour;
-        Console { lines, written, colour, dropped: 0 }
+        Console { lines: Some(lines), written, colour, dropped: 0 }
     }
 
     /// Shows an event; one that repeats with the traffic only if details are wanted.
@@ -51,20 +52,21 @@ impl Console {
 
     /// Shows any other line.
     pub fn line(&mut self, text: &str) {
+        let Some(lines) = &self.lines else { return };
         if self.dropped > 0 {
             let note = format!("{}  … {} lines not shown\n", time_of_day(), self.dropped);
-            if self.lines.try_send(note).is_ok() {
+            if lines.try_send(note).is_ok() {
                 self.dropped = 0;
             }
         }
-        if self.lines.try_send(format!("{}  {text}\n", time_of_day())).is_err() {
+        if lines.try_send(format!("{}  {text}\n", time_of_day())).is_err() {
             self.dropped += 1;
         }
     }
 
-    /// Writes what is waiting, if that can be done soon.
-    pub fn close(self) {
-        drop(self.lines);
+    /// Writes what is waiting, if that can be done soon, and nothing more.
+    pub fn close(&mut self) {
+        self.lines = None;
         // Either way there is nothing more to say.
         let _ = self.written.recv_timeout(LAST_WORDS);
     }

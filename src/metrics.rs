@@ -46,7 +46,7 @@ impl Metrics {
         *self.messages.entry((direction, message.rpc.name())).or_default() += 1;
     }
 
-    /// Counts a client's command that was applied, and took so long from its arrival on.
+    /// Counts a client's command that was answered so long after it was taken up.
     pub fn command(&mut self, took: Duration) {
         self.commands += 1;
         self.commanding += took;
@@ -89,7 +89,11 @@ impl Metrics {
         page.counter("entries_deleted_total", "Entries that gave way.", self.entries_deleted);
         page.counter("commands_total", "Clients' commands answered.", self.commands);
         let seconds = self.commanding.as_secs_f64();
-        page.counter("command_seconds_total", "How long those commands took.", seconds);
+        page.counter(
+            "command_seconds_total",
+            "How long those commands took, from when the node took each up.",
+            seconds,
+        );
         page.counter("reads_total", "Clients' reads answered.", self.reads);
         page.counter("saves_total", "Times that it waited for its disk.", self.saves);
         let seconds = self.saving.as_secs_f64();

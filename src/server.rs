@@ -73,6 +73,8 @@ pub struct Options {
     pub trace: Option<PathBuf>,
     /// Where the process that started this one kills and restarts nodes, `host:port`, if it does.
     pub launcher: Option<String>,
+    /// What it prints first, if it could be started.
+    pub greeting: Option<String>,
 }
 
 /// Runs a node until its disk fails. The machine is empty: the node applies its log to it.
@@ -160,7 +162,7 @@ struct Server<M> {
 struct Client {
     command: Command,
     sender: Sender<Answer>,
-    /// When it came.
+    /// When the server took it up.
     since: Instant,
 }
 
@@ -220,9 +222,12 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// The first lines. `note` is what else there is to say of what was recovered.
+    /// The first lines, now that it has its address and its files. `note` is what else there is to say of what was recovered.
     fn tell_how_it_starts(&mut self, note: Option<String>) {
-        let Options { id, config, data, .. } = &self.options;
+        let Options { id, config, data, greeting, .. } = &self.options;
+        if let Some(greeting) = greeting {
+            self.console.line(greeting);
+        }
         self.report(What::Started {
             address: config.nodes[id].clone(),
             peers: self.peer_ids().collect(),
@@ -395,7 +400,9 @@ impl<M: StateMachine> Server<M> {
     fn perform_one(&mut self, one: Todo) {
         match one {
             Todo::Do(output) => self.perform_output(output),
-            Todo::Tell(sender, answer) => tell(&sender, answer),
+            Todo::Tell(sender, answer) => {
+                tell(&sender, answer);
+            }
         }
     }
 
@@ -413,8 +420,10 @@ impl<M: StateMachine> Server<M> {
                 let (id, reply) = self.machine.apply(&entry);
                 self.applied = entry.index;
                 if let Some(client) = request.and_then(|request| self.clients.remove(&request)) {
-                    self.metrics.command(client.since.elapsed());
-                    tell(&client.sender, Answer::Applied(id, reply));
+                    let took = client.since.elapsed();
+                    if tell(&client.sender, Answer::Applied(id, reply)) {
+                        self.metrics.command(took);
+                    }
                 }
             }
             Output::AnswerRead { request } => self.answer_read(request),
@@ -428,18 +437,17 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// The last word to a client that waits.
-    fn answer(&mut self, request: RequestId, answer: Answer) {
-        if let Some(client) = self.clients.remove(&request) {
-            tell(&client.sender, answer);
-        }
+    /// The last word to a client that waits; false if it has gone.
+    fn answer(&mut self, request: RequestId, answer: Answer) -> bool {
+        self.clients.remove(&request).is_some_and(|client| tell(&client.sender, answer))
     }
 
     fn answer_read(&mut self, request: RequestId) {
         let Some(client) = self.clients.get(&request) else { return };
-        if let Some(reply) = self.machine.machine().query(client.command.split().1) {
+        if let Some(reply) = self.machine.machine().query(client.command.split().1)
+            && self.answer(request, Answer::Read(self.applied, reply))
+        {
             self.metrics.read();
-            self.answer(request, Answer::Read(self.applied, reply));
         }
     }
 
@@ -473,9 +481,9 @@ impl<M: StateMachine> Server<M> {
     }
 }
 
-fn tell(sender: &Sender<Answer>, answer: Answer) {
-    // A client that has stopped waiting is no error.
-    let _ = sender.send(answer);
+/// Whether the client still waits. One that has gone is no error.
+fn tell(sender: &Sender<Answer>, answer: Answer) -> bool {
+    sender.send(answer).is_ok()
 }
 
 fn settings(options: &Options) -> Settings {

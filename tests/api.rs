@@ -213,6 +213,25 @@ fn status_counts_what_the_metrics_count() {
 }
 
 #[test]
+fn command_whose_client_was_told_that_nobody_knows_is_not_counted() {
+    let cluster = Cluster::started(2, "");
+    cluster.set("x", "1");
+    let leader = cluster.leader();
+    let other = others(&cluster, leader)[0];
+    let commands = || Some(number(cluster.status(leader)?.get("counters")?, "commands"));
+    let before = commands();
+    pause(&cluster, other, true);
+    let reply = ask(&cluster, leader, "POST", "/api/set", r#"{"key":"x","value":"2"}"#);
+    assert_eq!(reply.status, 504, "{}", reply.text());
+    pause(&cluster, other, false);
+    wait_for("it is done all the same", || {
+        let reply = cluster.http(leader, "GET", "/api/get/x?local=true", None)?;
+        reply.text().contains(r#""value":"2""#).then_some(())
+    });
+    assert_eq!(commands(), before);
+}
+
+#[test]
 fn metrics_are_what_prometheus_reads() {
     let cluster = single_node();
     let commands = || {

@@ -205,7 +205,7 @@ fn all_nodes_start_in_one_terminal_and_none_outlives_it() {
     let n3 = line.rsplit("(process ").next().and_then(|rest| rest.split(')').next());
     let killed = Command::new("kill").args(["-9", n3.expect("its number")]).status();
     assert!(killed.expect("kill").success());
-    let line = parent.wait_for_line("n3 has ended");
+    let line = parent.wait_for_line("n3  has ended (");
     assert!(line.contains("raftlet 3 --config"), "{line}");
     parent.kill(); // as a terminal that is closed, or worse: nothing tells the children
     wait_for("no node that answers", || (members() == 0).then_some(()));
@@ -219,6 +219,7 @@ fn second_process_of_a_node_is_told() {
     let same = run(&["1", "--config", &config, "--data", &data]);
     assert_eq!(same.status.code(), Some(1));
     assert!(text(&same.stderr).contains("is node 1 already running?"), "{}", text(&same.stderr));
+    assert_eq!(text(&same.stdout), "", "it invites nobody to the other");
 
     let elsewhere = format!("{data}-2");
     let port = run(&["1", "--config", &config, "--data", &elsewhere]);

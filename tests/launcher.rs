@@ -3,13 +3,15 @@
 
 mod support;
 
+use std::fs;
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 
 use raftlet::http::client::{self, Reply};
 use raftlet::json::Json;
 use support::curl::Curl;
-use support::{Cluster, PATIENCE, Process, number, raftlet, wait_for};
+use support::{Cluster, PATIENCE, Process, RAFTLET, number, raftlet, raftlet_at, wait_for};
 
 /// A cluster, the process that has started it, and where that is asked.
 struct Launched {
@@ -20,10 +22,13 @@ struct Launched {
 
 impl Launched {
     fn new(nodes: u64, option: &str) -> Launched {
-        let cluster = Cluster::new(nodes, "");
+        Launched::by(RAFTLET.as_ref(), Cluster::new(nodes, ""), option)
+    }
+
+    fn by(program: &Path, cluster: Cluster, option: &str) -> Launched {
         let (config, data) = (cluster.config(), cluster.data());
         let words = ["--fast", option, "--config", &config, "--data", &data];
-        let parent = Process::start(&mut raftlet(&words));
+        let parent = Process::start(&mut raftlet_at(program, &words));
         let address = wait_for("a node that names its launcher", || {
             Some(cluster.status(1)?.get("launcher")?.as_str()?.to_string())
         });
@@ -104,7 +109,7 @@ fn launcher_stays_for_the_nodes_it_killed_and_ends_with_the_others() {
     launched.set_running(1, false);
     assert!(TcpStream::connect(launched.cluster.address(1)).is_err(), "it is dead");
     signal("-KILL", launched.process_of(2).expect("it runs"));
-    launched.parent.wait_for_line("n2 has ended");
+    launched.parent.wait_for_line("n2  has ended (");
     assert_eq!(launched.process_of(2), None);
     // None runs, and it is still there.
     let processes = [1, 2].map(|id| launched.set_running(id, true).expect("it runs"));
@@ -113,6 +118,8 @@ fn launcher_stays_for_the_nodes_it_killed_and_ends_with_the_others() {
     processes.into_iter().for_each(|process| signal("-KILL", process));
     assert_eq!(launched.parent.exit_code(), Some(1));
     launched.parent.wait_for_line("2 of 2 nodes failed");
+    let told = || (launched.parent.text().matches("  has ended (").count() == 3).then_some(());
+    wait_for("the last word on each", told);
 }
 
 #[test]
@@ -124,10 +131,33 @@ fn node_that_cannot_start_again_is_told_and_harms_nobody() {
     let elsewhere = Process::start(&mut raftlet(&words)); // in another terminal
     elsewhere.wait_for_line(&format!("Open http://{}/ in a browser", launched.cluster.address(1)));
     elsewhere.wait_for_line("started on");
+    let first = elsewhere.text().lines().next().map(str::to_string);
+    assert!(first.as_ref().is_some_and(|line| line.contains("Open ")), "{first:?}");
     launched.set_running(1, true);
     launched.parent.wait_for_line("is node 1 already running?");
-    launched.parent.wait_for_line("n1 has ended");
+    launched.parent.wait_for_line("n1  has ended (");
     assert!(launched.cluster.status(1).is_some(), "the other goes on");
+}
+
+/// `cp`, for a file that this process has written may not be run while another test forks.
+fn copy_program(path: &Path) {
+    let copied = Command::new("cp").arg(RAFTLET).arg(path).status();
+    assert!(copied.expect("cp").success());
+}
+
+#[test]
+fn node_is_started_again_after_the_program_was_built_again() {
+    let cluster = Cluster::new(1, "");
+    let program = cluster.scratch.0.join("raftlet");
+    copy_program(&program);
+    let launched = Launched::by(&program, cluster, "--verbose");
+    launched.set_running(1, false);
+    fs::remove_file(&program).expect("it is there");
+    let reply = launched.ask("POST", "/processes", Some(r#"{"id":1,"running":true}"#));
+    let why = format!("cannot start n1 with {}: ", program.display());
+    assert!(reply.status == 500 && reply.text().contains(&why), "{}", reply.text());
+    copy_program(&program);
+    launched.set_running(1, true);
 }
 
 /// What a browser would send for a page that is not the cluster's, and other mistakes.

@@ -55,6 +55,7 @@ pub struct Settled {
 pub struct Cluster {
     /// What tells any verb that this cluster is meant.
     pub options: Options,
+    program: PathBuf,
     directory: PathBuf,
     /// The pipe to a node's stdin must stay open: when it closes, the node ends.
     running: BTreeMap<NodeId, (Child, Option<ChildStdin>)>,
@@ -64,6 +65,7 @@ pub struct Cluster {
 impl Cluster {
     /// A directory and a registry of so many nodes; none runs yet.
     pub fn new(nodes: u64, timing: Timing) -> Result<Cluster, Failure> {
+        let program = start::program()?;
         let directory = env::temp_dir().join(format!("raftlet-scratch-{}", process::id()));
         let config = directory.join("cluster.toml");
         let written = fs::create_dir_all(&directory)
@@ -73,7 +75,7 @@ impl Cluster {
         })?;
         let data = Some(directory.clone());
         let options = Options { config: Some(config), data, ..Options::default() };
-        Ok(Cluster { options, directory, running: BTreeMap::new(), lines: Arc::default() })
+        Ok(Cluster { options, program, directory, running: BTreeMap::new(), lines: Arc::default() })
     }
 
     /// Starts every node of the registry.
@@ -83,14 +85,13 @@ impl Cluster {
 
     /// Starts a node, or starts it again.
     pub fn start(&mut self, id: NodeId) -> Result<(), Failure> {
-        let spawned = start::child(&self.options, id).and_then(|mut command| {
+        let spawned = start::child(&self.program, &self.options, id, |command| {
             #[cfg(unix)]
-            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+            std::os::unix::process::CommandExt::process_group(command, 0);
             command.env(start::SCRATCH, "1").env("NO_COLOR", "1");
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
         });
-        let mut child =
-            spawned.map_err(|error| Failure::Running(format!("cannot start {id}: {error}")))?;
+        let mut child = spawned.map_err(Failure::Running)?;
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
             collect(id, stdout, Arc::clone(&self.lines));
             collect(id, stderr, Arc::clone(&self.lines));

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -48,7 +49,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let cannot = |error| Failure::Running(format!("cannot listen on {LOOPBACK}: {error}"));
     let listener = TcpListener::bind((LOOPBACK, 0)).map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?.to_string();
-    let mut nodes = Nodes::new(options, address);
+    let mut nodes = Nodes::new(start::program()?, options, address);
     for &id in config.nodes.keys() {
         nodes.start(id).map_err(Failure::Running)?;
     }
@@ -69,12 +70,12 @@ fn welcome(options: &Options, nodes: &Nodes, first: Option<&String>) -> String {
     let names = named.collect::<Vec<_>>().join(", ");
     let again = if options.fresh { ", without --fresh," } else { "" };
     let here = start::typed(&start::cluster_words(options));
+    let invitation = first.map(|address| start::invitation(address)).unwrap_or_default();
     format!(
         "Starting {names}. Ctrl+C ends them all; the same command{again} goes on from there.\n\
-         {}\
+         {invitation}\n\
          In another terminal: raftlet status{here}; raftlet set x 42{here}; or kill the leader's \
-         process.\n",
-        first.map(|address| start::invitation(address)).unwrap_or_default()
+         process.\n"
     )
 }
 
@@ -88,6 +89,7 @@ struct Launcher {
 /// Every node of the registry.
 struct Nodes {
     /// How they are started.
+    program: PathBuf,
     options: Options,
     /// Where the launcher is asked.
     address: String,
@@ -106,16 +108,16 @@ enum Process {
 }
 
 impl Nodes {
-    fn new(options: &Options, address: String) -> Nodes {
+    fn new(program: PathBuf, options: &Options, address: String) -> Nodes {
         let (options, processes) = (options.clone(), BTreeMap::new());
-        Nodes { options, address, processes, console: Console::open() }
+        Nodes { program, options, address, processes, console: Console::open() }
     }
 
     /// Starts a node; gives its process's number.
     fn start(&mut self, id: NodeId) -> Result<u32, String> {
-        let child = start::child(&self.options, id)
-            .and_then(|mut command| command.env(ADDRESS, &self.address).spawn())
-            .map_err(|error| format!("cannot start {id}: {error}"))?;
+        let child = start::child(&self.program, &self.options, id, |command| {
+            command.env(ADDRESS, &self.address);
+        })?;
         let process = child.id();
         self.processes.insert(id, Process::Running(child));
         Ok(process)
@@ -134,15 +136,15 @@ impl Nodes {
             *process = Process::Ended { failed: failure.is_some() };
             if let Some(how) = failure {
                 let again = start::typed(&start::command_line(&self.options, id));
-                eprintln!(
-                    "raftlet: {id} has ended ({how}); raftlet{again} in another terminal starts \
-                     it again"
-                );
+                self.console.line(&format!(
+                    "{id}  has ended ({how}); raftlet{again} in another terminal starts it again"
+                ));
             }
         }
     }
 
-    /// Makes a node run, or kills it, unless it is so already.
+    /// Makes a node run, or kills it, unless it is so already. Others who ask wait meanwhile, also
+    /// while the system ends a process.
     fn set_running(&mut self, id: NodeId, running: bool) -> Result<(), String> {
         match self.processes.get_mut(&id) {
             Some(Process::Running(child)) if !running => {
@@ -188,13 +190,12 @@ impl Launcher {
     /// Waits until every node has ended and none will be wanted back.
     fn wait(&self) -> Result<(), Failure> {
         loop {
-            let nodes = self.nodes();
-            match (nodes.failures(), nodes.processes.len()) {
-                (None, _) => {}
-                (Some(0), _) => return Ok(()),
-                (Some(failed), all) => {
-                    return Err(Failure::Running(format!("{failed} of {all} nodes failed")));
-                }
+            let mut nodes = self.nodes();
+            if let Some(failed) = nodes.failures() {
+                nodes.console.close();
+                let all = nodes.processes.len();
+                let why = format!("{failed} of {all} nodes failed");
+                return if failed == 0 { Ok(()) } else { Err(Failure::Running(why)) };
             }
             drop(nodes);
             thread::sleep(LOOK_EVERY);

@@ -4,13 +4,13 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::Path;
-use std::process::{self, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use super::options::{self, Options};
-use super::{Failure, launcher, print};
+use super::{Failure, launcher};
 use crate::kv::Store;
 use crate::message::NodeId;
 use crate::server;
@@ -56,14 +56,14 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
     if is_child {
         let scratch = options.data.clone().filter(|_| env::var_os(SCRATCH).is_some());
         thread::spawn(move || end_with_parent(scratch.as_deref()));
-    } else {
-        print(&invitation(config.advertise.as_ref().unwrap_or(&config.nodes[&id])))?;
     }
+    let own_address = config.advertise.as_ref().unwrap_or(&config.nodes[&id]);
+    let greeting = (!is_child).then(|| invitation(own_address));
     let launcher = env::var(launcher::ADDRESS).ok().filter(|_| is_child);
     let data = options.data_of(id);
     let Options { fresh, verbose, ref trace, .. } = *options;
     let trace = trace.clone();
-    let options = server::Options { id, config, data, fresh, verbose, trace, launcher };
+    let options = server::Options { id, config, data, fresh, verbose, trace, launcher, greeting };
     server::run(options, Store::default()).map_err(Failure::Running)
 }
 
@@ -88,11 +88,26 @@ pub fn remove_all(directory: &Path) {
     }
 }
 
-/// A node as a process of its own, which ends when its stdin does; not started yet.
-pub fn child(options: &Options, id: NodeId) -> io::Result<Command> {
-    let mut command = Command::new(env::current_exe()?);
+/// Where this program is. Who starts nodes more than once looks it up before the first: once the
+/// program has been built again, Linux would name the file that was deleted for it.
+pub fn program() -> Result<PathBuf, Failure> {
+    let cannot = |error| Failure::Running(format!("cannot find this program: {error}"));
+    env::current_exe().map_err(cannot)
+}
+
+/// Starts a node as a process of its own, which ends when its stdin does. `arrange` adds to the
+/// command what else it needs.
+pub fn child(
+    program: &Path,
+    options: &Options,
+    id: NodeId,
+    arrange: impl FnOnce(&mut Command),
+) -> Result<Child, String> {
+    let mut command = Command::new(program);
     command.args(command_line(options, id)).env(CHILD, "1").stdin(Stdio::piped());
-    Ok(command)
+    arrange(&mut command);
+    let program = program.display();
+    command.spawn().map_err(|error| format!("cannot start {id} with {program}: {error}"))
 }
 
 /// The words that start this node in the same cluster.
@@ -128,5 +143,5 @@ pub fn typed(words: &[OsString]) -> String {
 
 /// Where to look at the cluster.
 pub fn invitation(address: &str) -> String {
-    format!("Open http://{address}/ in a browser to watch the cluster, and to break it.\n")
+    format!("Open http://{address}/ in a browser to watch the cluster, and to break it.")
 }

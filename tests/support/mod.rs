@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -168,9 +168,17 @@ fn collect(from: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) {
     });
 }
 
+/// The built binary.
+pub const RAFTLET: &str = env!("CARGO_BIN_EXE_raftlet");
+
 /// The built binary, with these words, whatever the environment of the test says of nodes.
 pub fn raftlet(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_raftlet"));
+    raftlet_at(RAFTLET.as_ref(), words)
+}
+
+/// The same, with a copy of it.
+pub fn raftlet_at(path: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(path);
     command.args(words).stdin(Stdio::null()).env("NO_COLOR", "1");
     for variable in ["NODE_ID", "PORT", "PEERS", "HOST", "ADVERTISE", "FAULTS_FROM"] {
         command.env_remove(variable);

@@ -40,11 +40,21 @@ fn file(kind: &str, text: &str) -> Response {
 
 /// What the page may load, and whom it may ask: itself and these.
 fn policy(others: &[String]) -> String {
-    let others: String = others.iter().map(|address| format!(" http://{address}")).collect();
+    let others: String = others.iter().map(|address| format!(" {}", source(address))).collect();
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
          connect-src 'self'{others}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+}
+
+/// An address as a policy may name it. Names there are of letters, digits and `-` (CSP §2.3.1), and
+/// a browser passes over all others: IPv6 addresses, and the `_` that containers have. There it must
+/// do to name the port.
+fn source(address: &str) -> String {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "*"));
+    let may_stand = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let host = if host.chars().all(may_stand) { host } else { "*" };
+    format!("http://{host}:{port}")
 }
 
 /// The rules, in the order of Figure 2.
@@ -75,6 +85,14 @@ mod tests {
         let allowed = "connect-src 'self' http://localhost:5001 http://node2.lan:5000";
         assert!(policy.split("; ").any(|directive| directive == allowed), "{policy}");
         assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    }
+
+    #[test]
+    fn policy_names_the_port_where_browsers_know_no_such_name() {
+        let addresses = ["[::1]:5003", "raft_1.lan:5001", "10.0.0.2:80", "node-2:5000"];
+        let policy = policy(&addresses.map(str::to_string));
+        let sources = "http://*:5003 http://*:5001 http://10.0.0.2:80 http://node-2:5000";
+        assert!(policy.contains(&format!("; connect-src 'self' {sources};")), "{policy}");
     }
 
     #[test]
