@@ -258,6 +258,13 @@ fn killed_leader_is_grey_and_another_crowned() {
     assert_ne!(new, old);
     assert!(page.browser.has(&format!("{}[data-state=unreachable]", node(old))));
     page.shows(&format!("#timeline li[data-node=\"{new}\"][data-kind=transition]"));
+    // What a new leader sends follows its request for a vote at once, on the same way.
+    let drawn = "const sent = happenings.get('messages');
+                 const before = sent.length;
+                 for (const kind of ['RequestVote', 'AppendEntries']) hearMessage(members.get(1),
+                     {direction: 'sent', from: 1, to: 2, kind, term: 1, text: '', time_ms: 0});
+                 return sent.length - before";
+    assert_eq!(page.browser.script(drawn, &[]).as_u64(), Some(2), "both are drawn");
     page.start(old);
     page.shows(&format!("{}[data-state=up][data-role=follower]", node(old)));
 }
