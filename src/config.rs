@@ -67,8 +67,7 @@ impl FaultsFrom {
     }
 }
 
-/// The most nodes that a cluster has.
-pub const MAX_NODES: usize = 9;
+const MAX_NODES: usize = 9;
 const MAX_NAME_CHARS: usize = 64;
 /// One hour: whoever writes more has most likely mistaken the unit.
 const MAX_TIME_MS: u64 = 60 * 60 * 1000;

@@ -222,7 +222,8 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// The first lines, now that it has its address and its files. `note` is what else there is to say of what was recovered.
+    /// The first lines, now that it has its address and its files. `note` is what else there is to
+    /// say of what was recovered.
     fn tell_how_it_starts(&mut self, note: Option<String>) {
         let Options { id, config, data, greeting, .. } = &self.options;
         if let Some(greeting) = greeting {

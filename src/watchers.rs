@@ -1,17 +1,16 @@
 //! Those who watch a node from outside, over `GET /events`: a browser, or `curl -N`.
 //!
-//! They are told the node's events with their rules, its messages, and how the node is whenever that
-//! has changed. Under load, events and messages are too many to read or to draw: of each kind the
-//! first few of every tenth of a second are told one by one, the rest as a number when that time is
-//! over. The state is told once in that time. A watcher that is too slow is let go, rather than told
-//! half; a browser comes again by itself. Without watchers all this costs nothing.
+//! They are told the node's events with their rules, its messages, and how the node is whenever
+//! that has changed. Under load, events and messages are too many to read or to draw: of each kind
+//! the first few of every tenth of a second are told one by one, the rest as a number when that
+//! time is over. The state is told once in that time. A watcher that is too slow is let go, rather
+//! than told half; a browser comes again by itself. Without watchers all this costs nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::config::MAX_NODES;
 use crate::event::Event;
 use crate::json::Json;
 use crate::message::{Message, NodeId};
@@ -24,9 +23,9 @@ const MAX_WATCHERS: usize = 64;
 /// How long events and messages are counted together; and the state is not told again.
 const WINDOW_MS: Millis = 100;
 
-/// How many of each kind are told one by one in that time: as many as a node can have peers. So what
-/// happens once with each of them, such as their votes or a cut of all links, is never just counted.
-const TOLD_IN_WINDOW: u64 = MAX_NODES as u64 - 1;
+/// How many of each kind are told one by one in that time: as many as a node can have peers. So
+/// what happens once with each, such as their votes or a cut of all links, is never just counted.
+const TOLD_IN_WINDOW: u64 = 8;
 
 /// One thing that watchers are told.
 #[derive(Clone, Debug)]

@@ -48,8 +48,8 @@ fn policy(others: &[String]) -> String {
 }
 
 /// An address as a policy may name it. Names there are of letters, digits and `-` (CSP §2.3.1), and
-/// a browser passes over all others: IPv6 addresses, and the `_` that containers have. There it must
-/// do to name the port.
+/// a browser passes over all others: IPv6 addresses, and the `_` that containers have. There it
+/// must do to name the port.
 fn source(address: &str) -> String {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, "*"));
     let may_stand = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
