@@ -7,6 +7,7 @@
 mod support;
 
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,11 @@ const TESTS: &[Test] = &[
     ("cluster_is_split_and_healed", cluster_is_split_and_healed),
     ("banner_tells_that_no_majority_is_left", banner_tells_that_no_majority_is_left),
     ("slider_shows_the_past", slider_shows_the_past),
+    ("wiped_cluster_has_its_own_commands", wiped_cluster_has_its_own_commands),
+    ("log_that_ends_early_says_where", log_that_ends_early_says_where),
     ("page_outlives_the_node_that_served_it", page_outlives_the_node_that_served_it),
     ("launcher_kills_and_restarts", launcher_kills_and_restarts),
+    ("launcher_that_comes_anew_is_known", launcher_that_comes_anew_is_known),
     ("keyboard_is_enough", keyboard_is_enough),
     ("event_opens_its_rule_in_figure_2", event_opens_its_rule_in_figure_2),
     ("timeline_is_filtered_and_paused", timeline_is_filtered_and_paused),
@@ -254,6 +258,13 @@ fn killed_leader_is_grey_and_another_crowned() {
     assert_ne!(new, old);
     assert!(page.browser.has(&format!("{}[data-state=unreachable]", node(old))));
     page.shows(&format!("#timeline li[data-node=\"{new}\"][data-kind=transition]"));
+    // What a new leader sends follows its request for a vote at once, on the same way.
+    let drawn = "const sent = happenings.get('messages');
+                 const before = sent.length;
+                 for (const kind of ['RequestVote', 'AppendEntries']) hearMessage(members.get(1),
+                     {direction: 'sent', from: 1, to: 2, kind, term: 1, text: '', time_ms: 0});
+                 return sent.length - before";
+    assert_eq!(page.browser.script(drawn, &[]).as_u64(), Some(2), "both are drawn");
     page.start(old);
     page.shows(&format!("{}[data-state=up][data-role=follower]", node(old)));
 }
@@ -329,6 +340,44 @@ fn slider_shows_the_past() {
     page.all_show(&page.cluster.running(), &page.entry("set x=meanwhile"));
 }
 
+/// An entry of the new cluster may have the name of another one in the old.
+fn wiped_cluster_has_its_own_commands() {
+    let mut page = Page::of(3);
+    (1..=3).for_each(|number| page.cluster.set("x", &format!("old{number}")));
+    let old = page.entry("set x=old1");
+    page.all_show(&[1, 2, 3], &page.entry("set x=old3"));
+    let shown = Instant::now();
+    wait_for("some past", || (shown.elapsed() > Duration::from_secs(3)).then_some(()));
+    let moment = Instant::now();
+    (1..=3).for_each(|id| page.cluster.kill(id));
+    fs::remove_dir_all(page.cluster.data()).expect("it can be removed");
+    (1..=3).for_each(|id| page.start(id));
+    (1..=3).for_each(|id| drop(wait_for("it answers", || page.cluster.status(id))));
+    page.cluster.http(2, "POST", "/api/election", None);
+    page.leader();
+    page.cluster.set("x", "new");
+    let new = page.entry("set x=new");
+    for id in 1..=3 {
+        page.shows(&format!("{}[title*=\"set x=new\"]", cell(id, &new)));
+    }
+    page.browser.choose("#when", &format!("-{}", moment.elapsed().as_secs() + 2));
+    page.shows(&format!("{}[title*=\"set x=old1\"]", cell(1, &old)));
+}
+
+fn log_that_ends_early_says_where() {
+    let page = Page::of(3);
+    let sleeper = page.followers()[0];
+    page.act(&node(sleeper), "pause");
+    page.shows(&format!("{}[data-state=paused]", node(sleeper)));
+    let status = page.cluster.status(sleeper).expect("it answers");
+    let last =
+        format!("{}@{}", number(&status, "last_log_index"), number(&status, "last_log_term"));
+    (0..40).for_each(|number| page.cluster.set("x", &number.to_string())); // more than fit
+    page.shows(&format!("[data-log=\"{sleeper}\"] .lane[data-ends=\"← ends at {last}\"]"));
+    page.act(&node(sleeper), "resume");
+    page.shows(&format!("[data-log=\"{sleeper}\"] .lane[data-ends=\"\"]"));
+}
+
 fn figures_are_what_the_nodes_count() {
     let page = Page::of(3);
     let leader = page.leader();
@@ -399,6 +448,10 @@ fn asked_follower_sends_the_page_on() {
     page.says("#reply", "307");
     page.says("#reply", &format!("n{leader}"));
     page.says("#reply", &page.entry("set x=7"));
+    let twice = page.browser.script("return inPlainWords({status: 307, json: {}})", &[]);
+    assert!(twice.to_string().contains("it does not lead any more"), "{twice}");
+    page.send("get", "..", "");
+    page.says("#reply", "raftlet get ..");
 }
 
 /// In a browser, text that is taken for HTML does something.
@@ -507,6 +560,10 @@ fn cluster_is_split_and_healed() {
     wait_for("another crown", || page.crowned().filter(|&id| id != old));
     assert!(page.browser.has(&format!("{}[data-role=leader]", node(old))), "it knows nothing");
     page.picture("isolated.png");
+    let six_links_cut = || (page.browser.count("[data-forward=cut]") == 6).then_some(());
+    page.browser.click("#split"); // what was cut within a side is mended
+    wait_for("six links cut, instead of four", six_links_cut);
+    wait_for("no banner", || (!page.browser.is_visible("#banner")).then_some(()));
     page.browser.click("#heal-all");
     page.lacks("[data-forward=cut], [data-backward=cut]");
     page.leader();
@@ -516,7 +573,7 @@ fn cluster_is_split_and_healed() {
     page.browser.click("#split");
     page.shows("[data-forward=cut][data-backward=cut]");
     // Of five, two and three: as many links lead from one part to the other.
-    wait_for("six links cut", || (page.browser.count("[data-forward=cut]") == 6).then_some(()));
+    wait_for("six links cut", six_links_cut);
     page.browser.click("#heal-all");
     page.lacks("[data-forward=cut], [data-backward=cut], [data-state=paused]");
     page.leader();
@@ -537,11 +594,33 @@ fn launcher_kills_and_restarts() {
     page.act(&node(old), "kill");
     page.shows(&format!("{}[data-state=unreachable]", node(old)));
     assert!(page.cluster.status(old).is_none(), "it is dead");
-    leader(old);
+    page.open(leader(old)); // a page that has never heard of the dead one
     page.act(&node(old), "restart");
     page.shows(&format!("{}[data-state=up][data-role=follower]", node(old)));
     assert!(page.cluster.status(old).is_some(), "it is alive");
     assert!(launcher.text().contains(&format!("n{old}")));
+}
+
+/// It listens on another port then, which the page that is open was not allowed to ask.
+fn launcher_that_comes_anew_is_known() {
+    let cluster = Cluster::new(3, TIMING);
+    let words = ["--config", &cluster.config(), "--data", &cluster.data()];
+    let mut launcher = Process::start(&mut raftlet(&words));
+    let page = Page { browser: Browser::start(), cluster };
+    let told = || page.cluster.status(1)?.get("launcher")?.as_str().map(str::to_string);
+    wait_for("a node that answers", told);
+    page.open(1);
+    launcher.kill();
+    (1..=3).for_each(|id| page.shows(&format!("{}[data-state=unreachable]", node(id))));
+    launcher = Process::start(&mut raftlet(&words));
+    let address = wait_for("a node that answers", told);
+    wait_for("the page knows the new launcher", || {
+        let known = page.browser.script("return members.get(1)?.launcher ?? ''", &[]);
+        (known == Json::from(address.as_str())).then_some(())
+    });
+    page.act(&node(3), "kill");
+    page.shows(&format!("{}[data-state=unreachable]", node(3)));
+    assert!(page.cluster.status(3).is_none(), "it is dead: {}", launcher.text());
 }
 
 fn keyboard_is_enough() {
@@ -563,6 +642,10 @@ fn keyboard_is_enough() {
     assert!(page.browser.has_focus(&node(follower)), "the focus is where it was");
 
     page.browser.press(SPACE);
+    page.browser.script("document.activeElement.blur()", &[]); // as if it could do no more
+    page.browser.press(ESCAPE);
+    wait_for("no menu", || (!is_open()).then_some(()));
+    page.browser.press(SPACE);
     reach(DOWN, "#menu button[data-action=pause]");
     page.browser.press(ENTER);
     page.shows(&format!("{}[data-state=paused]", node(follower)));
@@ -572,6 +655,12 @@ fn keyboard_is_enough() {
     reach(DOWN, "#menu button[data-action=cut]");
     page.browser.press(SPACE);
     page.shows(&format!("{}[data-forward=cut][data-backward=cut]", link(1, 2)));
+    reach(TAB, "#timeline");
+    reach(DOWN, "#timeline button");
+    assert!(!page.browser.has("#timeline button:not([tabindex='-1'])"), "one stop for all");
+    page.browser.press(ENTER);
+    page.shows("#rule[open]");
+    page.browser.press(ESCAPE);
     reach(TAB, "#heal-all");
     page.browser.press(ENTER);
     page.lacks("[data-forward=cut], [data-backward=cut], [data-state=paused]");
@@ -583,6 +672,7 @@ fn event_opens_its_rule_in_figure_2() {
     let page = Page::of(3);
     page.act(&node(page.followers()[0]), "election");
     page.shows("#timeline li[data-kind=transition]");
+    page.browser.script("learnRules(); learnRules()", &[]); // they are there, once
     page.browser.click("#timeline-pause"); // or it may move from under the pointer
     page.browser.click("#timeline li[data-kind=transition]");
     page.shows("#rule[open]");
@@ -622,8 +712,16 @@ fn timeline_is_filtered_and_paused() {
     page.cluster.set("paused", "1");
     page.all_show(&[1, 2, 3], &page.entry("set paused=1"));
     assert!(!page.browser.text("#timeline").contains("set paused=1"), "it stands still");
+    // So much that the oldest are forgotten.
+    let flood = "for (let number = 0; number < 7000; number += 1) hearEvent(null,
+                     {kind: 'late_answer', node: 1, term: 1, time_ms: 0, text: 'flood'});
+                 drawTimeline()";
+    page.browser.script(flood, &[]);
+    assert!(page.browser.has("#timeline li[data-kind=committed]"), "what is held stays");
     page.browser.click("#timeline-pause");
-    page.says("#timeline", "set paused=1");
+    page.says("#timeline", "flood");
+    tick("[name=node][value=\"1\"]");
+    page.shows("#timeline[data-end*=log]");
 }
 
 fn tour_notices_what_was_done() {

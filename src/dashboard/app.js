@@ -50,6 +50,17 @@ function draw(parent, tag, attributes = {}) {
   return element;
 }
 
+/** Arrow keys, Home and End move the focus from button to button in a box. */
+function moveAmong(box, key) {
+  const buttons = [...box.querySelectorAll("button:enabled")];
+  const at = buttons.indexOf(document.activeElement);
+  const to = { ArrowDown: at + 1, ArrowUp: Math.max(at, 0) - 1, Home: 0, End: -1 }[key.key];
+  if (to === undefined || !buttons.length) return;
+  key.preventDefault();
+  buttons.at(to % buttons.length).focus({ preventScroll: true });
+  document.activeElement.scrollIntoView({ block: "nearest" });
+}
+
 /** The time of day: 14:03:22. */
 function timeOfDay(time_ms) {
   const date = new Date(time_ms);
@@ -105,6 +116,7 @@ async function learnMembers() {
       for (const { id, address } of all) {
         members.set(id, { id, address, wait_ms: FIRST_WAIT_MS, heard_at: Date.now() });
       }
+      members.get(json.id).launcher = json.launcher;
       setText(byId("cluster"), json.cluster === "raftlet" ? "" : json.cluster);
       return;
     }
@@ -126,6 +138,7 @@ function connect(member) {
   listen("status", hearState);
   listen("state", hearState);
   listen("event", hearEvent);
+  listen("events", hearEvents);
   listen("message", hearMessage);
   listen("messages", hearMessages);
 }
@@ -163,39 +176,61 @@ const KEPT_MS = 10 * 60 * 1000; // how far back one can step
 const BURST_MS = 250; // states of a busy node that follow each other faster are thinned out
 const MOST_COMMANDS = 50000;
 const MOST_EVENTS = 5000; // of each group
-const MOST_MESSAGES = 20000;
+const MOST_MESSAGES = 50000; // under load less than 10 minutes: the older ones are forgotten
+const LONGEST = 200; // letters of a command or value; a status cuts commands there, too
 
-/** By node: how it was, oldest first: {at, up, state}. `state` is null until it was heard. */
+/**
+ * By node: how it was, oldest first: {at, up, state, commands}. `state` is null until it was heard.
+ */
 const history = new Map();
-const UNHEARD = { at: 0, up: false, state: null };
+const UNHEARD = { at: 0, up: false, state: null, commands: new Map() };
 const latest = (id) => history.get(id)?.at(-1) ?? UNHEARD;
 
 /**
  * Commands by the name of their entry, index@term. One for all nodes and all times is enough: two
  * logs that hold an entry of the same name hold the same command there, and the same entries
  * before it (Log Matching, §5.3). So a state need only tell where in its log each term begins
- * (`log_terms`), and the page can still show any log at any moment.
+ * (`log_terms`), and the page can still show any log at any moment. Only where a disk was wiped
+ * does another log begin, and with it new commands; the past keeps the old ones.
  */
-const commands = new Map();
+let commands = new Map();
 
 /** Events by group, and messages that were sent, oldest first. */
 const GROUPS = ["elections", "log", "heartbeats", "reads", "faults", "messages"];
 const happenings = new Map(GROUPS.map((group) => [group, []]));
 let happened = 0;
 
-/** By way ("1-2"): how many more messages went than are drawn, in this second and the last. */
+/** Groups that are not whole any more: their oldest items were cut off. */
+const forgotten = new Set();
+
+/**
+ * What nobody could read one by one: how many more there were than are shown, in this second
+ * (`count`) and in the last (`rate`). Messages by their way ("1-2"), events by node and group.
+ */
 const surplus = new Map();
 
 function hearState(member, state) {
-  if (member.address === location.host && state.peers.length + 1 !== members.size) {
-    return location.reload(); // another cluster lives here now
-  }
-  for (const { index, term, command } of state.log ?? []) {
-    remember(`${index}@${term}`, command);
-  }
+  const is_server = member.address === location.host;
+  if (is_server && isAnotherCluster(member, state)) return location.reload();
+  if (isAnotherLog(member.id, state)) commands = new Map();
+  for (const entry of state.log ?? []) remember(entry);
   delete state.log;
   record(member.id, true, state);
   set(document.body, "data-ready", true);
+}
+
+/** This page may speak only with those whom the node knew that served it. */
+function isAnotherCluster(member, { peers, launcher }) {
+  return peers.length + 1 !== members.size || launcher !== member.launcher;
+}
+
+/** A committed entry is gone, or is another one now: the disk was wiped, and a new log begins. */
+function isAnotherLog(id, { last_log_index, log = [] }) {
+  const isOther = (entry) => {
+    const known = commands.get(nameOf(entry));
+    return known !== undefined && known !== cut(entry.command);
+  };
+  return last_log_index < (latest(id).state?.commit_index ?? 0) || log.some(isOther);
 }
 
 function hearSilence(member) {
@@ -206,14 +241,16 @@ function hearSilence(member) {
 /** Writes down how a node is now. */
 function record(id, up, state) {
   const past = history.get(id);
-  const item = { at: Date.now(), up, state };
+  const item = { at: Date.now(), up, state, commands };
   const last = past.at(-1);
   if (last && state) shareTerms(last.state, state);
   if (past.length > 1 && isBurst(past.at(-2), last, item)) past.pop();
   past.push(item);
-  while (past[0].at < item.at - KEPT_MS && past.length > 1) past.shift();
+  // The oldest one tells how the node was up to the next.
+  while (past.length > 1 && past[1].at < item.at - KEPT_MS) past.shift();
   noticeForTour(id, last, item);
-  redraw("headline", "ring", "logs", "menu", "store");
+  redraw("menu", "store");
+  if (isLive()) redraw("headline", "ring", "logs");
 }
 
 /** Log Matching again: if the last term begins at the same entry, so did all before it. */
@@ -232,9 +269,16 @@ function isBurst(first, middle, last) {
   return last.at - first.at < BURST_MS && isAlike(first, middle) && isAlike(middle, last);
 }
 
-function remember(entry, command) {
-  commands.set(entry, command);
+function remember(entry) {
+  commands.set(nameOf(entry), cut(entry.command));
   if (commands.size > MOST_COMMANDS) commands.delete(commands.keys().next().value);
+}
+
+/** The beginning of a text that may be a megabyte long. */
+function cut(text) {
+  if (text.length <= LONGEST) return text;
+  const letters = [...text.slice(0, 2 * LONGEST + 2)]; // some letters are two units long
+  return letters.length > LONGEST ? `${letters.slice(0, LONGEST).join("")}…` : text;
 }
 
 const OF_ELECTIONS = /^(transition|election_failed|vote_.*|follows)$/;
@@ -252,44 +296,52 @@ function keep(group, item, most) {
   happened += 1;
   list.push(Object.assign(item, { number: happened, at: Date.now() }));
   // In large steps: to cut one off at a time would move the whole list each time.
-  if (list.length > most * 1.2) list.splice(0, list.length - most);
-  redraw("timeline");
+  if (list.length > most * 1.2) {
+    list.splice(0, list.length - most);
+    forgotten.add(group);
+  }
+  if (isLive()) redraw("timeline");
 }
 
 function hearEvent(_member, event) {
   keep(groupOf(event.kind), event, MOST_EVENTS);
 }
 
+function hearEvents(_member, { node, kind, count }) {
+  const group = groupOf(kind);
+  surplusOf(`${node} ${group}`, node, group).count += count;
+}
+
 /** A message on its way. At most sixty a second on each way are drawn, the others counted. */
 function hearMessage(member, message) {
   if (message.direction !== "sent") return;
   const way = wayOf(message);
-  const now = performance.now();
-  if (now - way.drawn_at < 1000 / 60) return void (way.count += 1);
-  way.drawn_at = now;
+  if (way.drawn >= MOST_DRAWN) return void (way.count += 1);
+  way.drawn += 1;
   const link = latest(member.id).state?.peers.find((peer) => peer.id === message.to);
   message.is_lost = Boolean(link?.blocked) || !isAwake(latest(message.to));
   message.flight_ms = FLIGHT_MS + Math.min(link?.delay_ms ?? 0, MOST_DELAY_MS);
   message.node = message.from;
   keep("messages", message, MOST_MESSAGES);
+  if (isLive()) redraw("dots");
 }
 
 function hearMessages(_member, message) {
   if (message.direction === "sent") wayOf(message).count += message.count;
 }
 
-function wayOf({ from, to }) {
-  const key = `${from}-${to}`;
-  if (!surplus.has(key)) surplus.set(key, { count: 0, rate: 0, drawn_at: 0 });
+function surplusOf(key, node, group) {
+  if (!surplus.has(key)) surplus.set(key, { node, group, count: 0, rate: 0, drawn: 0 });
   return surplus.get(key);
 }
 
+const wayOf = ({ from, to }) => surplusOf(`${from}-${to}`, from, "messages");
+
 /** Once a second: what was counted becomes a rate. */
 function countSurplus() {
-  for (const way of surplus.values()) {
-    if (way.rate !== way.count) redraw("ring");
-    way.rate = way.count;
-    way.count = 0;
+  for (const more of surplus.values()) {
+    if (more.rate !== more.count) redraw("ring", "timeline");
+    Object.assign(more, { rate: more.count, count: 0, drawn: 0 });
   }
 }
 
@@ -308,7 +360,7 @@ let moment = null;
 const isLive = () => moment === null;
 const shownTime = () => moment ?? Date.now();
 
-/** Who led, for the strip over the slider: {from, to, leader, term}, oldest first. */
+/** Who led, for the strip over the slider: {from, to, term}, oldest first; term null: nobody. */
 const reigns = [];
 const began_at = Date.now();
 
@@ -356,8 +408,7 @@ function showMoment(time) {
   moment = time;
   set(document.body, "data-live", isLive());
   set(byId("live"), "aria-pressed", isLive());
-  byId("timeline").scrollTop = 0;
-  redraw("clock", "headline", "ring", "logs", "timeline", "figures");
+  redraw("clock", "headline", "ring", "dots", "logs", "timeline", "figures");
 }
 
 /** The slider counts from now, so a moment that stands still moves back on it. */
@@ -370,7 +421,6 @@ function drawClock() {
     slider.value = 0;
     setText(byId("moment"), `Live, ${timeOfDay(now)}`);
   } else {
-    moment = Math.max(moment, now - KEPT_MS);
     if (!slider.matches(":active")) slider.value = Math.round((moment - now) / 1000);
     setText(byId("moment"), `Showing ${timeOfDay(moment)}, ${duration(now - moment)} ago`);
   }
@@ -414,37 +464,50 @@ const panels = {
   clock: { draw: drawClock, rest_ms: 0 },
   ring: { draw: drawRing, rest_ms: 50 },
   timers: { draw: drawTimers, rest_ms: 50 },
+  dots: { draw: drawDots, rest_ms: 0 },
   logs: { draw: drawLogs, rest_ms: 120 },
   timeline: { draw: drawTimeline, rest_ms: 250 },
   store: { draw: drawStore, rest_ms: 250 },
   figures: { draw: drawFigures, rest_ms: 250 },
   menu: { draw: drawMenu, rest_ms: 100 },
 };
+for (const panel of Object.values(panels)) Object.assign(panel, { is_due: false, drawn_at: 0 });
 let frame_is_asked_for = false;
+let nap; // until the first panel has rested
 
 /** Has these panels drawn with one of the next frames. A hidden tab gets no frames, and no work. */
 function redraw(...which) {
   for (const panel of which) panels[panel].is_due = true;
-  askForFrame();
+  planFrame();
 }
 
-function askForFrame() {
-  if (!frame_is_asked_for) requestAnimationFrame(drawFrame);
-  frame_is_asked_for = true;
+/** Asks for the next frame, or sleeps while every panel that is due still rests. */
+function planFrame() {
+  const due = Object.values(panels).filter((panel) => panel.is_due);
+  if (frame_is_asked_for || !due.length) return;
+  const rested_at = Math.min(...due.map((panel) => panel.drawn_at + panel.rest_ms));
+  const wait_ms = rested_at - performance.now();
+  clearTimeout(nap);
+  if (wait_ms > 0) {
+    nap = setTimeout(planFrame, wait_ms);
+  } else {
+    frame_is_asked_for = true;
+    requestAnimationFrame(drawFrame);
+  }
 }
 
-function drawFrame(now) {
+function drawFrame() {
   frame_is_asked_for = false;
   const view = look(moment);
+  const now = performance.now();
   for (const panel of Object.values(panels)) {
-    if (panel.is_due && now - (panel.drawn_at ?? 0) >= panel.rest_ms) {
+    if (panel.is_due && now - panel.drawn_at >= panel.rest_ms) {
       panel.is_due = false;
       panel.drawn_at = now;
       panel.draw(view);
     }
   }
-  const is_flying = drawDots(view);
-  if (is_flying || Object.values(panels).some((panel) => panel.is_due)) askForFrame();
+  planFrame();
 }
 
 /** Neighbouring terms get hues that are far apart; after six they come again. */
@@ -452,7 +515,7 @@ const hue = (term) => term % 6;
 
 function drawHeadline(view) {
   const leader = leaderOf(view);
-  const rivals = [...view.values()].filter((node) => node.up && node.state.role === "candidate");
+  const rivals = [...view.values()].filter((n) => isAwake(n) && n.state.role === "candidate");
   let text = "No leader";
   if (leader) text = `${name(leader.id)} leads term ${leader.state.current_term}`;
   else if (rivals.length) {
@@ -460,7 +523,7 @@ function drawHeadline(view) {
     text = `No leader: ${names(rivals.map((node) => node.id))} asked for votes in term ${term}`;
   }
   setText(byId("leader"), text);
-  document.title = `${text} – raftlet`;
+  setText(document.querySelector("title"), `${text} – raftlet`);
   const committed = Math.max(0, ...[...view.values()].map((node) => node.state?.commit_index ?? 0));
   setText(byId("committed"), `committed up to index ${committed.toLocaleString("en")}`);
   drawBanner(view);
@@ -488,10 +551,11 @@ function drawBanner(view) {
   const why = reasons.map(([group, how]) => `${names(group.map((node) => node.id))} ${how}`);
   const leader = leaderOf(view);
   const old = leader ? ` ${name(leader.id)} still leads, but can commit nothing.` : "";
+  const few = most.length ? `only ${most.length} of ${nodes.length} nodes` : "no node";
   setText(
     byId("banner"),
-    `No leader can be elected: only ${most.length} of ${nodes.length} nodes can talk, and ` +
-      `${majority()} are needed, to elect and to commit (§5.2). ${why.join(", ")}.${old}`,
+    `No leader can be elected: ${few} can talk, and ${majority()} are needed, ` +
+      `to elect and to commit (§5.2). ${why.join(", ")}.${old}`,
   );
 }
 
@@ -499,6 +563,7 @@ function drawBanner(view) {
 
 const FLIGHT_MS = 400; // how long a message flies, to be seen: the true time is too short
 const MOST_DELAY_MS = 3000;
+const MOST_DRAWN = 60; // messages in a second on each way
 
 /** What flies: a shape drawn around 0,0 and whose colour it has. A refusal is drawn hollow. */
 const SHAPES = {
@@ -524,7 +589,7 @@ const HIT = 10; // pixels to each side of a link where a click still means it
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Everything of the ring: the parts of each node and link, and where they are. */
-const ring = { nodes: new Map(), links: [], radius: 40, longest_ms: 1 };
+const ring = { nodes: new Map(), links: [], radius: 40, width: 0, longest_ms: 1 };
 
 function buildRing() {
   const svg = byId("ring-svg");
@@ -569,7 +634,7 @@ function buildLink([links, labels], a, b) {
   const parts = { a, b, group, hit: draw(group, "path", { class: "hit" }) };
   parts.forward = way("forward");
   parts.backward = way("backward");
-  parts.label = draw(labels, "text", { class: "link-label" });
+  Object.assign(parts, { label: draw(labels, "text", { class: "link-label" }), label_width: 0 });
   group.addEventListener("click", (event) => openMenu(group, linkMenu(a, b), event));
   group.addEventListener("keydown", (key) => openByKey(key, group, linkMenu(a, b)));
   return parts;
@@ -593,6 +658,7 @@ function placeRing() {
   const count = members.size;
   const is_small = Math.min(width, height) < 420 || count > 6;
   ring.radius = is_small ? 35 : 42;
+  ring.width = width;
   const room = { side: ring.radius + 14, top: ring.radius + 24, bottom: ring.radius + 34 };
   const start = count === 2 ? Math.PI : -Math.PI / 2;
   const angles = ids().map((_, number) => start + (2 * Math.PI * number) / count);
@@ -612,7 +678,7 @@ function placeRing() {
   setAll(byId("ring-svg"), { "viewBox": `0 0 ${width} ${height}`, "data-small": is_small });
   const canvas = byId("dots");
   [canvas.width, canvas.height] = [width * devicePixelRatio, height * devicePixelRatio];
-  redraw("ring");
+  redraw("ring", "dots");
 }
 
 function drawRing(view) {
@@ -712,22 +778,29 @@ function drawWay(way, from, to, side, state) {
   set(way.cross, "transform", `translate(${middle.x} ${middle.y})`);
 }
 
-function drawLinkLabel({ a, b, label }, forward, backward, from, to) {
+function drawLinkLabel(parts, forward, backward, from, to) {
+  const { a, b, label } = parts;
   const drop = Math.max(forward.drop, backward.drop);
   const delay_ms = Math.max(forward.delay_ms, backward.delay_ms);
   const rate = isLive() ? wayOf({ from: a, to: b }).rate + wayOf({ from: b, to: a }).rate : 0;
-  const parts = [];
-  if (drop) parts.push(`loses ${drop} %`);
-  if (delay_ms) parts.push(`${delay_ms} ms late`);
-  if (rate) parts.push(`+${rate.toLocaleString("en")}/s`);
-  setText(label, parts.join(", "));
+  const words = [];
+  if (drop) words.push(`loses ${drop} %`);
+  if (delay_ms) words.push(`${delay_ms} ms late`);
+  if (rate) words.push(`+${rate.toLocaleString("en")} more/s`);
+  const text = words.join(", ");
+  if (label.textContent !== text) {
+    label.textContent = text;
+    parts.label_width = label.getComputedTextLength();
+  }
   const { x, y } = between(from, to, 0.5, -13);
   const aside = x - (from.x + to.x) / 2;
-  const anchor = aside > 6 ? "start" : aside < -6 ? "end" : "middle";
-  setAll(label, { "x": x, "y": y + 4, "text-anchor": anchor });
+  const left = x - parts.label_width * (aside > 6 ? 0 : aside < -6 ? 1 : 0.5);
+  // Beside the link, but within the ring.
+  set(label, "x", Math.max(0, Math.min(left, ring.width - parts.label_width)));
+  set(label, "y", y + 4);
 }
 
-/** The messages in flight at the moment that is shown; true while there are any, to go on. */
+/** The messages in flight at the moment that is shown. */
 function drawDots() {
   const canvas = byId("dots");
   const pen = canvas.getContext("2d");
@@ -744,7 +817,8 @@ function drawDots() {
     flying += 1;
     drawDot(pen, message, progress);
   }
-  return flying > 0 && isLive();
+  panels.dots.rest_ms = calm.matches ? FLIGHT_MS : 0;
+  if (flying > 0 && isLive()) panels.dots.is_due = true;
 }
 
 /** One message. If it is lost, it gets half-way and dies there with a cross. */
@@ -831,8 +905,8 @@ function followLogs() {
 function drawLogs(view) {
   const leader = leaderOf(view);
   const states = [...view.values()].map((node) => node.state).filter(Boolean);
-  const highest = (key) => Math.max(0, ...states.map((state) => state[key]));
-  const window = scrollWindow(highest("last_log_index") + 1, highest("commit_index"));
+  const highest = Math.max(0, ...states.map((state) => state.last_log_index));
+  const window = scrollWindow(highest + 1, commonIndex(states));
   drawAxis(window);
   const missing = [];
   for (const node of view.values()) {
@@ -845,6 +919,15 @@ function drawLogs(view) {
   }
   byId("logs-end").hidden = logs.follows;
   fetchCommands(missing);
+}
+
+/**
+ * Up to which index a majority says it has committed. Nodes are not heard at the same instant, so
+ * under load the one heard last seems far ahead of all others.
+ */
+function commonIndex(states) {
+  const indexes = states.map((state) => state.commit_index).sort((a, b) => b - a);
+  return indexes[majority() - 1] ?? indexes.at(-1) ?? 0;
 }
 
 /**
@@ -902,6 +985,7 @@ function drawLog(holder, node, window, missing) {
       `commit_index ${state.commit_index}, last_applied ${state.last_applied}`
     : "unknown";
   set(holder.row, "aria-label", `Log of ${name(node.id)}: ${told}`);
+  set(holder.lane, "data-ends", state ? endBefore(state, indexAt(window, 0)) : "");
   const lacking = [];
   cellsOf(holder, window.columns).forEach((cell, column) => {
     const index = indexAt(window, column);
@@ -909,13 +993,27 @@ function drawLog(holder, node, window, missing) {
     if (cell.hidden === is_there) cell.hidden = !is_there;
     if (!is_there) return void cell.removeAttribute("data-entry");
     moveTo(cell, leftOf(window, index));
-    if (!drawCell(cell, state, index)) lacking.push(index);
+    drawCell(cell, node, index);
+    const entry = { index, term: termAt(state, index) };
+    if (!commands.has(nameOf(entry)) && isInLog(node.id, entry)) lacking.push(index);
   });
-  if (lacking.length && node.up) missing.push({ id: node.id, lacking });
+  if (lacking.length) missing.push({ id: node.id, lacking });
 }
 
-/** One entry; false if its command is not known yet. */
-function drawCell(cell, state, index) {
+/** Where a log ends, if that is left of all columns in sight. */
+function endBefore({ last_log_index, last_log_term }, first) {
+  if (last_log_index >= first) return "";
+  return last_log_index ? `← ends at ${last_log_index}@${last_log_term}` : "empty";
+}
+
+/** Whether a node can be asked for an entry now: one of the past may be in no log any more. */
+function isInLog(id, { index, term }) {
+  const { up, state } = latest(id);
+  if (!up || index <= state.snapshot_index || index > state.last_log_index) return false;
+  return term !== null && termAt(state, index) === term;
+}
+
+function drawCell(cell, { state, commands }, index) {
   const term = termAt(state, index);
   const is_in_snapshot = index <= state.snapshot_index;
   const entry = `${index}@${term ?? "?"}`;
@@ -930,18 +1028,22 @@ function drawCell(cell, state, index) {
   });
   setText(cell.firstChild, term ?? "?");
   setText(cell.lastChild, command === undefined ? "" : shorten(command));
-  return command !== undefined || term === null;
 }
+
+/** A verb, a key, and the rest of the line. What has spaces stands in double quotes. */
+const COMMAND = /^(set|delete|incr|cas) +("(?:[^"\\]|\\.)*"|[^\s="]+)[ =]*(.*)$/s;
 
 /** As the paper's Figure 6 writes commands: x←3. */
 function shorten(command) {
-  const [verb, key, ...rest] = command.split(/[ =]/);
-  const value = rest.join(" ");
-  if (verb === "set" && key) return `${key}←${value}`;
-  if (verb === "delete" && key) return `${key}←∅`;
-  if (verb === "incr" && key) return `${key}+${value || 1}`;
-  return verb === "cas" && key ? `${key}⇄${value}` : command;
+  const [, verb, key, value] = command.match(COMMAND) ?? [];
+  if (verb === "set") return `${apart(key)}←${apart(value)}`;
+  if (verb === "delete") return `${apart(key)}←∅`;
+  if (verb === "incr") return `${apart(key)}${value.startsWith("-") ? "" : "+"}${value || 1}`;
+  return verb === "cas" ? `${apart(key)}⇄${apart(value)}` : command;
 }
+
+/** A text that may run from right to left, and leaves the order of what is around it alone. */
+const apart = (text) => `\u2068${text}\u2069`;
 
 /** What the leader knows of this follower's log. */
 function drawProgress(holder, node, leader, window) {
@@ -970,7 +1072,7 @@ async function fetchCommands(missing) {
   const path = `/log?from=${lacking[0]}&limit=${limit}`;
   const { json } = await ask(members.get(id).address, "GET", path);
   logs.fetching -= 1;
-  for (const entry of json.log ?? []) remember(nameOf(entry), entry.command);
+  for (const entry of json.log ?? []) remember(entry);
   redraw("logs");
 }
 
@@ -979,8 +1081,8 @@ async function fetchCommands(missing) {
 const SHOWN_EVENTS = 100;
 const OFF_AT_FIRST = ["heartbeats", "messages"];
 
-/** Items in the list by their number, and until when it shows events if it is held. */
-const timeline = { items: new Map(), held_at: null, is_touched: false };
+/** Items in the list by their number; and while it is held, what had happened by then. */
+const timeline = { items: new Map(), held: null, is_touched: false };
 
 function buildTimeline() {
   const box = (name, value, text, checked) => {
@@ -1006,8 +1108,9 @@ function buildTimeline() {
 }
 
 function holdTimeline() {
-  timeline.held_at = timeline.held_at === null ? Date.now() : null;
-  set(byId("timeline-pause"), "aria-pressed", timeline.held_at !== null);
+  const copy = () => new Map([...happenings].map(([group, list]) => [group, [...list]]));
+  timeline.held = timeline.held ? null : copy();
+  set(byId("timeline-pause"), "aria-pressed", timeline.held !== null);
   redraw("timeline");
 }
 
@@ -1016,13 +1119,12 @@ const ticked = (field) =>
 
 function drawTimeline() {
   if (timeline.is_touched) return;
-  const until = Math.min(shownTime(), timeline.held_at ?? Infinity);
-  const wanted = newest(until);
+  const nodes = new Set(ticked("node").map(Number));
+  const groups = ticked("kind");
+  const wanted = newest(nodes, groups);
   const numbers = new Set(wanted.map((item) => item.number));
   for (const [number, element] of timeline.items) {
-    if (numbers.has(number)) continue;
-    element.remove();
-    timeline.items.delete(number);
+    if (!numbers.has(number)) removeItem(number, element);
   }
   let place = byId("timeline").firstChild;
   for (const item of wanted) {
@@ -1030,14 +1132,22 @@ function drawTimeline() {
     if (element === place) place = place.nextSibling;
     else byId("timeline").insertBefore(element, place);
   }
+  drawOmissions(nodes, groups, wanted.length);
 }
 
-/** The newest events up to a time that pass the filters, newest first. */
-function newest(until) {
-  const nodes = new Set(ticked("node").map(Number));
+function removeItem(number, element) {
+  const list = byId("timeline");
+  if (element.contains(document.activeElement)) list.focus({ preventScroll: true });
+  element.remove();
+  timeline.items.delete(number);
+}
+
+/** The newest events up to the moment that is shown, newest first. */
+function newest(nodes, groups) {
+  const until = shownTime();
   const found = [];
-  for (const group of ticked("kind")) {
-    const list = happenings.get(group);
+  for (const group of groups) {
+    const list = (timeline.held ?? happenings).get(group);
     let room = SHOWN_EVENTS;
     for (let number = list.length - 1; number >= 0 && room > 0; number -= 1) {
       if (list[number].at > until || !nodes.has(list[number].node)) continue;
@@ -1048,9 +1158,22 @@ function newest(until) {
   return found.sort((a, b) => b.number - a.number).slice(0, SHOWN_EVENTS);
 }
 
+/** What the list does not show: what is too much for it, and what is too old. */
+function drawOmissions(nodes, groups, shown) {
+  let more = 0;
+  for (const { node, group, rate } of surplus.values()) {
+    if (nodes.has(node) && groups.includes(group)) more += rate;
+  }
+  const is_moving = isLive() && !timeline.held;
+  setText(byId("timeline-more"), more && is_moving ? `+${more.toLocaleString("en")} more/s` : "");
+  const gone = shown < SHOWN_EVENTS ? groups.filter((group) => forgotten.has(group)) : [];
+  const end = gone.length ? `Older ones are forgotten: ${gone.join(", ")}.` : "";
+  set(byId("timeline"), "data-end", end);
+}
+
 function buildItem(item) {
   const element = make("li", { "data-node": item.node, "data-kind": item.kind });
-  const button = make("button", { type: "button" });
+  const button = make("button", { type: "button", tabindex: -1 });
   const time = timeOfDay(item.time_ms);
   const who = item.to ? `${name(item.from)} → ${name(item.to)}` : name(item.node);
   button.append(
@@ -1084,8 +1207,17 @@ const SERVERS = [
 ];
 
 let rules = [];
+let learning = null;
 
-async function learnRules() {
+/** Asks for the rules once; again if no node has answered. */
+function learnRules() {
+  learning ??= askForRules().finally(() => {
+    if (!rules.length) learning = null;
+  });
+  return learning;
+}
+
+async function askForRules() {
   for (const member of members.values()) {
     const { json } = await ask(member.address, "GET", "/api/rules");
     if (json.rules) {
@@ -1127,7 +1259,7 @@ const inWords = (rule) => rule.replace(/(?!^)([A-Z])/g, " $1").toLowerCase();
 
 /** Explains a rule, and the event in which it was at work. */
 async function openRule(rule, item) {
-  if (!rules.length) await learnRules();
+  await learnRules();
   const text = item ? `${name(item.node)}, term ${item.term}: ${item.text}` : "";
   setText(byId("rule-event"), text);
   showRule(rule);
@@ -1136,8 +1268,8 @@ async function openRule(rule, item) {
 
 const NO_RULE = {
   name: "No rule is cited",
-  sentence: "This is a message on its way, or it happened to Raft from outside: a process, a " +
-    "network, a disk, a client, or you.",
+  sentence: "This is a message on its way, an entry that a client gave the leader, or something " +
+    "from outside: a process, a network, a disk, or you.",
 };
 
 function showRule(wanted) {
@@ -1157,14 +1289,14 @@ function showRule(wanted) {
 const STORE_REST_MS = 1000;
 const SHOWN_KEYS = 200;
 
-/** By node: its pairs, how far it had applied its log, and when it was asked. */
+/** By node: its pairs, their keys in order, how far it had applied its log, when to ask again. */
 const stores = new Map();
 
 function buildStore() {
   for (const id of ids()) {
     byId("ask").append(make("option", { value: id }, name(id)));
     byId("store-node").append(make("option", { value: id }, name(id)));
-    stores.set(id, { pairs: {}, last_applied: -1, asked_at: 0, is_asked: false });
+    stores.set(id, { pairs: {}, keys: [], last_applied: -1, rested_at: 0, is_asked: false });
   }
   byId("store-node").addEventListener("change", () => redraw("store"));
   byId("operation").addEventListener("change", showFields);
@@ -1197,13 +1329,17 @@ async function fetchStore(node) {
   const store = stores.get(node.id);
   const is_new = store.last_applied !== node.state.last_applied;
   if (!is_new || store.is_asked || document.hidden) return;
-  const wait_ms = store.asked_at + STORE_REST_MS - Date.now();
+  const asked_at = Date.now();
+  const wait_ms = store.rested_at - asked_at;
   if (wait_ms > 0) return void setTimeout(() => redraw("store"), wait_ms);
-  Object.assign(store, { asked_at: Date.now(), is_asked: true });
+  store.is_asked = true;
   const { status, json } = await ask(members.get(node.id).address, "GET", "/api/state_machine");
   store.is_asked = false;
+  // A large store takes its time, at the node and here.
+  store.rested_at = Date.now() + Math.max(STORE_REST_MS, 5 * (Date.now() - asked_at));
   if (status !== 200) return;
-  Object.assign(store, { pairs: json.state_machine, last_applied: json.last_applied });
+  const { state_machine: pairs, last_applied } = json;
+  Object.assign(store, { pairs, keys: Object.keys(pairs).sort(), last_applied });
   redraw("store");
 }
 
@@ -1211,15 +1347,15 @@ async function fetchStore(node) {
 function drawPairs(table, store, leaders) {
   const applied = table.querySelector("caption > span");
   setText(applied, store && store.last_applied >= 0 ? `applied up to ${store.last_applied}` : "");
-  const keys = Object.keys(store?.pairs ?? {}).sort();
+  const keys = store?.keys ?? [];
   const rows = table.tBodies[0].rows;
   keys.slice(0, SHOWN_KEYS).forEach((key, number) => {
     const row = rows[number] ?? buildPair(table.tBodies[0]);
     const differs = Boolean(leaders) && leaders.pairs[key] !== store.pairs[key];
     setAll(row, { "data-key": key, "data-differs": differs });
     set(row, "title", differs ? "not the leader's value" : "");
-    setText(row.cells[0], key);
-    setText(row.cells[1], store.pairs[key]);
+    setText(row.cells[0].firstChild, cut(key));
+    setText(row.cells[1].firstChild, cut(store.pairs[key]));
   });
   while (rows.length > Math.min(keys.length, SHOWN_KEYS)) rows[rows.length - 1].remove();
   const more = keys.length - SHOWN_KEYS;
@@ -1228,7 +1364,10 @@ function drawPairs(table, store, leaders) {
 
 function buildPair(body) {
   const row = make("tr");
-  row.append(make("td"), make("td"));
+  for (const cell of [make("td"), make("td")]) {
+    cell.append(make("div"));
+    row.append(cell);
+  }
   body.append(row);
   return row;
 }
@@ -1255,6 +1394,11 @@ async function send() {
   const request = requestOfForm();
   const operation = byId("operation").value;
   const reply = byId("reply");
+  const key = byId("key").value;
+  if (operation.endsWith("get") && [".", ".."].includes(key)) {
+    const advice = `Read this key in a terminal: raftlet get ${key}`;
+    return setText(reply, `A browser takes “${key}” out of a path. ${advice}`);
+  }
   setText(reply, `Asking ${name(first)}…`);
   let answer = await ask(members.get(first).address, ...request);
   let [asked, told] = [first, ""];
@@ -1276,10 +1420,11 @@ const anyone = (view) => ([...view.values()].find((node) => node.up) ?? { id: id
 /** What a node answered. */
 function inPlainWords({ status, json }) {
   if (status === 0) return ` nothing: ${json.error}`;
+  if (status === 307) return " 307: it does not lead any more. Ask again soon";
   if (json.error) return ` ${status}: ${json.error}`;
   const { key, value, found, swapped, index, term, last_applied } = json;
   const entry = index === undefined ? "" : `, by entry ${index}@${term}`;
-  const now = value === null || value === undefined ? "is not set" : `= ${value}`;
+  const now = value === null || value === undefined ? "is not set" : `= ${cut(String(value))}`;
   if (last_applied !== undefined) {
     return `: ${key} ${now}, from its own store, applied up to ${last_applied}; it may be old`;
   }
@@ -1311,10 +1456,10 @@ const counted = new Map();
 function buildFigures() {
   for (const [figure, title, unit] of FIGURES) {
     const box = make("figure", { id: `figure-${figure}` });
-    const caption = make("figcaption", {}, title);
     const value = make("p");
     value.append(make("span", { class: "value" }, "–"), make("small", {}, unit));
-    box.append(caption, value);
+    value.append(make("small", { class: "highest" }));
+    box.append(make("figcaption", {}, title), value);
     const svg = draw(box, "svg", { viewBox: "0 0 120 30", preserveAspectRatio: "none" });
     setAll(svg, { "role": "img", "aria-label": `${title}, the last 2 minutes` });
     draw(svg, "path", { class: "plot" });
@@ -1326,13 +1471,12 @@ function addUpCounters() {
   for (const id of ids()) {
     const counters = latest(id).state?.counters;
     if (!counters) continue;
-    const before = counted.get(id) ?? {};
+    // What was before this page is no rate of now. "Elections so far" are all there were.
+    const before = counted.get(id) ?? { ...counters, elections: 0 };
+    const keys = Object.keys(totals);
     // A node that was started again counts from 0.
-    const is_restarted = counters.commands < before.commands || counters.reads < before.reads ||
-      counters.elections < before.elections;
-    for (const key of Object.keys(totals)) {
-      totals[key] += counters[key] - (is_restarted ? 0 : (before[key] ?? 0));
-    }
+    const is_restarted = keys.some((key) => counters[key] < before[key]);
+    for (const key of keys) totals[key] += counters[key] - (is_restarted ? 0 : before[key]);
     counted.set(id, counters);
   }
 }
@@ -1363,12 +1507,15 @@ function takeSample() {
 function drawFigures() {
   const until = shownTime();
   const shown = samples.filter(({ at }) => at <= until && at > until - PLOT_MS);
-  for (const [figure] of FIGURES) {
+  for (const [figure, , unit] of FIGURES) {
     const box = byId(`figure-${figure}`);
     const points = shown.map(({ at, figures }) => ({ at, value: figures[figure] }));
     const last = points.findLast((point) => point.value !== null)?.value ?? null;
     setText(box.querySelector(".value"), last === null ? "–" : readable(last));
-    set(box.querySelector(".plot"), "d", plot(points, until));
+    // A line goes from 0 to the highest value; of a rate, that is not told elsewhere.
+    const highest = Math.max(0, ...points.map(({ value }) => value ?? 0));
+    setText(box.querySelector(".highest"), unit && highest ? `max ${readable(highest)}` : "");
+    set(box.querySelector(".plot"), "d", plot(points, until, highest));
   }
 }
 
@@ -1378,8 +1525,7 @@ function readable(value) {
 }
 
 /** A line through the points that are known, from 0 to the highest. */
-function plot(points, until) {
-  const highest = Math.max(1e-9, ...points.map(({ value }) => value ?? 0));
+function plot(points, until, highest) {
   let path = "";
   let pen = "M";
   for (const { at, value } of points) {
@@ -1388,7 +1534,7 @@ function plot(points, until) {
       continue;
     }
     const x = 120 * (1 - (until - at) / PLOT_MS);
-    path += `${pen}${x.toFixed(1)} ${(29 - (27 * value) / highest).toFixed(1)}`;
+    path += `${pen}${x.toFixed(1)} ${(29 - (27 * value) / (highest || 1)).toFixed(1)}`;
     pen = "L";
   }
   return path;
@@ -1430,8 +1576,15 @@ const pause = (id, paused) =>
     [act(id, "/api/pause", { paused })],
   );
 
-/** Where this node's process can be killed and started again; undefined if it was started alone. */
-const launcherOf = (id) => latest(id).state?.launcher ?? undefined;
+/**
+ * Where this node's process can be killed and started again; undefined if it was started by itself.
+ * One that was dead when the page was opened has not said so: it belongs to the others' launcher.
+ */
+function launcherOf(id) {
+  const { state } = latest(id);
+  const states = state ? [state] : ids().map((other) => latest(other).state);
+  return states.find((state) => state?.launcher)?.launcher;
+}
 
 async function runProcess(id, running) {
   const { status, json } = await ask(launcherOf(id), "POST", "/processes", { id, running });
@@ -1452,12 +1605,19 @@ function setLink(a, b, fault, done) {
   return tellAll(done, [setWay(a, b, fault), setWay(b, a, fault)]);
 }
 
-/** Cuts every link between two groups, both ways. */
+/** Cuts every link between two groups, both ways, and mends those that were cut within a group. */
 function separate(group, done) {
-  const others = ids().filter((id) => !group.includes(id));
-  const pairs = group.flatMap((a) => others.flatMap((b) => [[a, b], [b, a]]));
-  const reachable = pairs.filter(([from]) => latest(from).up);
-  return tellAll(done(others), reachable.map(([from, to]) => setWay(from, to, CUT)));
+  const view = look(null);
+  const side = (id) => group.includes(id);
+  const actions = [];
+  for (const from of ids().filter((id) => view.get(id).up)) {
+    for (const to of ids().filter((id) => id !== from)) {
+      const { state, drop, delay_ms } = linkBetween(view, from, to);
+      if (side(from) !== side(to)) actions.push(setWay(from, to, CUT));
+      else if (state === "cut") actions.push(setWay(from, to, { drop, delay_ms }));
+    }
+  }
+  return tellAll(done(ids().filter((id) => !side(id))), actions);
 }
 
 function isolateLeader() {
@@ -1477,18 +1637,25 @@ function split() {
   return separate(group, done);
 }
 
-/** Makes all links well and wakes all nodes. The nodes are asked what there is to heal. */
+/** Makes all links well and wakes all nodes. */
 async function healAll() {
-  const actions = ids().map(async (id) => {
-    const { json } = await ask(members.get(id).address, "GET", "/api/links");
-    const bad = (json.links ?? []).filter((link) => link.blocked || link.drop || link.delay_ms);
-    const answers = await Promise.all(bad.map((link) => setWay(id, link.peer, WELL)));
-    if (latest(id).state?.paused) {
-      answers.push(await act(id, "/api/pause", { paused: false }));
-    }
-    return answers.find((answer) => answer.error) ?? { id };
-  });
-  await tellAll("All links are well, all nodes are awake.", actions);
+  const answers = await Promise.all(ids().map(heal));
+  const errors = answers.map((answer) => answer.error).filter(Boolean);
+  const deaf = answers.filter((answer) => answer.is_deaf).map((answer) => answer.id);
+  if (deaf.length) errors.push(`${names(deaf)} cannot be reached`);
+  tell(errors.length ? `${errors.join(", ")}. All else is well and awake.`
+    : "All links are well, all nodes are awake.");
+}
+
+/** Makes the links of a node well and wakes it. It is asked what there is to heal. */
+async function heal(id) {
+  const { status, json } = await ask(members.get(id).address, "GET", "/api/links");
+  if (status !== 200) return { id, is_deaf: true };
+  const bad = json.links.filter((link) => link.blocked || link.drop || link.delay_ms);
+  const actions = bad.map((link) => setWay(id, link.peer, WELL));
+  if (latest(id).state?.paused) actions.push(act(id, "/api/pause", { paused: false }));
+  const answers = await Promise.all(actions);
+  return answers.find((answer) => answer.error) ?? { id };
 }
 
 // -------------------------------------------------------------------------------------- Menu
@@ -1522,7 +1689,8 @@ function titleOfNode(id) {
   if (!state) return `${name(id)} has not been heard yet`;
   const { role, current_term, voted_for, commit_index, last_applied } = state;
   const vote = voted_for === null ? "nobody" : name(voted_for);
-  return `${name(id)}, ${role}\ncurrent_term ${current_term}, voted_for ${vote}\n` +
+  const now = isLive() ? "" : "Now: "; // the ring may show another moment
+  return `${now}${name(id)}, ${role}\ncurrent_term ${current_term}, voted_for ${vote}\n` +
     `commit_index ${commit_index}, last_applied ${last_applied}`;
 }
 
@@ -1590,6 +1758,7 @@ function drawMenu() {
   for (const { action, fits } of menu.content.items) {
     const button = box.querySelector(`[data-action="${action}"]`);
     const disabled = !fits();
+    if (disabled && button === document.activeElement) box.focus({ preventScroll: true });
     if (button.disabled !== disabled) button.disabled = disabled;
   }
 }
@@ -1602,13 +1771,8 @@ function closeMenu() {
 }
 
 function moveInMenu(key) {
-  const buttons = [...byId("menu").querySelectorAll("button:enabled")];
-  const at = buttons.indexOf(document.activeElement);
-  const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[key.key];
   if (key.key === "Escape" || key.key === "Tab") closeMenu();
-  if (to === undefined || !buttons.length) return;
-  key.preventDefault();
-  buttons.at(to % buttons.length).focus({ preventScroll: true });
+  else moveAmong(byId("menu"), key);
 }
 
 // -------------------------------------------------------------------------------------- Tour
@@ -1761,16 +1925,19 @@ function listenToReader() {
   byId("when").addEventListener("input", () => {
     const seconds = Number(byId("when").value);
     showMoment(seconds === 0 ? null : Date.now() + seconds * 1000);
+    byId("timeline").scrollTop = 0;
   });
   byId("rules-open").addEventListener("click", () => openRule(rules[0]?.name ?? "SaveVote", null));
   byId("rule-close").addEventListener("click", () => byId("rule").close());
-  byId("menu").addEventListener("keydown", moveInMenu);
+  // What had the focus in a menu may be disabled by now, so the keys are heard everywhere.
+  addEventListener("keydown", (key) => menu && moveInMenu(key));
+  byId("timeline").addEventListener("keydown", (key) => moveAmong(byId("timeline"), key));
   addEventListener("pointerdown", (down) => {
     if (menu && !byId("menu").contains(down.target)) closeMenu();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     colours.clear();
-    redraw("ring");
+    redraw("dots");
   });
 }
 
@@ -1779,6 +1946,7 @@ function everySecond() {
   countSurplus();
   takeSample();
   watchReign();
+  if (!isLive()) showMoment(Math.max(moment, Date.now() - KEPT_MS));
   redraw("headline", "clock");
 }
 
