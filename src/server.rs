@@ -193,8 +193,9 @@ impl<M: StateMachine> Server<M> {
         recovered: Recovered,
         transport: Transport,
     ) -> Server<M> {
-        let Recovered { current_term, voted_for, entries, .. } = recovered;
-        let node = Node::new(settings(options), Saved { current_term, voted_for, entries }, 0);
+        let Recovered { current_term, voted_for, snapshot, entries, .. } = recovered;
+        let saved = Saved { current_term, voted_for, snapshot, entries };
+        let node = Node::new(settings(options), saved, 0);
         Server {
             node,
             storage,
@@ -222,8 +223,8 @@ impl<M: StateMachine> Server<M> {
             transport: config.transport.name(),
             data: data.display().to_string(),
         });
-        let (voted_for, last) = (self.node.voted_for, self.node.log.last());
-        self.report(What::Recovered { voted_for, last, note });
+        let (base, last) = (self.node.log.base(), self.node.log.last());
+        self.report(What::Recovered { voted_for: self.node.voted_for, base, last, note });
     }
 
     fn begin_trace(&mut self, tracer: Option<Tracer>) {
@@ -393,7 +394,10 @@ impl<M: StateMachine> Server<M> {
 
     fn perform_output(&mut self, output: Output) {
         match output {
-            Output::SaveVote { .. } | Output::SaveEntries { .. } => {} // done by `save`
+            // Done by `save`.
+            Output::SaveVote { .. } | Output::SaveEntries { .. } => {}
+            Output::SaveSnapshot(_) | Output::DiscardLog { .. } => {}
+            Output::Restore(_) => {}
             Output::Send(message) => {
                 self.note_message(Direction::Sent, &message);
                 if self.options.verbose {
@@ -415,6 +419,9 @@ impl<M: StateMachine> Server<M> {
             }
             Output::Refuse { request, why: Refusal::Replaced } => {
                 self.answer(request, Answer::Replaced);
+            }
+            Output::Refuse { request, why: Refusal::Unknown } => {
+                drop(self.clients.remove(&request))
             }
             Output::Event(event) => self.show(&event),
         }
@@ -473,6 +480,7 @@ fn settings(options: &Options) -> Settings {
         rules: Rules::ALL,
         max_entries,
         max_bytes,
+        max_chunk_bytes: max_bytes,
         seed: RandomState::new().hash_one(id.0),
     }
 }

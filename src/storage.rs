@@ -36,10 +36,12 @@ use std::path::{Path, PathBuf};
 mod files;
 mod format;
 
-use crate::message::{Entry, Index, NodeId, Term};
+use crate::message::{Entry, EntryId, Index, NodeId, Term};
+use crate::snapshot::Snapshot;
 pub use files::{Directory, Files};
 pub use format::Recovered;
-use format::{LOG, NEW_VOTE, VOTE, encode_entry, encode_vote, log_headers, recover};
+use format::{Bytes, LOG, NEW_LOG, NEW_SNAPSHOT, NEW_VOTE, SNAPSHOT, VOTE};
+use format::{encode_entry, encode_snapshot, encode_vote, log_headers, recover};
 
 /// The files of one node, open and locked.
 ///
@@ -55,6 +57,8 @@ pub struct Storage<F = Directory> {
     pub files: F,
     cluster: String,
     id: NodeId,
+    /// The entry behind which the log begins: the last that the snapshot stands for.
+    base: EntryId,
     /// How many bytes of the log were given to the file; what is in `buffer` comes after them.
     written: u64,
     /// The lines of entries that wait for [`Storage::sync`].
@@ -81,8 +85,9 @@ impl Storage {
     pub fn forget(dir: &Path, id: NodeId) -> Result<bool, String> {
         let mut files = Directory::open(dir, id)?;
         let (vote, log) = (files.remove(VOTE)?, files.remove(LOG)?);
+        let snapshot = files.remove(SNAPSHOT)?;
         files.sync_names()?;
-        Ok(vote || log)
+        Ok(vote || log || snapshot)
     }
 }
 
@@ -98,12 +103,15 @@ impl<F: Files> Storage<F> {
     /// As [`Storage::open`].
     pub fn on(mut files: F, cluster: &str, id: NodeId) -> Result<(Self, Recovered), String> {
         let (log, vote) = (files.read(LOG)?.unwrap_or_default(), files.read(VOTE)?);
+        let snapshot = files.read(SNAPSHOT)?;
         let at = |text: String| files.path(&text).display().to_string();
-        let (mut recovered, ends) = recover(&log, vote.as_deref(), cluster, id).map_err(at)?;
+        let bytes = Bytes { log: &log, vote: vote.as_deref(), snapshot: snapshot.as_deref() };
+        let (mut recovered, file) = recover(bytes, cluster, id).map_err(at)?;
         recovered.torn = recovered.torn.map(at);
 
+        let ends = file.ends;
         let written = ends[ends.len() - 1];
-        let headers = log_headers(cluster, id);
+        let headers = log_headers(cluster, id, EntryId::default());
         if log.len() < headers.len() {
             files.append(LOG, &headers.as_bytes()[log.len()..])?;
         } else if (log.len() as u64) < written {
@@ -111,8 +119,13 @@ impl<F: Files> Storage<F> {
         }
         files.cut(LOG, written)?;
         files.sync_names()?;
-        let (cluster, buffer) = (cluster.to_string(), String::new());
-        Ok((Storage { files, cluster, id, written, buffer, ends }, recovered))
+        let (cluster, buffer, base) = (cluster.to_string(), String::new(), file.base);
+        let mut storage = Storage { files, cluster, id, base, written, buffer, ends };
+        let last_included = recovered.snapshot.last_included;
+        if base != last_included {
+            storage.discard_log(last_included, !recovered.entries.is_empty())?;
+        }
+        Ok((storage, recovered))
     }
 
     /// Saves `current_term` and `voted_for`; they are durable when this returns.
@@ -146,14 +159,62 @@ impl<F: Files> Storage<F> {
         entries: &[Entry],
         leader_id: NodeId,
     ) -> Result<(), String> {
-        assert!(after < self.ends.len() as u64, "a gap before the entry after {after}");
+        assert!(after <= self.last_index(), "a gap before the entry after {after}");
         self.truncate(after)?;
         for entry in entries {
-            assert_eq!(entry.index, self.ends.len() as u64, "entries are saved in their order");
+            assert_eq!(entry.index, self.last_index() + 1, "entries are saved in their order");
             encode_entry(&mut self.buffer, self.id, entry, leader_id);
             self.ends.push(self.written + self.buffer.len() as u64);
         }
         Ok(())
+    }
+
+    /// Saves a snapshot in the place of the one before; it is durable when this returns. The log
+    /// must be shortened next: until then [`Storage::open`] would do it.
+    ///
+    /// # Errors
+    /// The disk failed: see [`Storage`].
+    pub fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        let text = encode_snapshot(&self.cluster, self.id, snapshot);
+        self.files.create(NEW_SNAPSHOT)?;
+        self.files.append(NEW_SNAPSHOT, text.as_bytes())?;
+        self.files.sync(NEW_SNAPSHOT)?;
+        self.files.rename(NEW_SNAPSHOT, SNAPSHOT)?;
+        self.files.sync_names()
+    }
+
+    /// Lets the log begin behind an entry, the snapshot's last: with the entries that follow it, or
+    /// with none. All of it is durable when this returns, entries that waited for [`Storage::sync`]
+    /// too.
+    ///
+    /// # Errors
+    /// The disk failed: see [`Storage`].
+    pub fn discard_log(&mut self, base: EntryId, retain: bool) -> Result<(), String> {
+        let headers = log_headers(&self.cluster, self.id, base);
+        let gone = base.index.checked_sub(self.base.index).filter(|_| retain);
+        let kept = gone.and_then(|gone| self.ends.get(gone as usize));
+        let start = *kept.unwrap_or(&self.ends[self.ends.len() - 1]);
+        self.files.create(NEW_LOG)?;
+        self.files.append(NEW_LOG, headers.as_bytes())?;
+        if start < self.written {
+            let log = self.files.read(LOG)?.unwrap_or_default();
+            self.files.append(NEW_LOG, &log[start as usize..self.written as usize])?;
+        }
+        let waiting = start.saturating_sub(self.written) as usize;
+        self.files.append(NEW_LOG, &self.buffer.as_bytes()[waiting..])?;
+        self.files.sync(NEW_LOG)?;
+        self.files.rename(NEW_LOG, LOG)?;
+        self.files.sync_names()?;
+
+        self.ends.retain(|&end| end >= start);
+        self.ends.iter_mut().for_each(|end| *end = *end - start + headers.len() as u64);
+        (self.base, self.written) = (base, self.ends[self.ends.len() - 1]);
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn last_index(&self) -> Index {
+        self.base.index + self.ends.len() as Index - 1
     }
 
     /// Writes and syncs all entries that wait: one write and one fsync, however many they are.
@@ -178,8 +239,9 @@ impl<F: Files> Storage<F> {
     /// whole lines of dropped entries after the new ones, or a line of both, which no longer looks
     /// like one torn line at the end. Conflicts are rare, so the extra fsync costs little.
     fn truncate(&mut self, after: Index) -> Result<(), String> {
-        self.ends.truncate(after as usize + 1);
-        let end = self.ends[after as usize];
+        let kept = (after - self.base.index) as usize;
+        self.ends.truncate(kept + 1);
+        let end = self.ends[kept];
         if end >= self.written {
             self.buffer.truncate((end - self.written) as usize);
             return Ok(());
@@ -198,7 +260,7 @@ pub fn log_path(dir: &Path) -> PathBuf {
 /// How many bytes a node's files have in this directory; what cannot be read counts nothing.
 pub fn size_bytes(dir: &Path) -> u64 {
     let size = |name| fs::metadata(dir.join(name)).map_or(0, |file| file.len());
-    [LOG, VOTE].into_iter().map(size).sum()
+    [LOG, VOTE, SNAPSHOT].into_iter().map(size).sum()
 }
 
 #[cfg(test)]
@@ -313,7 +375,7 @@ mod tests {
 
     #[test]
     fn open_after_crash_while_creating() {
-        let headers = log_headers("demo", N2);
+        let headers = log_headers("demo", N2, EntryId::default());
         for written in 0..=headers.len() {
             let scratch = Scratch::new();
             scratch.write(LOG, &headers[..written]);
