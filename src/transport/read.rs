@@ -341,7 +341,7 @@ mod tests {
         (CONFLICT, r#"{"prev"#, r#"{"before"#, r#""prev_log_index" must be"#),
         (CHUNK, r#"leader_id":1"#, r#"leader_id":2"#, r#""leader_id" is n2"#),
         (CHUNK, r#"index":9,"#, r#"index":0,"#, "no entry can be 0@3"),
-        (CHUNK, r#"9,"last_included_term":3"#, r#"0,"last_included_term":0"#, "snapshot of nothing"),
+        (CHUNK, r#"9,"last_included_term":3"#, r#"0,"last_included_term":0"#, "of nothing"),
         (CHUNK, r#"included_term":3"#, r#"included_term":5"#, "9@5 is newer than the message"),
         (CHUNK, r#""offset":0"#, r#""offset":-1"#, r#""offset" must be"#),
         (CHUNK, r#""data":"#, r#""date":"#, r#""data" must be a text"#),
