@@ -1,11 +1,12 @@
 //! What reaches a server, and how a client waits for its answer.
 //!
 //! The body of a node is one thread that reads one inbox. The transport puts messages there, the
-//! HTTP threads put clients' requests there through a [`Desk`] and wait, each for its own answer.
+//! HTTP threads put clients' requests there through a [`Desk`]. Some wait for the answer; for
+//! commands and reads, which are many, they say what is to be done with it and need not wake.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
 use crate::event::{RoleName, What};
@@ -16,15 +17,18 @@ use crate::transport::Link;
 use crate::watchers::Notice;
 
 /// One thing in the inbox.
-#[derive(Debug)]
 pub enum Incoming {
     /// A message from a peer.
     Message(Message),
     /// The transport has news for the student.
     Report(What),
     /// A client asks.
-    Client(Ask, Sender<Answer>),
+    Client(Ask, Tell),
 }
+
+/// What is to be done with the answer to a client. The server's own thread does it: it must not
+/// wait for anything.
+pub type Tell = Box<dyn FnOnce(Answer) + Send>;
 
 /// What a client asks.
 #[derive(Debug)]
@@ -190,8 +194,10 @@ impl Desk {
     /// Asks the server and waits; `None` if no answer came in time, or none will ever come. What
     /// was asked may still be done.
     pub fn ask(&self, ask: Ask, patience: Duration) -> Option<Answer> {
-        let (sender, answer) = mpsc::channel();
-        self.0.send(Incoming::Client(ask, sender)).ok()?;
+        let (sender, answer) = mpsc::sync_channel(1);
+        // A client that has stopped waiting is no error.
+        let tell = move |answer| drop(sender.try_send(answer));
+        self.0.send(Incoming::Client(ask, Box::new(tell))).ok()?;
         answer.recv_timeout(patience).ok()
     }
 }

@@ -1,7 +1,9 @@
 //! JSON (RFC 8259): the language of the messages between nodes and of the HTTP interface.
 //!
-//! [`Json::parse`] reads a text into a tree of [`Json`] values, and [`Json::append_to`] (or its
-//! `Display`) writes it back, compact and on one line. Reading is strict: what two readers could
+//! [`Json::parse`] reads a text into a tree of values, and [`Json::append_to`] (or its `Display`)
+//! writes it back, compact and on one line. A [`Value`] may borrow its texts, from what was read or
+//! for what is to be written: entries come and go by thousands, and need not be copied for that.
+//! [`Json`] is a value that has all its texts to itself. Reading is strict: what two readers could
 //! understand in two ways is refused, so an object may not hold a name twice. Nor may a text nest
 //! deeper than [`MAX_DEPTH`], or a hostile message could exhaust the stack, nor hold
 //! more than [`MAX_VALUES`] values, or one of many tiny ones could take many times its own length
@@ -31,6 +33,12 @@ pub const MAX_DEPTH: usize = 64;
 /// How many values a text that is read may hold, arrays and objects and what is in them alike.
 pub const MAX_VALUES: usize = 100_000;
 
+/// Room for most texts that are written, in bytes.
+const ROOM: usize = 256;
+
+/// A value that borrows nothing.
+pub type Json = Value<'static>;
+
 /// Any JSON value.
 ///
 /// ```
@@ -44,7 +52,7 @@ pub const MAX_VALUES: usize = 100_000;
 /// # Ok::<(), raftlet::json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub enum Json {
+pub enum Value<'a> {
     /// `null`
     Null,
     /// `true` or `false`
@@ -52,16 +60,16 @@ pub enum Json {
     /// A number.
     Number(Number),
     /// A text.
-    String(String),
+    String(Cow<'a, str>),
     /// Values in order.
-    Array(Vec<Json>),
+    Array(Vec<Value<'a>>),
     /// Named values. They keep the order in which they were put or read, so that a message reads
     /// in the order of Figure 2.
-    Object(Vec<Member>),
+    Object(Vec<Member<'a>>),
 }
 
-/// A named value in an object. A name that the program itself gives costs no allocation.
-pub type Member = (Cow<'static, str>, Json);
+/// A named value in an object.
+pub type Member<'a> = (Cow<'a, str>, Value<'a>);
 
 /// A number, as it is written: terms and indexes are whole and must survive exactly, which a
 /// floating-point number cannot promise above 2^53.
@@ -92,20 +100,58 @@ impl Json {
     /// Reads one value from a whole text, which may be a `&str` or bytes straight from the wire.
     ///
     /// # Errors
+    /// As [`Value::read`].
+    pub fn parse(text: impl AsRef<[u8]>) -> Result<Json, Error> {
+        Value::read(text.as_ref()).map(Value::into_owned)
+    }
+}
+
+impl<'a> Value<'a> {
+    /// Reads one value from a whole text, from which it borrows.
+    ///
+    /// # Errors
     /// If the text is not UTF-8, not JSON, goes on behind the value, nests deeper than
     /// [`MAX_DEPTH`], has more than [`MAX_VALUES`], repeats a name in an object, or holds a number
     /// that overflows an `f64`.
-    pub fn parse(text: impl AsRef<[u8]>) -> Result<Json, Error> {
-        match str::from_utf8(text.as_ref()) {
+    pub fn read(text: &'a [u8]) -> Result<Value<'a>, Error> {
+        match str::from_utf8(text) {
             Ok(text) => worker::parse(text),
             Err(error) => Err(Error(format!("not UTF-8 at byte {}", error.valid_up_to() + 1))),
         }
     }
 
     /// An object with these members, in this order. Their names must differ.
-    pub fn object(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
+    pub fn object(members: impl IntoIterator<Item = (&'a str, Value<'a>)>) -> Value<'a> {
         let members = members.into_iter();
-        Json::Object(members.map(|(name, value)| (Cow::Borrowed(name), value)).collect())
+        Value::Object(members.map(|(name, value)| (Cow::Borrowed(name), value)).collect())
+    }
+
+    /// A text that is borrowed.
+    pub fn borrowed(text: &'a str) -> Value<'a> {
+        Value::String(Cow::Borrowed(text))
+    }
+
+    /// The same value with all its texts to itself.
+    pub fn into_owned(self) -> Json {
+        let own = |text: Cow<str>| Cow::Owned(text.into_owned());
+        match self {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(value),
+            Value::Number(number) => Json::Number(number),
+            Value::String(text) => Json::String(own(text)),
+            Value::Array(items) => Json::Array(items.into_iter().map(Value::into_owned).collect()),
+            Value::Object(members) => {
+                let member = |(name, value): Member| (own(name), value.into_owned());
+                Json::Object(members.into_iter().map(member).collect())
+            }
+        }
+    }
+
+    /// The text of the value, as compact JSON.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(ROOM);
+        self.append_to(&mut text);
+        text
     }
 
     /// Appends compact JSON to a text, without any allocation but what the text itself needs.
@@ -114,100 +160,103 @@ impl Json {
     }
 
     /// The member of an object; `None` if there is none of this name, or this is no object.
-    pub fn get(&self, name: &str) -> Option<&Json> {
-        let Json::Object(members) = self else { return None };
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        let Value::Object(members) = self else { return None };
         members.iter().find(|(its_name, _)| its_name == name).map(|(_, value)| value)
     }
 
     /// The number, if it is whole and not negative.
     pub fn as_u64(&self) -> Option<u64> {
-        let Json::Number(Number::Unsigned(number)) = self else { return None };
+        let Value::Number(Number::Unsigned(number)) = self else { return None };
         Some(*number)
     }
 
     /// The truth value, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
-        let Json::Bool(value) = self else { return None };
+        let Value::Bool(value) = self else { return None };
         Some(*value)
     }
 
     /// The text, if it is one.
     pub fn as_str(&self) -> Option<&str> {
-        let Json::String(text) = self else { return None };
+        let Value::String(text) = self else { return None };
         Some(text)
     }
 
     /// The values of an array, if it is one.
-    pub fn as_array(&self) -> Option<&[Json]> {
-        let Json::Array(items) = self else { return None };
+    pub fn as_array(&self) -> Option<&[Value<'a>]> {
+        let Value::Array(items) = self else { return None };
         Some(items)
     }
 }
 
-/// Compact JSON. [`Json::append_to`] is the faster way to write much of it.
-impl fmt::Display for Json {
+/// Compact JSON. [`Json::text`] is the faster way.
+impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let mut text = String::new();
-        self.append_to(&mut text);
-        f.write_str(&text)
+        f.write_str(&self.text())
     }
 }
 
-impl From<bool> for Json {
-    fn from(value: bool) -> Json {
-        Json::Bool(value)
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Value::Bool(value)
     }
 }
 
-impl From<u64> for Json {
-    fn from(number: u64) -> Json {
-        Json::Number(Number::Unsigned(number))
+impl From<u64> for Value<'_> {
+    fn from(number: u64) -> Self {
+        Value::Number(Number::Unsigned(number))
     }
 }
 
-impl From<i64> for Json {
-    fn from(number: i64) -> Json {
-        Json::Number(match u64::try_from(number) {
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Value::Number(match u64::try_from(number) {
             Ok(number) => Number::Unsigned(number),
             Err(_) => Number::Negative(number),
         })
     }
 }
 
-impl From<f64> for Json {
-    fn from(number: f64) -> Json {
-        Json::Number(Number::Float(number))
+impl From<f64> for Value<'_> {
+    fn from(number: f64) -> Self {
+        Value::Number(Number::Float(number))
     }
 }
 
 impl From<&str> for Json {
     fn from(text: &str) -> Json {
-        Json::String(text.to_string())
+        Json::String(text.to_string().into())
     }
 }
 
 impl From<String> for Json {
     fn from(text: String) -> Json {
-        Json::String(text)
+        Json::String(text.into())
     }
 }
 
-impl From<Vec<Json>> for Json {
-    fn from(items: Vec<Json>) -> Json {
-        Json::Array(items)
+impl<'a> From<Vec<Value<'a>>> for Value<'a> {
+    fn from(items: Vec<Value<'a>>) -> Self {
+        Value::Array(items)
     }
 }
 
 /// `None` is `null`.
-impl<T: Into<Json>> From<Option<T>> for Json {
-    fn from(value: Option<T>) -> Json {
-        value.map_or(Json::Null, Into::into)
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
     }
 }
 
-/// Whether two members of an object have the same name. Sorts, so that a hostile object of many
-/// thousand members costs no more than its length is worth.
+/// Whether two members of an object have the same name. Sorts if there are many, so that a hostile
+/// object of thousands costs no more than its length is worth.
 fn repeats_a_name(members: &[Member]) -> bool {
+    if members.len() <= 16 {
+        let stands_before =
+            |(i, name)| members[..i].iter().any(|(before, _): &Member| before == name);
+        return members.iter().map(|(name, _)| name).enumerate().any(stands_before);
+    }
     let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
     names.sort_unstable();
     names.windows(2).any(|pair| pair[0] == pair[1])
@@ -340,13 +389,17 @@ mod tests {
         assert!(Json::parse(nested(1_000_000)).is_err());
     }
 
+    fn read(text: &str) -> Result<Value<'_>, Error> {
+        Value::read(text.as_bytes())
+    }
+
     #[test]
     fn parse_bounds_the_number_of_values() {
         for value in ["[]", "0", "\"\"", "{\"a\":null}"] {
             let values = if value.starts_with('{') { 2 } else { 1 };
             let list = |count| format!("[{}{value}]", format!("{value},").repeat(count - 1));
             let most = (MAX_VALUES - 1) / values;
-            for parse in [|text: &str| Json::parse(text), by_hand::parse] {
+            for parse in [read, by_hand::parse] {
                 assert!(parse(&list(most)).is_ok(), "{value}");
                 let error = parse(&list(most + 1)).expect_err(value).to_string();
                 assert!(error.contains("100000 values"), "{error}");

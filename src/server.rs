@@ -14,7 +14,7 @@ mod clock;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::config::{Config, FaultsFrom};
 use crate::console::Console;
 use crate::event::{Event, What};
 use crate::http::{self, api::Site};
-use crate::inbox::{self, Answer, Desk, Incoming, Leader};
+use crate::inbox::{self, Answer, Desk, Incoming, Leader, Tell};
 use crate::machine::{Sessions, StateMachine};
 use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
 use crate::metrics::Metrics;
@@ -154,7 +154,7 @@ struct Server<M> {
 /// A client that waits for its command to be applied, or for its read to be confirmed.
 struct Client {
     command: Command,
-    sender: Sender<Answer>,
+    tell: Tell,
 }
 
 /// One thing to be done.
@@ -162,7 +162,7 @@ enum Todo {
     /// What the node wants.
     Do(Output),
     /// Tell a client, whose answer must not overtake what is to be saved before it.
-    Tell(Sender<Answer>, Answer),
+    Tell(Tell, Answer),
 }
 
 impl Todo {
@@ -266,7 +266,7 @@ impl<M: StateMachine> Server<M> {
             match incoming {
                 Incoming::Message(message) => self.take_message(message, &mut batch),
                 Incoming::Report(what) => batch.add(vec![self.event(what)]),
-                Incoming::Client(ask, sender) => self.take_ask(ask, sender, &mut batch),
+                Incoming::Client(ask, tell) => self.take_ask(ask, tell, &mut batch),
             }
         }
         let Batch { mut todo, proposals, reads } = batch;
@@ -388,7 +388,7 @@ impl<M: StateMachine> Server<M> {
     fn perform_one(&mut self, one: Todo) {
         match one {
             Todo::Do(output) => self.perform_output(output),
-            Todo::Tell(sender, answer) => tell(&sender, answer),
+            Todo::Tell(tell, answer) => tell(answer),
         }
     }
 
@@ -430,7 +430,7 @@ impl<M: StateMachine> Server<M> {
     /// The last word to a client that waits.
     fn answer(&mut self, request: RequestId, answer: Answer) {
         if let Some(client) = self.clients.remove(&request) {
-            tell(&client.sender, answer);
+            (client.tell)(answer);
         }
     }
 
@@ -460,11 +460,6 @@ impl<M: StateMachine> Server<M> {
         let id = self.node.leader()?;
         Some(Leader { id, address: self.transport.address_of(id) })
     }
-}
-
-fn tell(sender: &Sender<Answer>, answer: Answer) {
-    // A client that has stopped waiting is no error.
-    let _ = sender.send(answer);
 }
 
 fn settings(options: &Options) -> Settings {

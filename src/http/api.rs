@@ -17,9 +17,10 @@ use std::net::{IpAddr, TcpStream};
 use std::time::Duration;
 
 use super::guard::{self, Guard};
+use super::pen::{Later, Pen};
 use super::server::{self, Deadlines};
 use super::{Request, Response};
-use crate::inbox::{Answer, Ask, Desk};
+use crate::inbox::{Answer, Ask, Desk, Incoming};
 use crate::json::Json;
 
 /// How long a client waits for the cluster before it is told that nobody knows.
@@ -47,6 +48,21 @@ struct Call<'a> {
 impl Call<'_> {
     fn ask(&self, ask: Ask) -> Option<Answer> {
         self.site.desk.ask(ask, PATIENCE)
+    }
+
+    /// What `then` makes of the answer to this. The node's own thread writes it.
+    fn answer_later(
+        &self,
+        ask: Ask,
+        too_late: fn() -> Response,
+        then: impl FnOnce(Answer) -> Response + Send + 'static,
+    ) -> Response {
+        let desk = self.site.desk.clone();
+        let begin = move |pen: Pen| {
+            let tell = move |answer| pen.write(then(answer));
+            desk.hand_in(Incoming::Client(ask, Box::new(tell)));
+        };
+        Response::later(Later { begin: Box::new(begin), patience: PATIENCE, too_late })
     }
 }
 
@@ -109,9 +125,11 @@ impl Route {
 }
 
 fn matches(path: &str, segments: &[String]) -> bool {
-    let parts: Vec<&str> = path.split('/').skip(1).collect();
-    let is_match = |(part, segment): (&&str, &String)| part.starts_with('{') || *part == segment;
-    parts.len() == segments.len() && parts.iter().zip(segments).all(is_match)
+    let mut parts = path.split('/').skip(1);
+    let is_match = |segment: &String| {
+        parts.next().is_some_and(|part| part.starts_with('{') || part == segment)
+    };
+    segments.iter().all(is_match) && parts.next().is_none()
 }
 
 /// Serves one connection until it ends.
@@ -123,7 +141,7 @@ pub fn serve(stream: TcpStream, site: &Site) {
 }
 
 fn answer(request: &Request, site: &Site, peer: IpAddr, own: IpAddr) -> Response {
-    let guard = Guard { members: (site.members)(), came_in_at: own };
+    let guard = Guard { members: &*site.members, came_in_at: own };
     let call = Call { request, site, is_from_here: guard::is_from_here(peer) };
     match guard.check(request) {
         Ok(()) => guard.share(request, dispatch(&call)),
@@ -133,15 +151,17 @@ fn answer(request: &Request, site: &Site, peer: IpAddr, own: IpAddr) -> Response
 
 fn dispatch(call: &Call) -> Response {
     let Request { method, path, segments, .. } = call.request;
-    let routes: Vec<&Route> = ROUTES.iter().filter(|route| route.serves(segments)).collect();
-    if let Some(route) = routes.iter().find(|route| route.method == method) {
+    let routes = || ROUTES.iter().filter(|route| route.serves(segments));
+    if let Some(route) = routes().find(|route| route.method == method) {
         return (route.handler)(call).unwrap_or_else(|refusal| refusal);
     }
     let methods: Vec<&str> = match path.as_str() {
         "*" if method == "OPTIONS" => vec!["GET", "POST"], // of the node as a whole
-        _ if routes.is_empty() => return not_found(path),
-        _ => routes.iter().map(|route| route.method).collect(),
+        _ => routes().map(|route| route.method).collect(),
     };
+    if methods.is_empty() {
+        return not_found(path);
+    }
     let response = match method.as_str() {
         "OPTIONS" => Response::empty(),
         _ => Response::error(405, &format!("{path} takes {}, not {method}", methods.join(" and "))),
@@ -165,11 +185,12 @@ fn not_found(path: &str) -> Response {
 
 /// An answer with these members.
 fn json<const N: usize>(status: u16, members: [(&'static str, Json); N]) -> Response {
-    Response::json(status, Json::object(members).to_string())
+    Response::json(status, Json::object(members).text())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Body;
     use super::*;
     use crate::inbox;
 
@@ -179,7 +200,11 @@ mod tests {
         drop(inbox);
         let site = Site { desk, members: Box::new(Vec::new), faults_from_anywhere: false };
         let request = Request::new(method, target).unwrap();
-        dispatch(&Call { request: &request, site: &site, is_from_here: false })
+        let response = dispatch(&Call { request: &request, site: &site, is_from_here: false });
+        match response.body {
+            Body::Later(later) => (later.too_late)(),
+            _ => response,
+        }
     }
 
     fn header(response: &Response, name: &str) -> String {

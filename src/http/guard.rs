@@ -20,15 +20,15 @@ use super::{Request, Response};
 const PREFLIGHT_SECONDS: &str = "600";
 
 /// Whose names a request may bear.
-#[derive(Clone, Debug)]
-pub struct Guard {
-    /// Where the members of the cluster are reached, `host:port` each.
-    pub members: Vec<String>,
+pub struct Guard<'a> {
+    /// Tells where the members of the cluster are reached, `host:port` each. Most who ask are let
+    /// in without that.
+    pub members: &'a dyn Fn() -> Vec<String>,
     /// The address of ours at which the connection came in.
     pub came_in_at: IpAddr,
 }
 
-impl Guard {
+impl Guard<'_> {
     /// Whether the request may come in; if not, the answer that says why.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Guard {
         let is_member = |member: &String| split_host(member).is_some_and(|(name, _)| name == host);
         host == "localhost"
             || ip.is_some_and(|ip| ip.is_loopback() || ip == self.came_in_at.to_canonical())
-            || self.members.iter().any(is_member)
+            || (self.members)().iter().any(is_member)
     }
 
     /// A member, or the very address that was asked, which [`Guard::is_own_host`] has checked:
@@ -89,7 +89,8 @@ impl Guard {
         let Some(address) = origin.strip_prefix("http://").and_then(split_host) else {
             return false;
         };
-        let mut own = self.members.iter().chain(&request.host).filter_map(|name| split_host(name));
+        let members = (self.members)();
+        let mut own = members.iter().chain(&request.host).filter_map(|name| split_host(name));
         own.any(|own| {
             own == address || (own.1 == address.1 && is_local(&own.0) && is_local(&address.0))
         })
@@ -143,10 +144,13 @@ pub fn is_from_here(peer: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn guard(came_in_at: &str) -> Guard {
+    fn members() -> Vec<String> {
         let members = ["localhost:5001", "Node2.lan:5000", "192.168.0.3:5003", "[fd00::4]:5004"];
-        let members = members.map(str::to_string).to_vec();
-        Guard { members, came_in_at: came_in_at.parse().unwrap() }
+        members.map(str::to_string).to_vec()
+    }
+
+    fn guard(came_in_at: &str) -> Guard<'static> {
+        Guard { members: &members, came_in_at: came_in_at.parse().unwrap() }
     }
 
     /// The status with which a request is refused, 200 if it comes in.

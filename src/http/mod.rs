@@ -3,8 +3,8 @@
 //! HTTP is text: a first line, header lines `Name: value`, an empty line, then a body. A request's
 //! first line says what is asked (`GET /status HTTP/1.1`), an answer's how it went (`HTTP/1.1 200
 //! OK`). What both sides read alike is in `wire`; [`server`] answers on one connection until it
-//! ends; [`client`] asks. These move bytes and know nothing of Raft. [`guard`] keeps strange web
-//! pages out, and [`api`] is what a node answers.
+//! ends, with the help of whoever has a [`pen`]; [`client`] asks. These move bytes and know nothing
+//! of Raft. [`guard`] keeps strange web pages out, and [`api`] is what a node answers.
 //!
 //! The one hard question is where a message ends. Two readers who disagree about it can be made to
 //! see different requests in the same bytes ("request smuggling", RFC 9112 §11.2), so whatever
@@ -13,6 +13,7 @@
 pub mod api;
 pub mod client;
 pub mod guard;
+pub mod pen;
 pub mod server;
 
 mod wire;
@@ -20,7 +21,11 @@ mod wire;
 use std::io::{self, Write};
 
 use crate::json::Json;
+use pen::Later;
 use wire::Fault;
+
+/// Room for the head of most answers, in bytes.
+const HEAD_ROOM: usize = 256;
 
 /// Header lines in the order in which they came, names in lower case.
 pub type Headers = Vec<(String, String)>;
@@ -111,7 +116,7 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), Fault> {
 
 /// The text that `%XX` escapes stand for; `None` if one is broken or the result is not UTF-8.
 fn percent_decode(text: &str) -> Option<String> {
-    let mut decoded = Vec::new();
+    let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         if byte != b'%' {
@@ -142,6 +147,18 @@ pub enum Body {
     /// What a function writes bit by bit, so many bytes in all if that is known. The end of the
     /// connection is its end (RFC 9112 §6.3).
     Stream(Option<u64>, Writer),
+    /// What is not known yet. It will be an answer of its own, with status and headers; those of
+    /// this one are added to them.
+    Later(Later),
+}
+
+/// How an answer is to be written, whatever it says.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// The connection goes on.
+    pub keep_alive: bool,
+    /// The client wants the head alone (RFC 9110 §9.3.2).
+    pub head_only: bool,
 }
 
 /// Writes a body. Each single write may take as long as a whole answer; an error ends it.
@@ -158,6 +175,11 @@ impl Response {
     pub fn stream(content_type: &str, length: Option<u64>, writer: Writer) -> Response {
         let body = Body::Stream(length, writer);
         Response { body, ..Response::new(200, content_type, "") }
+    }
+
+    /// An answer that someone else will write.
+    pub fn later(later: Later) -> Response {
+        Response { body: Body::Later(later), ..Response::empty() }
     }
 
     /// An answer without a body.
@@ -177,7 +199,7 @@ impl Response {
 
     /// A refusal: JSON with the one field `error`.
     pub fn error(status: u16, message: &str) -> Response {
-        Response::json(status, Json::object([("error", message.into())]).to_string())
+        Response::json(status, Json::object([("error", message.into())]).text())
     }
 
     /// The same answer with one more header.
@@ -186,22 +208,39 @@ impl Response {
         self
     }
 
+    /// What goes to the client, but for a body that is written bit by bit.
+    fn encode(&self, manner: Manner) -> Vec<u8> {
+        let has_body = wire::may_have_body(self.status) && !manner.head_only;
+        let body = match &self.body {
+            Body::Whole(body) if has_body => &body[..],
+            _ => &[],
+        };
+        let mut bytes = Vec::with_capacity(HEAD_ROOM + body.len());
+        self.write_head(manner.keep_alive, &mut bytes).expect("a Vec takes all");
+        bytes.extend_from_slice(body); // one write, one packet
+        bytes
+    }
+
     /// The first line and the headers.
-    fn head(&self, keep_alive: bool) -> String {
-        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+    fn write_head(&self, keep_alive: bool, head: &mut Vec<u8>) -> io::Result<()> {
+        write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status))?;
         for (name, value) in &self.headers {
             // A line end in a value would let its author write headers of his own.
-            head += &format!("{name}: {}\r\n", value.replace(char::is_control, " "));
+            let harmless = |byte: u8| if byte.is_ascii_control() { b' ' } else { byte };
+            write!(head, "{name}: ")?;
+            head.extend(value.bytes().map(harmless));
+            head.extend_from_slice(b"\r\n");
         }
         let length = match &self.body {
             Body::Whole(bytes) => Some(bytes.len() as u64),
             Body::Stream(length, _) => *length,
+            Body::Later(_) => None,
         };
         if let Some(length) = length.filter(|_| wire::may_have_body(self.status)) {
-            head += &format!("Content-Length: {length}\r\n");
+            write!(head, "Content-Length: {length}\r\n")?;
         }
         let connection = if keep_alive { "keep-alive" } else { "close" };
-        head + &format!("Connection: {connection}\r\n\r\n")
+        write!(head, "Connection: {connection}\r\n\r\n")
     }
 }
 
@@ -278,10 +317,14 @@ mod tests {
         assert_eq!(json.get("error").and_then(Json::as_str), Some(message));
     }
 
+    fn head(response: Response) -> String {
+        let bytes = response.encode(Manner { keep_alive: true, head_only: true });
+        String::from_utf8(bytes).unwrap()
+    }
+
     #[test]
     fn response_head_lets_no_value_begin_a_line() {
-        let text =
-            Response::json(307, "{}").with_header("Location", "http://n1/\r\nX: y").head(true);
+        let text = head(Response::json(307, "{}").with_header("Location", "http://n1/\r\nX: y"));
         assert!(text.starts_with("HTTP/1.1 307 Temporary Redirect\r\n"), "{text}");
         assert!(text.contains("\r\nLocation: http://n1/  X: y\r\n"), "{text}");
     }
@@ -289,15 +332,15 @@ mod tests {
     #[test]
     fn response_head_gives_no_length_where_there_is_none() {
         assert_eq!(
-            Response::empty().head(true),
+            head(Response::empty()),
             "HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n"
         );
-        let stream = |length| Response::stream("a/b", length, Box::new(|_| Ok(()))).head(false);
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n";
-        assert_eq!(stream(None), format!("{head}Connection: close\r\n\r\n"));
+        let stream = |length| head(Response::stream("a/b", length, Box::new(|_| Ok(()))));
+        let start = "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n";
+        assert_eq!(stream(None), format!("{start}Connection: keep-alive\r\n\r\n"));
         assert_eq!(
             stream(Some(3)),
-            format!("{head}Content-Length: 3\r\nConnection: close\r\n\r\n")
+            format!("{start}Content-Length: 3\r\nConnection: keep-alive\r\n\r\n")
         );
     }
 

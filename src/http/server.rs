@@ -6,10 +6,11 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::pen::{Exchange, Later};
 use super::wire::{self, Fault, Framing, HEAD_BYTES, Timed};
-use super::{Body, Headers, Request, Response};
+use super::{Body, Headers, Manner, Request, Response};
 
 /// The most that a request's body may have, in bytes: two values of a megabyte, or one that has
 /// been escaped by a client who trusts nothing but ASCII.
@@ -45,8 +46,9 @@ impl Default for Deadlines {
     }
 }
 
-/// Serves one connection until it ends: reads a request, calls `handler`, writes its answer, and
-/// again. A request that cannot be read is answered here, with JSON, and ends the connection.
+/// Serves one connection until it ends: reads a request, calls `handler`, writes its answer or lets
+/// it be written, and again. A request that cannot be read is answered here, with JSON, and ends
+/// the connection.
 ///
 /// # Errors
 /// When the connection breaks. A client that closes it, or is idle for too long, is no error.
@@ -56,43 +58,71 @@ pub fn serve(
     handler: &dyn Fn(&Request) -> Response,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut connection = BufReader::new(Timed::new(stream));
-    while wait_for_request(&mut connection, deadlines)? {
-        let (response, keep_alive, head_only) = match read_request(&mut connection, deadlines) {
-            Ok(incoming) => (handler(&incoming.request), incoming.keep_alive, incoming.head_only),
-            Err(fault) => (refuse(fault)?, false, false),
+    let mut connection = BufReader::new(Timed::new(stream)?);
+    connection.get_mut().allow(deadlines.idle);
+    while wait_for_request(&mut connection)? {
+        let (response, mut manner) = match read_request(&mut connection, deadlines) {
+            Ok(incoming) => (handler(&incoming.request), incoming.manner),
+            Err(fault) => (refuse(fault)?, Manner { keep_alive: false, head_only: false }),
         };
-        let keep_alive = keep_alive && matches!(response.body, Body::Whole(_));
-        let mut pieces = Pieces { to: connection.get_mut(), each: deadlines.answer };
-        write_response(&mut pieces, response, keep_alive, head_only)?;
-        if !keep_alive {
+        manner.keep_alive &= !matches!(response.body, Body::Stream(..));
+        let answered_at = respond(&mut connection, response, manner, deadlines)?;
+        if !manner.keep_alive {
             return close(connection, deadlines);
         }
+        connection.get_mut().allow_since(answered_at, deadlines.idle);
     }
     Ok(())
 }
 
-/// `head_only` leaves the body out but still gives its length, as the answer to HEAD must
-/// (RFC 9110 §9.3.2).
-fn write_response(
-    pieces: &mut Pieces,
-    response: Response,
-    keep_alive: bool,
-    head_only: bool,
-) -> io::Result<()> {
-    let mut head = response.head(keep_alive).into_bytes();
-    let has_body = wire::may_have_body(response.status) && !head_only;
-    match response.body {
-        Body::Whole(body) if has_body => {
-            head.extend_from_slice(&body); // one write, one packet
-            pieces.write_all(&head)
+/// Answers, or waits until someone else has; returns when that was.
+fn respond(
+    connection: &mut BufReader<Timed>,
+    mut response: Response,
+    manner: Manner,
+    deadlines: &Deadlines,
+) -> io::Result<Instant> {
+    if let Body::Later(later) = response.body {
+        let (too_late, headers) = (later.too_late, response.headers);
+        let answered_at = await_answer(connection, later, manner, &headers, deadlines)?;
+        if let Some(time) = answered_at {
+            return Ok(time);
         }
-        Body::Stream(_, writer) if has_body => {
-            pieces.write_all(&head)?;
-            writer(pieces)
-        }
-        _ => pieces.write_all(&head),
+        response = too_late();
+        response.headers.extend(headers);
     }
+    let mut pieces = Pieces { to: connection.get_mut(), each: deadlines.answer };
+    pieces.write_all(&response.encode(manner))?;
+    if let Body::Stream(_, writer) = response.body
+        && !manner.head_only
+    {
+        writer(&mut pieces)?;
+    }
+    Ok(Instant::now())
+}
+
+/// Has someone else answer; returns when that was done, if it was in time.
+fn await_answer(
+    connection: &mut BufReader<Timed>,
+    later: Later,
+    manner: Manner,
+    headers: &Headers,
+    deadlines: &Deadlines,
+) -> io::Result<Option<Instant>> {
+    let until = Instant::now() + later.patience;
+    let stream = &connection.get_ref().stream;
+    let (exchange, pen) = Exchange::begin(stream, manner, headers.clone(), deadlines.answer);
+    (later.begin)(pen);
+    // Most clients send their next request when they have the answer to this one. So by its first
+    // byte this thread is woken once for both.
+    if manner.keep_alive && connection.buffer().is_empty() {
+        connection.get_mut().allow(later.patience);
+        match connection.fill_buf() {
+            Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
+            _ => {}
+        }
+    }
+    exchange.wait(until)
 }
 
 /// Writes to a client that has so much time for each piece, however many there are.
@@ -119,8 +149,7 @@ impl Write for Pieces<'_> {
 }
 
 /// Waits for the first byte of a request; false if none will come.
-fn wait_for_request(connection: &mut BufReader<Timed>, deadlines: &Deadlines) -> io::Result<bool> {
-    connection.get_mut().allow(deadlines.idle);
+fn wait_for_request(connection: &mut BufReader<Timed>) -> io::Result<bool> {
     match connection.fill_buf() {
         Ok(bytes) => Ok(!bytes.is_empty()),
         Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
@@ -155,9 +184,7 @@ fn refuse(fault: Fault) -> io::Result<Response> {
 struct Incoming {
     request: Request,
     framing: Framing,
-    /// HEAD: answer as to GET, without the body.
-    head_only: bool,
-    keep_alive: bool,
+    manner: Manner,
     /// The client holds its body back until it is told to go on.
     expects_continue: bool,
 }
@@ -191,7 +218,7 @@ fn read_head(reader: &mut impl BufRead) -> Result<Incoming, Fault> {
     if !wire::is_token(method) {
         return wire::bad("the method must be one word");
     }
-    let head_only = method == "HEAD";
+    let head_only = method == "HEAD"; // answered as GET, but without the body
     let mut request = Request::new(if head_only { "GET" } else { method }, target)?;
     let headers = wire::read_headers(reader, &mut room)?;
     check_host(&headers, at_least_1_1)?;
@@ -204,7 +231,8 @@ fn read_head(reader: &mut impl BufRead) -> Result<Incoming, Fault> {
     // A host in the target overrules the header (RFC 9112 §3.2.2).
     request.host = request.host.or_else(|| wire::find(&headers, "host").map(str::to_string));
     request.headers = headers;
-    Ok(Incoming { request, framing, head_only, keep_alive, expects_continue })
+    let manner = Manner { keep_alive, head_only };
+    Ok(Incoming { request, framing, manner, expects_continue })
 }
 
 /// HTTP/1.1 asks for exactly one Host, of the right form; it may be empty (RFC 9112 §3.2).
@@ -257,7 +285,8 @@ mod tests {
         assert_eq!(incoming.request.header("x-odd"), Some("\u{e9} y"));
         assert_eq!(incoming.request.host.as_deref(), Some("n1"), "not the header's");
         assert_eq!(incoming.framing, Framing::Length(0));
-        assert!(incoming.keep_alive && !incoming.head_only && !incoming.expects_continue);
+        let Manner { keep_alive, head_only } = incoming.manner;
+        assert!(keep_alive && !head_only && !incoming.expects_continue);
         assert!(read_head(&mut b"GET / HTTP/1.9\nHost:\n\n".as_slice()).is_ok());
         assert!(read_head(&mut b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n".as_slice()).is_ok());
     }
@@ -272,7 +301,11 @@ mod tests {
             ("1.0", "keep-alive, close", false),
         ] {
             let head = format!("GET / HTTP/{version}\nHost: a\nConnection: {connection}\n\n");
-            assert_eq!(read_head(&mut head.as_bytes()).unwrap().keep_alive, keep_alive, "{head}");
+            assert_eq!(
+                read_head(&mut head.as_bytes()).unwrap().manner.keep_alive,
+                keep_alive,
+                "{head}"
+            );
         }
     }
 

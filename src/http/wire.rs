@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Headers;
@@ -18,6 +19,9 @@ pub const HEAD_BYTES: usize = 16 * 1024;
 /// The most that the line before a chunk may have, in bytes: room for the size and some of the
 /// extensions that nobody uses.
 const CHUNK_LINE_BYTES: usize = 256;
+
+/// So much room a body is given at once; more only as it comes.
+const BODY_ROOM: u64 = 4 * 1024;
 
 /// Why a message could not be read.
 #[derive(Debug)]
@@ -48,25 +52,47 @@ pub fn bad<T>(why: &str) -> Result<T, Fault> {
     Err(Fault::Bad(400, why.to_string()))
 }
 
+/// How long a single write may wait. Those who have more time try again.
+const WRITE_WAIT: Duration = Duration::from_millis(5);
+
+/// By so much a read may overstay the time allowed: to set its timeout anew is a system call.
+const READ_SLACK: Duration = Duration::from_millis(100);
+
 /// A socket that fails with `ErrorKind::TimedOut` once the time last allowed has passed, however
 /// many reads and writes share it.
 pub struct Timed {
     /// The socket itself.
-    pub stream: TcpStream,
+    pub stream: Arc<TcpStream>,
     since: Instant,
     allowed: Duration,
+    /// What was set for reading.
+    read_timeout: Duration,
 }
 
 impl Timed {
-    /// Allows no time yet.
-    pub fn new(stream: TcpStream) -> Timed {
-        Timed { stream, since: Instant::now(), allowed: Duration::ZERO }
+    /// Allows no time yet. No write to this socket will wait for long, not by other ways either.
+    ///
+    /// # Errors
+    /// The socket is of no use.
+    pub fn new(stream: TcpStream) -> io::Result<Timed> {
+        stream.set_write_timeout(Some(WRITE_WAIT))?;
+        Ok(Timed::again(&Arc::new(stream)))
+    }
+
+    /// The same socket, with a time of its own for writing.
+    pub fn again(stream: &Arc<TcpStream>) -> Timed {
+        let (stream, since, allowed) = (Arc::clone(stream), Instant::now(), Duration::ZERO);
+        Timed { stream, since, allowed, read_timeout: Duration::ZERO }
     }
 
     /// Allows this much from now on.
     pub fn allow(&mut self, time: Duration) {
-        self.since = Instant::now();
-        self.allowed = time;
+        self.allow_since(Instant::now(), time);
+    }
+
+    /// Allows this much since then.
+    pub fn allow_since(&mut self, since: Instant, time: Duration) {
+        (self.since, self.allowed) = (since, time);
     }
 
     fn left(&self) -> io::Result<Duration> {
@@ -78,8 +104,12 @@ impl Timed {
 impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            self.stream.set_read_timeout(Some(self.left()?))?;
-            match self.stream.read(buffer) {
+            let left = self.left()?;
+            if self.read_timeout < left || self.read_timeout > left + READ_SLACK {
+                self.stream.set_read_timeout(Some(left))?;
+                self.read_timeout = left;
+            }
+            match (&*self.stream).read(buffer) {
                 // Ctrl+Z and `fg` break off a read that has a timeout.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Unix's word for a timeout.
@@ -92,15 +122,17 @@ impl Read for Timed {
 
 impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(bytes).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => timed_out(),
-            _ => error,
-        })
+        loop {
+            self.left()?;
+            match (&*self.stream).write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {} // `WRITE_WAIT` is over
+                result => return result,
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
+        (&*self.stream).flush()
     }
 }
 
@@ -129,33 +161,34 @@ fn ended_early() -> Fault {
 pub fn read_head_line(reader: &mut impl BufRead, room: &mut usize) -> Result<String, Fault> {
     let mut line = read_line(reader, room)?;
     line.pop_if(|byte| *byte == b'\r');
-    clean_text(&line)
+    clean_text(line)
 }
 
 /// The line as text. Bytes that are no UTF-8 are legal in values that nobody reads.
-fn clean_text(line: &[u8]) -> Result<String, Fault> {
+fn clean_text(line: Vec<u8>) -> Result<String, Fault> {
     if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
         return bad("a header line has a control character");
     }
-    Ok(String::from_utf8_lossy(line).into_owned())
+    Ok(String::from_utf8(line).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into()))
 }
 
 /// Reads header lines up to the empty one that ends them.
 pub fn read_headers(reader: &mut impl BufRead, room: &mut usize) -> Result<Headers, Fault> {
     let mut headers = Headers::new();
     loop {
-        let line = read_head_line(reader, room)?;
+        let mut line = read_head_line(reader, room)?;
         if line.is_empty() {
             return Ok(headers);
         }
         // A space is no part of a name. This refuses the two old traps as well: a space before
         // the colon, and a line that begins with one to continue the last (RFC 9112 §5.1, §5.2).
-        match line.split_once(':') {
-            Some((name, value)) if is_token(name) => {
-                headers.push((name.to_ascii_lowercase(), trim(value).to_string()));
-            }
-            _ => return bad("a header line must be `Name: value`"),
-        }
+        let Some((name, value)) = line.split_once(':').filter(|(name, _)| is_token(name)) else {
+            return bad("a header line must be `Name: value`");
+        };
+        let (end, value) = (name.len(), trim(value).to_string());
+        line.truncate(end);
+        line.make_ascii_lowercase();
+        headers.push((line, value));
     }
 }
 
@@ -265,7 +298,10 @@ pub fn read_body(
 ) -> Result<Vec<u8>, Fault> {
     let mut body = Vec::new();
     match framing {
-        Framing::Length(length) => read_part(reader, *length, &mut body)?,
+        Framing::Length(length) => {
+            body.reserve((*length).min(BODY_ROOM) as usize);
+            read_part(reader, *length, &mut body)?;
+        }
         Framing::Chunked => read_chunks(reader, limit, &mut body)?,
         Framing::UntilClose => {
             reader.take(limit as u64 + 1).read_to_end(&mut body)?;
@@ -286,10 +322,10 @@ fn read_part(reader: &mut impl BufRead, length: u64, body: &mut Vec<u8>) -> Resu
 fn read_chunks(reader: &mut impl BufRead, limit: usize, body: &mut Vec<u8>) -> Result<(), Fault> {
     loop {
         let mut room = CHUNK_LINE_BYTES;
-        let line = read_line(reader, &mut room)?;
-        let Some(line) = line.strip_suffix(b"\r") else {
+        let mut line = read_line(reader, &mut room)?;
+        if line.pop() != Some(b'\r') {
             return bad("the line before a chunk must end in CR LF");
-        };
+        }
         let line = clean_text(line)?;
         let size = parse_size(trim(line.split(';').next().unwrap_or_default()), 16)?;
         if size == 0 {
@@ -316,7 +352,7 @@ mod tests {
     fn timed_allow_starts_the_time_anew() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let mut timed = Timed::new(stream);
+        let mut timed = Timed::new(stream).unwrap();
         let patience = Duration::from_secs(20);
         timed.allow(patience);
         timed.since -= patience;

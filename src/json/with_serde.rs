@@ -11,10 +11,10 @@ use serde_bridge::serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Se
 use serde_bridge::serde::ser::{Serialize, Serializer};
 use serde_bridge::serde_json;
 
-use super::{Error, Json, MAX_DEPTH, MAX_VALUES, Number, repeats_a_name};
+use super::{Error, MAX_DEPTH, MAX_VALUES, Number, Value, repeats_a_name};
 
 /// Reads a whole text as one value.
-pub fn parse(text: &str) -> Result<Json, Error> {
+pub fn parse(text: &str) -> Result<Value<'_>, Error> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let left = Left { levels: MAX_DEPTH, values: &Cell::new(MAX_VALUES) };
     let value = left.deserialize(&mut reader);
@@ -22,7 +22,7 @@ pub fn parse(text: &str) -> Result<Json, Error> {
 }
 
 /// Appends a value to a text.
-pub fn append(value: &Json, out: &mut String) {
+pub fn append(value: &Value, out: &mut String) {
     let mut bytes = mem::take(out).into_bytes();
     let mut writer = serde_json::Serializer::with_formatter(&mut bytes, RustFloats);
     value.serialize(&mut writer).expect("a Vec takes every byte");
@@ -46,9 +46,9 @@ impl Left<'_> {
 }
 
 impl<'de> DeserializeSeed<'de> for Left<'_> {
-    type Value = Json;
+    type Value = Value<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Json, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value<'de>, D::Error> {
         let Some(left) = self.values.get().checked_sub(1) else {
             return Err(de::Error::custom(format!("more than {MAX_VALUES} values")));
         };
@@ -58,46 +58,50 @@ impl<'de> DeserializeSeed<'de> for Left<'_> {
 }
 
 impl<'de> Visitor<'de> for Left<'_> {
-    type Value = Json;
+    type Value = Value<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
         Ok(value.into())
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
+    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
         Ok(number.into())
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Json, E> {
+    fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
         Ok(number.into())
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Json, E> {
+    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
         Ok(number.into())
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
         Ok(text.into())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Json, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Value<'de>, A::Error> {
         let left = self.inside()?;
         let mut items = Vec::new();
         while let Some(item) = values.next_element_seed(left)? {
             items.push(item);
         }
-        Ok(Json::Array(items))
+        Ok(Value::Array(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value<'de>, A::Error> {
         let left = self.inside()?;
         let mut members = Vec::new();
         while let Some(name) = entries.next_key::<String>()? {
@@ -106,21 +110,21 @@ impl<'de> Visitor<'de> for Left<'_> {
         if repeats_a_name(&members) {
             return Err(de::Error::custom("a name twice in the object that ends"));
         }
-        Ok(Json::Object(members))
+        Ok(Value::Object(members))
     }
 }
 
-impl Serialize for Json {
+impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, writer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Json::Null => writer.serialize_unit(),
-            Json::Bool(value) => writer.serialize_bool(*value),
-            Json::Number(Number::Unsigned(number)) => writer.serialize_u64(*number),
-            Json::Number(Number::Negative(number)) => writer.serialize_i64(*number),
-            Json::Number(Number::Float(number)) => writer.serialize_f64(*number),
-            Json::String(text) => writer.serialize_str(text),
-            Json::Array(items) => writer.collect_seq(items),
-            Json::Object(members) => {
+            Value::Null => writer.serialize_unit(),
+            Value::Bool(value) => writer.serialize_bool(*value),
+            Value::Number(Number::Unsigned(number)) => writer.serialize_u64(*number),
+            Value::Number(Number::Negative(number)) => writer.serialize_i64(*number),
+            Value::Number(Number::Float(number)) => writer.serialize_f64(*number),
+            Value::String(text) => writer.serialize_str(text),
+            Value::Array(items) => writer.collect_seq(items),
+            Value::Object(members) => {
                 writer.collect_map(members.iter().map(|(name, value)| (name, value)))
             }
         }

@@ -5,6 +5,7 @@
 //! text and read there by every server alike. A text that begins with a verb but does not go on
 //! as it should is an error, never another command.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -110,7 +111,12 @@ impl Words<'_> {
     }
 
     /// The next word: a quoted one, or else all up to the first character that ends it.
-    fn word(&mut self, name: &str, max: usize, ends: fn(char) -> bool) -> Result<String, String> {
+    fn word(
+        &mut self,
+        name: &str,
+        max: usize,
+        ends: impl Fn(char) -> bool + Copy,
+    ) -> Result<String, String> {
         let text = self.rest.trim_start();
         if text.is_empty() {
             return Err(format!("the {name} is missing"));
@@ -187,23 +193,23 @@ impl fmt::Display for Request {
 }
 
 /// A key or value among others: quoted if it would end too soon.
-fn word(text: &str) -> String {
+fn word(text: &str) -> Cow<'_, str> {
     quote_if(text.is_empty() || text.starts_with('"') || text.contains(ends_key), text)
 }
 
 /// A value at the end of the line: spaces within need no quotes.
-fn rest_of_line(text: &str) -> String {
-    let breaks = text.contains(['\n', '\r', '\t']);
+fn rest_of_line(text: &str) -> Cow<'_, str> {
+    let breaks = text.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | b'\t'));
     quote_if(text.is_empty() || text.starts_with('"') || breaks || text.trim() != text, text)
 }
 
-fn quote_if(needed: bool, text: &str) -> String {
+fn quote_if(needed: bool, text: &str) -> Cow<'_, str> {
     if !needed {
-        return text.to_string();
+        return text.into();
     }
     let text = text.replace('\\', r"\\").replace('"', r#"\""#);
     let text = text.replace('\n', r"\n").replace('\r', r"\r").replace('\t', r"\t");
-    format!("\"{text}\"")
+    format!("\"{text}\"").into()
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@
 //! answered here.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 use super::{Batch, Client, MAX_CLIENTS, Server, Todo};
 use crate::event::What;
-use crate::inbox::{Answer, Ask, Peer, Status};
+use crate::inbox::{Answer, Ask, Peer, Status, Tell};
 use crate::machine::{Reply, StateMachine};
 use crate::message::{Command, Index, Message, NodeId, Rpc};
 use crate::role::Role;
@@ -22,7 +21,7 @@ const ENTRIES_IN_STATUS: u64 = 100;
 
 impl<M: StateMachine> Server<M> {
     /// Takes in what a client asks: answers it, or gives it to the node.
-    pub(super) fn take_ask(&mut self, ask: Ask, sender: Sender<Answer>, batch: &mut Batch) {
+    pub(super) fn take_ask(&mut self, ask: Ask, tell: Tell, batch: &mut Batch) {
         let answer = match ask {
             Ask::Status => Answer::Status(Box::new(self.status())),
             Ask::StateMachine => Answer::StateMachine(self.applied, self.picture()),
@@ -40,32 +39,32 @@ impl<M: StateMachine> Server<M> {
             _ if self.clock.stands_still() => Answer::Paused,
             Ask::Query(command) if self.query(&command).is_none() => not_a_query(),
             Ask::Query(command) | Ask::Command(command) => {
-                return self.take_command(command, sender, batch);
+                return self.take_command(command, tell, batch);
             }
-            Ask::Rpc(rpc) => return self.take_rpc(rpc, sender, batch),
+            Ask::Rpc(rpc) => return self.take_rpc(rpc, tell, batch),
             Ask::StartElection => self.start_election(batch),
             Ask::SendHeartbeats => self.send_heartbeats(batch),
         };
-        batch.todo.push(Todo::Tell(sender, answer));
+        batch.todo.push(Todo::Tell(tell, answer));
     }
 
     // ---- For the node --------------------------------------------------------------------------
 
-    fn take_command(&mut self, command: Command, sender: Sender<Answer>, batch: &mut Batch) {
+    fn take_command(&mut self, command: Command, tell: Tell, batch: &mut Batch) {
         let refusal = match command {
             _ if self.clients.len() >= MAX_CLIENTS => Some(Answer::Busy),
             _ if !self.transport.carries(&command) => Some(Answer::TooLong),
             _ => None,
         };
         if let Some(answer) = refusal {
-            return batch.todo.push(Todo::Tell(sender, answer));
+            return batch.todo.push(Todo::Tell(tell, answer));
         }
         self.next_request += 1;
         match self.query(&command) {
             Some(_) => batch.reads.push(self.next_request),
             None => batch.proposals.push((self.next_request, command.clone())),
         }
-        self.clients.insert(self.next_request, Client { command, sender });
+        self.clients.insert(self.next_request, Client { command, tell });
     }
 
     /// What the state says to it now, if it changes nothing.
@@ -74,23 +73,31 @@ impl<M: StateMachine> Server<M> {
     }
 
     /// An RPC written by hand is a message like any other, but for where its answer goes.
-    fn take_rpc(&mut self, rpc: Rpc, sender: Sender<Answer>, batch: &mut Batch) {
+    fn take_rpc(&mut self, rpc: Rpc, tell: Tell, batch: &mut Batch) {
         let from = match &rpc {
             Rpc::RequestVote(rpc) => rpc.candidate_id,
             Rpc::AppendEntries(rpc) => rpc.leader_id,
             _ => return, // The HTTP side makes no others.
         };
         if let Some(why) = self.objection(from, &rpc) {
-            return batch.todo.push(Todo::Tell(sender, Answer::Refused(why)));
+            return batch.todo.push(Todo::Tell(tell, Answer::Refused(why)));
         }
         let mut asked = Batch::default();
         self.take_message(Message { from, to: self.node.id(), rpc }, &mut asked);
-        batch.todo.extend(asked.todo.into_iter().map(|one| match one {
-            Todo::Do(Output::Send(Message { to, rpc, .. })) if to == from && is_reply(&rpc) => {
-                Todo::Tell(sender.clone(), Answer::Rpc(rpc))
+        let mut tell = Some(tell);
+        for one in asked.todo {
+            match (one, tell.take()) {
+                (Todo::Do(Output::Send(Message { to, rpc, .. })), Some(tell))
+                    if to == from && is_reply(&rpc) =>
+                {
+                    batch.todo.push(Todo::Tell(tell, Answer::Rpc(rpc)));
+                }
+                (other, waits) => {
+                    batch.todo.push(other);
+                    tell = waits;
+                }
             }
-            other => other,
-        }));
+        }
     }
 
     fn objection(&self, from: NodeId, rpc: &Rpc) -> Option<String> {

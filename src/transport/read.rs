@@ -7,7 +7,7 @@
 
 use std::net::SocketAddrV6;
 
-use crate::json::Json;
+use crate::json::Value;
 use crate::message::{
     AppendEntries, AppendEntriesReply, Command, Conflict, Entry, EntryId, InstallSnapshot,
     InstallSnapshotReply, NodeId, RequestVote, RequestVoteReply, Rpc, Term,
@@ -58,9 +58,9 @@ pub struct Hello {
 /// # Errors
 /// If it is no message that a server could have sent: the reason, in one line.
 pub fn letter(text: &[u8]) -> Result<Letter, String> {
-    let json = Json::parse(text).map_err(|error| format!("not JSON: {error}"))?;
+    let json = Value::read(text).map_err(|error| format!("not JSON: {error}"))?;
     let (kind, from, to) = (string(&json, "type")?, node(&json, "from")?, node(&json, "to")?);
-    let cluster = json.get("cluster").and_then(Json::as_str).map(str::to_string);
+    let cluster = json.get("cluster").and_then(Value::as_str).map(str::to_string);
     let body = match kind {
         "Hello" => Body::Hello(hello(&json)?),
         "Refused" => Body::Refused(printable(string(&json, "why")?)),
@@ -75,7 +75,7 @@ pub fn letter(text: &[u8]) -> Result<Letter, String> {
 ///
 /// # Errors
 /// If it is no RPC that a server could have sent: the reason, in one line.
-pub fn read_rpc(kind: &str, json: &Json) -> Result<Rpc, String> {
+pub fn read_rpc(kind: &str, json: &Value) -> Result<Rpc, String> {
     let sender = match kind {
         "RequestVote" => "candidate_id",
         "AppendEntries" => "leader_id",
@@ -84,7 +84,7 @@ pub fn read_rpc(kind: &str, json: &Json) -> Result<Rpc, String> {
     rpc(kind, json, node(json, sender)?)
 }
 
-fn rpc(kind: &str, json: &Json, from: NodeId) -> Result<Rpc, String> {
+fn rpc(kind: &str, json: &Value, from: NodeId) -> Result<Rpc, String> {
     Ok(match kind {
         "RequestVote" => Rpc::RequestVote(request_vote(json, from)?),
         "RequestVoteReply" => Rpc::RequestVoteReply(request_vote_reply(json)?),
@@ -96,7 +96,7 @@ fn rpc(kind: &str, json: &Json, from: NodeId) -> Result<Rpc, String> {
     })
 }
 
-fn hello(json: &Json) -> Result<Hello, String> {
+fn hello(json: &Value) -> Result<Hello, String> {
     let address = json.get("address").map(|_| string(json, "address")).transpose()?;
     address.map_or(Ok(()), check_address)?;
     let instance = json.get("instance").map(|_| number(json, "instance")).transpose()?;
@@ -124,14 +124,14 @@ pub const REFUSED: &str = "refused: ";
 
 /// The reason in a line that `write::refused` wrote; or what else the line is.
 pub fn refusal(text: &[u8]) -> String {
-    let json = Json::parse(text).unwrap_or(Json::Null);
-    match json.get("why").and_then(Json::as_str) {
+    let json = Value::read(text).unwrap_or(Value::Null);
+    match json.get("why").and_then(Value::as_str) {
         Some(why) => format!("{REFUSED}{}", printable(why)),
         None => format!("it answered {}", shown(&String::from_utf8_lossy(text))),
     }
 }
 
-fn request_vote(json: &Json, from: NodeId) -> Result<RequestVote, String> {
+fn request_vote(json: &Value, from: NodeId) -> Result<RequestVote, String> {
     let rpc = RequestVote {
         term: message_term(json)?,
         candidate_id: sender(json, "candidate_id", from)?,
@@ -142,12 +142,12 @@ fn request_vote(json: &Json, from: NodeId) -> Result<RequestVote, String> {
     Ok(rpc)
 }
 
-fn request_vote_reply(json: &Json) -> Result<RequestVoteReply, String> {
+fn request_vote_reply(json: &Value) -> Result<RequestVoteReply, String> {
     let (term, vote_granted) = (message_term(json)?, boolean(json, "vote_granted")?);
     Ok(RequestVoteReply { term, vote_granted })
 }
 
-fn append_entries(json: &Json, from: NodeId) -> Result<AppendEntries, String> {
+fn append_entries(json: &Value, from: NodeId) -> Result<AppendEntries, String> {
     let mut rpc = AppendEntries {
         term: message_term(json)?,
         leader_id: sender(json, "leader_id", from)?,
@@ -158,7 +158,7 @@ fn append_entries(json: &Json, from: NodeId) -> Result<AppendEntries, String> {
         round: number_or(json, "round", 0)?,
     };
     check_position(rpc.prev_log(), rpc.term)?;
-    let entries = json.get("entries").and_then(Json::as_array);
+    let entries = json.get("entries").and_then(Value::as_array);
     let mut last = rpc.prev_log();
     for json in entries.ok_or(r#""entries" must be an array"#)? {
         let entry = entry(json, last, rpc.term)?;
@@ -168,7 +168,7 @@ fn append_entries(json: &Json, from: NodeId) -> Result<AppendEntries, String> {
     Ok(rpc)
 }
 
-fn entry(json: &Json, last: EntryId, message_term: Term) -> Result<Entry, String> {
+fn entry(json: &Value, last: EntryId, message_term: Term) -> Result<Entry, String> {
     let command = Command::new(string(json, "command")?);
     let index = number_or(json, "index", last.index + 1)?;
     let entry = Entry { index, term: number(json, "term")?, command };
@@ -180,7 +180,7 @@ fn entry(json: &Json, last: EntryId, message_term: Term) -> Result<Entry, String
     Ok(entry)
 }
 
-fn append_entries_reply(json: &Json) -> Result<AppendEntriesReply, String> {
+fn append_entries_reply(json: &Value) -> Result<AppendEntriesReply, String> {
     let term = message_term(json)?;
     let reply = AppendEntriesReply {
         term,
@@ -193,7 +193,7 @@ fn append_entries_reply(json: &Json) -> Result<AppendEntriesReply, String> {
     Ok(reply)
 }
 
-fn conflict(json: &Json, message_term: Term) -> Result<Conflict, String> {
+fn conflict(json: &Value, message_term: Term) -> Result<Conflict, String> {
     let conflict = Conflict {
         prev_log_index: number(json, "prev_log_index")?,
         term: number(json, "term")?,
@@ -237,41 +237,41 @@ fn check_position(id: EntryId, message_term: Term) -> Result<(), String> {
 }
 
 /// The term of a message. No server speaks before the first election, which is for term 1.
-fn message_term(json: &Json) -> Result<Term, String> {
+fn message_term(json: &Value) -> Result<Term, String> {
     let term = number(json, "term")?;
     check(term > 0, || r#""term" must be at least 1"#.to_string())?;
     Ok(term)
 }
 
 /// Candidates and leaders speak for themselves.
-fn sender(json: &Json, name: &str, from: NodeId) -> Result<NodeId, String> {
+fn sender(json: &Value, name: &str, from: NodeId) -> Result<NodeId, String> {
     let id = node(json, name)?;
     check(id == from, || format!("\"{name}\" is {id}, but {from} sent it"))?;
     Ok(id)
 }
 
-fn node(json: &Json, name: &str) -> Result<NodeId, String> {
-    let id = json.get(name).and_then(Json::as_u64);
+fn node(json: &Value, name: &str) -> Result<NodeId, String> {
+    let id = json.get(name).and_then(Value::as_u64);
     id.map(NodeId).ok_or_else(|| format!("\"{name}\" must be the number of a node"))
 }
 
-fn number(json: &Json, name: &str) -> Result<u64, String> {
-    let number = json.get(name).and_then(Json::as_u64).filter(|&number| number <= MAX_NUMBER);
+fn number(json: &Value, name: &str) -> Result<u64, String> {
+    let number = json.get(name).and_then(Value::as_u64).filter(|&number| number <= MAX_NUMBER);
     number.ok_or_else(|| format!("\"{name}\" must be a whole number from 0 to {MAX_NUMBER}"))
 }
 
 /// A number that need not be there.
-fn number_or(json: &Json, name: &str, default: u64) -> Result<u64, String> {
+fn number_or(json: &Value, name: &str, default: u64) -> Result<u64, String> {
     json.get(name).map_or(Ok(default), |_| number(json, name))
 }
 
-fn boolean(json: &Json, name: &str) -> Result<bool, String> {
-    let value = json.get(name).and_then(Json::as_bool);
+fn boolean(json: &Value, name: &str) -> Result<bool, String> {
+    let value = json.get(name).and_then(Value::as_bool);
     value.ok_or_else(|| format!("\"{name}\" must be true or false"))
 }
 
-fn string<'a>(json: &'a Json, name: &str) -> Result<&'a str, String> {
-    let text = json.get(name).and_then(Json::as_str);
+fn string<'a>(json: &'a Value, name: &str) -> Result<&'a str, String> {
+    let text = json.get(name).and_then(Value::as_str);
     text.ok_or_else(|| format!("\"{name}\" must be a text"))
 }
 
@@ -296,6 +296,7 @@ mod tests {
         APPEND, CHUNK, CHUNK_TAKEN, CONFLICT, GRANTED, HELLO, REQUEST_VOTE, SUCCESS, messages,
     };
     use super::*;
+    use crate::json::Json;
 
     /// A text, a part of it, what stands there instead, and part of the reason for refusing it.
     #[rustfmt::skip]

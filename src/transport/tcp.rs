@@ -101,12 +101,13 @@ impl Speaker<'_> {
     }
 
     fn send(&mut self, message: Message) -> Result<(), String> {
-        let mut text = write::message(&message, None) + "\n";
-        while text.len() < MAX_WRITE_BYTES
-            && let Some(message) = self.outbox.next_message()
-        {
-            text += &write::message(&message, None);
-            text += "\n";
+        let mut text = String::new();
+        let mut next = Some(message);
+        while let Some(message) = next {
+            write::append_message(&mut text, &message, None);
+            text.push('\n');
+            let has_room = text.len() < MAX_WRITE_BYTES;
+            next = if has_room { self.outbox.next_message() } else { None };
         }
         self.write(text)
     }

@@ -127,7 +127,7 @@ fn way_to(sockets: &[UdpSocket], address: SocketAddr) -> Option<(&UdpSocket, Soc
 /// Whether a datagram has room for an entry with this command.
 pub fn carries(command: &Command) -> bool {
     let entry = Entry { index: Index::MAX, term: Term::MAX, command: command.clone() };
-    write::entry(&entry).to_string().len() <= MAX_DATAGRAM_BYTES - MAX_ENVELOPE_BYTES
+    write::entry(&entry).text().len() <= MAX_DATAGRAM_BYTES - MAX_ENVELOPE_BYTES
 }
 
 /// The text of a message, with as many entries as fit.
@@ -137,7 +137,7 @@ fn datagram(mut message: Message, cluster: &str) -> Result<String, String> {
     if text.len() <= MAX_DATAGRAM_BYTES {
         return Ok(text);
     }
-    let bytes_of = |entry: &Entry| write::entry(entry).to_string().len() + ",".len();
+    let bytes_of = |entry: &Entry| write::entry(entry).text().len() + ",".len();
     let mut bytes = text.len() - rpc.entries.iter().map(bytes_of).sum::<usize>();
     let fits = |entry: &&Entry| {
         bytes += bytes_of(entry);

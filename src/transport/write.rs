@@ -4,48 +4,55 @@
 //! line of a TCP connection. A datagram names the cluster, too, which on TCP only the Hello does.
 
 use super::read::Hello;
-use crate::json::Json;
+use crate::json::Value;
 use crate::message::{
     AppendEntries, AppendEntriesReply, Conflict, Entry, InstallSnapshot, InstallSnapshotReply,
     Message, NodeId, RequestVote, RequestVoteReply, Rpc,
 };
 
-type Members = Vec<(&'static str, Json)>;
+type Members<'a> = Vec<(&'static str, Value<'a>)>;
 
 /// The text of a Hello.
 pub fn hello(cluster: &str, from: NodeId, to: NodeId, hello: &Hello) -> String {
     let mut members = head("Hello", Some(cluster), from, to);
-    members.extend(hello.address.as_deref().map(|address| ("address", address.into())));
+    members.extend(hello.address.as_deref().map(|address| ("address", Value::borrowed(address))));
     members.extend(hello.instance.map(|instance| ("instance", instance.into())));
-    Json::object(members).to_string()
+    Value::object(members).text()
 }
 
 /// What is answered to a sender that is not understood, or not welcome.
 pub fn refused(why: &str) -> String {
-    Json::object([("type", "Refused".into()), ("why", why.into())]).to_string()
+    Value::object([("type", Value::borrowed("Refused")), ("why", Value::borrowed(why))]).text()
 }
 
 /// The same as a datagram, which must say from whom and to whom it is.
 pub fn refused_datagram(cluster: &str, from: NodeId, to: NodeId, why: &str) -> String {
     let mut members = head("Refused", Some(cluster), from, to);
-    members.push(("why", why.into()));
-    Json::object(members).to_string()
+    members.push(("why", Value::borrowed(why)));
+    Value::object(members).text()
 }
 
 /// The text of a message.
 pub fn message(message: &Message, cluster: Option<&str>) -> String {
+    let mut text = String::new();
+    append_message(&mut text, message, cluster);
+    text
+}
+
+/// Appends the text of a message.
+pub fn append_message(text: &mut String, message: &Message, cluster: Option<&str>) {
     let (kind, fields) = fields(&message.rpc);
     let head = head(kind, cluster, message.from, message.to);
-    Json::object(head.into_iter().chain(fields)).to_string()
+    Value::object(head.into_iter().chain(fields)).append_to(text);
 }
 
 /// What a reply says, without type, sender and receiver: the answer to an RPC by hand. An RPC is
 /// written in the same way.
-pub fn reply_fields(reply: &Rpc) -> Json {
-    Json::object(fields(reply).1)
+pub fn reply_fields(reply: &Rpc) -> Value<'_> {
+    Value::object(fields(reply).1)
 }
 
-fn fields(rpc: &Rpc) -> (&'static str, Members) {
+fn fields(rpc: &Rpc) -> (&'static str, Members<'_>) {
     match rpc {
         Rpc::RequestVote(rpc) => ("RequestVote", request_vote(rpc)),
         Rpc::RequestVoteReply(reply) => ("RequestVoteReply", request_vote_reply(reply)),
@@ -56,14 +63,14 @@ fn fields(rpc: &Rpc) -> (&'static str, Members) {
     }
 }
 
-fn head(kind: &str, cluster: Option<&str>, from: NodeId, to: NodeId) -> Members {
-    let mut members = vec![("type", kind.into())];
-    members.extend(cluster.map(|cluster| ("cluster", cluster.into())));
+fn head<'a>(kind: &'a str, cluster: Option<&'a str>, from: NodeId, to: NodeId) -> Members<'a> {
+    let mut members = vec![("type", Value::borrowed(kind))];
+    members.extend(cluster.map(|cluster| ("cluster", Value::borrowed(cluster))));
     members.extend([("from", from.0.into()), ("to", to.0.into())]);
     members
 }
 
-fn request_vote(rpc: &RequestVote) -> Members {
+fn request_vote(rpc: &RequestVote) -> Members<'static> {
     vec![
         ("term", rpc.term.into()),
         ("candidate_id", rpc.candidate_id.0.into()),
@@ -72,32 +79,32 @@ fn request_vote(rpc: &RequestVote) -> Members {
     ]
 }
 
-fn request_vote_reply(reply: &RequestVoteReply) -> Members {
+fn request_vote_reply(reply: &RequestVoteReply) -> Members<'static> {
     vec![("term", reply.term.into()), ("vote_granted", reply.vote_granted.into())]
 }
 
-fn append_entries(rpc: &AppendEntries) -> Members {
+fn append_entries(rpc: &AppendEntries) -> Members<'_> {
     vec![
         ("term", rpc.term.into()),
         ("leader_id", rpc.leader_id.0.into()),
         ("prev_log_index", rpc.prev_log_index.into()),
         ("prev_log_term", rpc.prev_log_term.into()),
-        ("entries", Json::Array(rpc.entries.iter().map(entry).collect())),
+        ("entries", Value::Array(rpc.entries.iter().map(entry).collect())),
         ("leader_commit", rpc.leader_commit.into()),
         ("round", rpc.round.into()),
     ]
 }
 
 /// An entry as it stands in AppendEntries.
-pub fn entry(entry: &Entry) -> Json {
-    Json::object([
+pub fn entry(entry: &Entry) -> Value<'_> {
+    Value::object([
         ("index", entry.index.into()),
         ("term", entry.term.into()),
-        ("command", entry.command.as_str().into()),
+        ("command", Value::borrowed(entry.command.as_str())),
     ])
 }
 
-fn append_entries_reply(reply: &AppendEntriesReply) -> Members {
+fn append_entries_reply(reply: &AppendEntriesReply) -> Members<'static> {
     let mut members = vec![
         ("term", reply.term.into()),
         ("success", reply.success.into()),
@@ -108,8 +115,8 @@ fn append_entries_reply(reply: &AppendEntriesReply) -> Members {
     members
 }
 
-fn conflict_json(conflict: Conflict) -> Json {
-    Json::object([
+fn conflict_json(conflict: Conflict) -> Value<'static> {
+    Value::object([
         ("prev_log_index", conflict.prev_log_index.into()),
         ("term", conflict.term.into()),
         ("index", conflict.index.into()),
@@ -141,6 +148,7 @@ fn install_snapshot_reply(reply: &InstallSnapshotReply) -> Members {
 pub mod tests {
     use super::super::read::{self, Body, Letter};
     use super::*;
+    use crate::json::Json;
     use crate::message::Command;
 
     /// The texts below stand there as they are here.

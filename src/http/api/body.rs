@@ -5,24 +5,24 @@
 
 use super::refusal::bad;
 use crate::http::{Request, Response};
-use crate::json::{Json, Number};
+use crate::json::{Number, Value};
 use crate::kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use crate::message::Command;
 
 /// The object, and an example of what it should be, for whoever sent something else.
-pub struct Body {
-    pub json: Json,
+pub struct Body<'a> {
+    pub json: Value<'a>,
     example: &'static str,
 }
 
-impl Body {
+impl<'a> Body<'a> {
     /// Reads a request's body.
     ///
     /// # Errors
     /// 400 if it is no JSON object, here and below if a member is not as it must be.
-    pub fn read(request: &Request, example: &'static str) -> Result<Body, Response> {
-        match Json::parse(&request.body) {
-            Ok(json @ Json::Object(_)) => Ok(Body { json, example }),
+    pub fn read(request: &'a Request, example: &'static str) -> Result<Body<'a>, Response> {
+        match Value::read(&request.body) {
+            Ok(json @ Value::Object(_)) => Ok(Body { json, example }),
             Ok(_) => Err(bad(&format!("the body is no JSON object; send {example}"))),
             Err(_) if request.body.is_empty() => {
                 Err(bad(&format!("the body is empty; send {example}")))
@@ -38,7 +38,7 @@ impl Body {
 
     /// A member that is a text.
     pub fn text(&self, name: &str) -> Result<&str, Response> {
-        let text = self.json.get(name).and_then(Json::as_str);
+        let text = self.json.get(name).and_then(Value::as_str);
         text.ok_or_else(|| self.bad(&format!("\"{name}\" must be a text")))
     }
 
@@ -52,8 +52,8 @@ impl Body {
     /// A value. Numbers and truth values stand for the text that they are written as.
     pub fn value(&self, name: &str) -> Result<String, Response> {
         let value = match self.json.get(name) {
-            Some(Json::String(text)) => text.clone(),
-            Some(value @ (Json::Number(_) | Json::Bool(_))) => value.to_string(),
+            Some(Value::String(text)) => text.to_string(),
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
             _ => return Err(self.bad(&format!("\"{name}\" must be a text or a number"))),
         };
         match value.len() {
@@ -69,8 +69,8 @@ impl Body {
     pub fn integer(&self, name: &str, default: i64) -> Result<i64, Response> {
         let number = match self.json.get(name) {
             None => Some(default),
-            Some(Json::Number(Number::Unsigned(number))) => i64::try_from(*number).ok(),
-            Some(Json::Number(Number::Negative(number))) => Some(*number),
+            Some(Value::Number(Number::Unsigned(number))) => i64::try_from(*number).ok(),
+            Some(Value::Number(Number::Negative(number))) => Some(*number),
             Some(_) => None,
         };
         number.ok_or_else(|| self.bad(&format!("\"{name}\" must be a whole number of 64 bits")))
@@ -78,7 +78,7 @@ impl Body {
 
     /// A number from 0 to `most`, or 0 if it is left out.
     pub fn up_to(&self, name: &str, most: u64) -> Result<u64, Response> {
-        let number = self.json.get(name).map_or(Some(0), Json::as_u64);
+        let number = self.json.get(name).map_or(Some(0), Value::as_u64);
         let number = number.filter(|&number| number <= most);
         number.ok_or_else(|| self.bad(&format!("\"{name}\" must be a number from 0 to {most}")))
     }
@@ -93,7 +93,7 @@ impl Body {
                     Some(_) => Err(self.bad("a session is given as \"client\" and \"serial\"")),
                 };
             }
-            (client, serial) => (client.and_then(Json::as_str), serial.and_then(Json::as_u64)),
+            (client, serial) => (client.and_then(Value::as_str), serial.and_then(Value::as_u64)),
         };
         match (client.filter(|name| is_client_name(name)), serial) {
             (Some(client), Some(serial)) => Ok(Command::in_session(client, serial, text)),
@@ -121,11 +121,12 @@ pub fn check_key(key: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::Json;
 
-    fn body(text: &str) -> Result<Body, Response> {
+    fn body(text: &str) -> Result<Body<'static>, Response> {
         let mut request = Request::new("POST", "/").unwrap();
         request.body = text.into();
-        Body::read(&request, "{\"key\":\"x\"}")
+        Body::read(Box::leak(Box::new(request)), "{\"key\":\"x\"}")
     }
 
     /// Why the body is refused.
@@ -149,12 +150,12 @@ mod tests {
             ("{\"key\":1}", "\"key\" must be a text; send {\"key\":\"x\"}"),
             ("{\"key\":\"\"}", "the key has 0 bytes, it must have 1 to 1024; send "),
         ] {
-            let why = why(text, Body::key);
+            let why = why(text, |body| body.key());
             assert!(why.starts_with(reason), "{text}: {why}");
         }
         let longest = "k".repeat(MAX_KEY_BYTES);
         assert!(body(&format!("{{\"key\":\"{longest}\"}}")).ok().unwrap().key().is_ok());
-        why(&format!("{{\"key\":\"k{longest}\"}}"), Body::key);
+        why(&format!("{{\"key\":\"k{longest}\"}}"), |body| body.key());
     }
 
     #[test]

@@ -22,14 +22,17 @@ pub fn client_command(call: &Call) -> Outcome {
     if command.split().1.trim().is_empty() {
         return Err(body.bad("\"command\" is empty"));
     }
-    let (index, term, result) = match perform(call, command)? {
-        Done::Read(_, Reply::Error(why)) => return Err(bad(&why)),
-        Done::Read(index, Reply::NotFound) => (index, None, None),
-        Done::Read(index, reply) => (index, None, Some(reply.to_string())),
-        Done::Applied(entry, reply) => (entry.index, Some(entry.term), Some(reply.to_string())),
-    };
-    let members = [("index", index.into()), ("term", term.into()), ("result", result.into())];
-    Ok(json(200, members))
+    let too_late = if is_read(&command) { no_answer_to_a_read } else { unknown };
+    perform(call, command, too_late, |done| {
+        let (index, term, result) = match done {
+            Done::Read(_, Reply::Error(why)) => return bad(&why),
+            Done::Read(index, Reply::NotFound) => (index, None, None),
+            Done::Read(index, reply) => (index, None, Some(reply.to_string())),
+            Done::Applied(entry, reply) => (entry.index, Some(entry.term), Some(reply.to_string())),
+        };
+        let members = [("index", index.into()), ("term", term.into()), ("result", result.into())];
+        json(200, members)
+    })
 }
 
 /// `{"key":"x","value":"42"}`.
@@ -37,10 +40,10 @@ pub fn set(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"x","value":"42"}"#)?;
     let (key, value) = (body.key()?, body.value("value")?);
     let request = Request::Set { key: key.clone(), value: value.clone() };
-    match apply(call, &body, &request)? {
-        (entry, Reply::Ok) => Ok(applied([("key", key.into()), ("value", value.into())], entry)),
-        (entry, other) => Err(conflict(entry, other)),
-    }
+    apply(call, &body, &request, |entry, reply| match reply {
+        Reply::Ok => applied([("key", key.into()), ("value", value.into())], entry),
+        other => conflict(entry, other),
+    })
 }
 
 /// `/api/get/x`, perhaps with `?local=true`.
@@ -54,31 +57,37 @@ pub fn get(call: &Call) -> Outcome {
         _ => return Err(bad("\"local\" must be true or false; ask for /api/get/x?local=true")),
     };
     let ask = if is_local { Ask::Local(text) } else { Ask::Query(Command::new(&text)) };
-    let (last_applied, value) = match call.ask(ask) {
-        Some(Answer::Read(last_applied, Reply::Value(value))) => (last_applied, Some(value)),
-        Some(Answer::Read(last_applied, Reply::NotFound)) => (last_applied, None),
-        Some(Answer::Read(_, reply)) => return Err(bad(&reply.to_string())),
-        None => return Err(no_answer_to_a_read()),
-        other => return Err(refusal(call.request, other)),
-    };
-    let found = value.is_some();
-    let mut members = vec![("key", key.into()), ("value", value.into()), ("found", found.into())];
-    if is_local {
-        members.extend([("local", true.into()), ("last_applied", last_applied.into())]);
-    }
-    Ok(Response::json(200, Json::object(members).to_string()))
+    let path = call.request.path.clone();
+    Ok(call.answer_later(ask, no_answer_to_a_read, move |answer| {
+        let (last_applied, value) = match answer {
+            Answer::Read(last_applied, Reply::Value(value)) => (last_applied, Some(value)),
+            Answer::Read(last_applied, Reply::NotFound) => (last_applied, None),
+            Answer::Read(_, reply) => return bad(&reply.to_string()),
+            other => return refusal(&path, Some(other)),
+        };
+        let found = value.is_some();
+        let mut members =
+            vec![("key", key.into()), ("value", value.into()), ("found", found.into())];
+        if is_local {
+            members.extend([("local", true.into()), ("last_applied", last_applied.into())]);
+        }
+        Response::json(200, Json::object(members).text())
+    }))
 }
 
 /// `{"key":"x"}`.
 pub fn delete(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"x"}"#)?;
     let key = body.key()?;
-    let (entry, found) = match apply(call, &body, &Request::Delete { key: key.clone() })? {
-        (entry, Reply::Deleted) => (entry, true),
-        (entry, Reply::NotFound) => (entry, false),
-        (entry, other) => return Err(conflict(entry, other)),
-    };
-    Ok(applied([("key", key.into()), ("found", found.into())], entry))
+    let request = Request::Delete { key: key.clone() };
+    apply(call, &body, &request, |entry, reply| {
+        let found = match reply {
+            Reply::Deleted => true,
+            Reply::NotFound => false,
+            other => return conflict(entry, other),
+        };
+        applied([("key", key.into()), ("found", found.into())], entry)
+    })
 }
 
 /// `{"key":"x","old":"1","new":"2"}`: if it is 1, make it 2.
@@ -86,25 +95,26 @@ pub fn compare_and_set(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"x","old":"1","new":"2"}"#)?;
     let (key, old, new) = (body.key()?, body.value("old")?, body.value("new")?);
     let request = Request::CompareAndSet { key: key.clone(), old, new: new.clone() };
-    let (entry, swapped, value) = match apply(call, &body, &request)? {
-        (entry, Reply::Ok) => (entry, true, Some(new)),
-        (entry, Reply::NotSwapped(value)) => (entry, false, value),
-        (entry, other) => return Err(conflict(entry, other)),
-    };
-    let members = [("key", key.into()), ("swapped", swapped.into()), ("value", value.into())];
-    Ok(applied(members, entry))
+    apply(call, &body, &request, |entry, reply| {
+        let (swapped, value) = match reply {
+            Reply::Ok => (true, Some(new)),
+            Reply::NotSwapped(value) => (false, value),
+            other => return conflict(entry, other),
+        };
+        let members = [("key", key.into()), ("swapped", swapped.into()), ("value", value.into())];
+        applied(members, entry)
+    })
 }
 
 /// `{"key":"n","by":5}`; by 1 if that is left out.
 pub fn increment(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"n","by":1}"#)?;
     let (key, by) = (body.key()?, body.integer("by", 1)?);
-    match apply(call, &body, &Request::Increment { key: key.clone(), by })? {
-        (entry, Reply::Number(value)) => {
-            Ok(applied([("key", key.into()), ("value", value.into())], entry))
-        }
-        (entry, other) => Err(conflict(entry, other)),
-    }
+    let request = Request::Increment { key: key.clone(), by };
+    apply(call, &body, &request, |entry, reply| match reply {
+        Reply::Number(value) => applied([("key", key.into()), ("value", value.into())], entry),
+        other => conflict(entry, other),
+    })
 }
 
 /// A command that was done, or a read that was answered.
@@ -114,26 +124,37 @@ enum Done {
     Read(Index, Reply),
 }
 
-fn perform(call: &Call, command: Command) -> Result<Done, Response> {
-    match call.ask(Ask::Command(command.clone())) {
-        Some(Answer::Applied(entry, reply)) => Ok(Done::Applied(entry, reply)),
-        Some(Answer::Read(index, reply)) => Ok(Done::Read(index, reply)),
-        None if is_read(&command) => Err(no_answer_to_a_read()),
-        None => Err(unknown()),
-        other => Err(refusal(call.request, other)),
-    }
+/// Has the command done. `then` makes the answer of what came of it.
+fn perform(
+    call: &Call,
+    command: Command,
+    too_late: fn() -> Response,
+    then: impl FnOnce(Done) -> Response + Send + 'static,
+) -> Outcome {
+    let path = call.request.path.clone();
+    Ok(call.answer_later(Ask::Command(command), too_late, move |answer| match answer {
+        Answer::Applied(entry, reply) => then(Done::Applied(entry, reply)),
+        Answer::Read(index, reply) => then(Done::Read(index, reply)),
+        other => refusal(&path, Some(other)),
+    }))
 }
 
 fn is_read(command: &Command) -> bool {
     matches!(command.split().1.parse(), Ok(Request::Get { .. }))
 }
 
-/// Has the store do this, in the session that the body names.
-fn apply(call: &Call, body: &Body, request: &Request) -> Result<(EntryId, Reply), Response> {
-    match perform(call, body.command(&request.to_string())?)? {
-        Done::Applied(entry, reply) => Ok((entry, reply)),
-        Done::Read(_, reply) => Err(bad(&reply.to_string())), // another machine's idea of a read
-    }
+/// Has the store do this, in the session that the body names. `then` makes the answer.
+fn apply(
+    call: &Call,
+    body: &Body,
+    request: &Request,
+    then: impl FnOnce(EntryId, Reply) -> Response + Send + 'static,
+) -> Outcome {
+    let command = body.command(&request.to_string())?;
+    perform(call, command, unknown, |done| match done {
+        Done::Applied(entry, reply) => then(entry, reply),
+        Done::Read(_, reply) => bad(&reply.to_string()), // another machine's idea of a read
+    })
 }
 
 fn no_answer_to_a_read() -> Response {
@@ -143,7 +164,7 @@ fn no_answer_to_a_read() -> Response {
 /// The members, and the entry by which it was done.
 fn applied<const N: usize>(members: [(&'static str, Json); N], entry: EntryId) -> Response {
     let entry = [("index", entry.index.into()), ("term", entry.term.into())];
-    Response::json(200, Json::object(members.into_iter().chain(entry)).to_string())
+    Response::json(200, Json::object(members.into_iter().chain(entry)).text())
 }
 
 /// The command was committed, and the state machine did not do it.

@@ -31,7 +31,7 @@ pub fn events(call: &Call) -> Outcome {
         Some(Answer::Busy) => {
             return Err(later("too many watch this node already: try again later"));
         }
-        other => return Err(refusal(call.request, other)),
+        other => return Err(refusal(&call.request.path, other)),
     }
     let status = status_to_json(&*ask_status(call)?);
     let first = Notice { name: "status", data: status.to_string().into() };

@@ -6,7 +6,7 @@ use super::refusal::refusal;
 use super::{Call, Outcome, json};
 use crate::http::Response;
 use crate::inbox::{Answer, Ask};
-use crate::json::Json;
+use crate::json::{Json, Value};
 use crate::message::NodeId;
 use crate::transport::{Link, MAX_DELAY_MS};
 
@@ -14,13 +14,13 @@ use crate::transport::{Link, MAX_DELAY_MS};
 pub fn pause(call: &Call) -> Outcome {
     check_permission(call)?;
     let body = Body::read(call.request, r#"{"paused":true}"#)?;
-    let paused = body.json.get("paused").and_then(Json::as_bool);
+    let paused = body.json.get("paused").and_then(Value::as_bool);
     let paused = paused.ok_or_else(|| body.bad("\"paused\" must be true or false"))?;
     match call.ask(Ask::Pause(paused)) {
         Some(Answer::Status(status)) => {
             Ok(json(200, [("id", status.id.0.into()), ("paused", status.paused.into())]))
         }
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
@@ -34,9 +34,9 @@ pub fn set_link(call: &Call) -> Outcome {
     check_permission(call)?;
     let example = r#"{"peer":2,"blocked":true,"drop":30,"delay_ms":200}"#;
     let body = Body::read(call.request, example)?;
-    let peer = body.json.get("peer").and_then(Json::as_u64);
+    let peer = body.json.get("peer").and_then(Value::as_u64);
     let peer = peer.ok_or_else(|| body.bad("\"peer\" must be the number of a node"))?;
-    let blocked = body.json.get("blocked").map_or(Some(false), Json::as_bool);
+    let blocked = body.json.get("blocked").map_or(Some(false), Value::as_bool);
     let link = Link {
         blocked: blocked.ok_or_else(|| body.bad("\"blocked\" must be true or false"))?,
         drop_percent: body.up_to("drop", 100)? as u8,
@@ -51,7 +51,7 @@ fn answer_links(call: &Call, ask: Ask) -> Outcome {
             let links: Vec<Json> = links.into_iter().map(link_to_json).collect();
             Ok(json(200, [("id", id.0.into()), ("links", links.into())]))
         }
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 

@@ -38,14 +38,14 @@ pub fn health(call: &Call) -> Outcome {
 
 /// How is it? Its role, term and log, and what it knows of its peers.
 pub fn status(call: &Call) -> Outcome {
-    ask_status(call).map(|status| Response::json(200, status_to_json(&status).to_string()))
+    ask_status(call).map(|status| Response::json(200, status_to_json(&status).text()))
 }
 
 /// The node's status.
 pub fn ask_status(call: &Call) -> Result<Box<Status>, Response> {
     match call.ask(Ask::Status) {
         Some(Answer::Status(status)) => Ok(status),
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
@@ -120,7 +120,7 @@ pub fn state_machine(call: &Call) -> Outcome {
             };
             Ok(Response::stream("application/json", Some(length), Box::new(send)))
         }
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
@@ -137,7 +137,7 @@ pub fn log(call: &Call) -> Outcome {
                 ("last_log_index", last_log_index.into()),
             ],
         )),
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
@@ -164,7 +164,7 @@ fn log_to_json(entries: &[Entry]) -> Json {
 pub fn log_file(call: &Call) -> Outcome {
     let path = match call.ask(Ask::LogFile) {
         Some(Answer::LogFile(path)) => path,
-        other => return Err(refusal(call.request, other)),
+        other => return Err(refusal(&call.request.path, other)),
     };
     let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
     let (length, file) = opened.map_err(|error| {
@@ -180,7 +180,7 @@ pub fn metrics(call: &Call) -> Outcome {
         Some(Answer::Text(text)) => {
             Ok(Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text))
         }
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 

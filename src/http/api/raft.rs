@@ -26,10 +26,8 @@ fn take_rpc(call: &Call, kind: &str, example: &'static str) -> Outcome {
     let body = Body::read(call.request, example)?;
     let rpc = transport::read_rpc(kind, &body.json).map_err(|why| body.bad(&why))?;
     match call.ask(Ask::Rpc(rpc)) {
-        Some(Answer::Rpc(reply)) => {
-            Ok(Response::json(200, transport::reply_fields(&reply).to_string()))
-        }
-        other => Err(refusal(call.request, other)),
+        Some(Answer::Rpc(reply)) => Ok(Response::json(200, transport::reply_fields(&reply).text())),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
@@ -38,7 +36,7 @@ pub fn start_election(call: &Call) -> Outcome {
     match call.ask(Ask::StartElection) {
         Some(Answer::Status(status)) => Ok(role(&status)),
         Some(Answer::Refused(why)) => Err(Response::error(409, &why)),
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 
@@ -46,7 +44,7 @@ pub fn start_election(call: &Call) -> Outcome {
 pub fn send_heartbeats(call: &Call) -> Outcome {
     match call.ask(Ask::SendHeartbeats) {
         Some(Answer::Status(status)) => Ok(role(&status)),
-        other => Err(refusal(call.request, other)),
+        other => Err(refusal(&call.request.path, other)),
     }
 }
 

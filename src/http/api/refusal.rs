@@ -1,7 +1,7 @@
 //! How we say no: whose fault it is, what became of the request, and what to do now.
 
 use super::json;
-use crate::http::{Request, Response};
+use crate::http::Response;
 use crate::inbox::{Answer, Leader};
 
 /// The request is wrong.
@@ -18,10 +18,11 @@ fn retry_soon(response: Response) -> Response {
     response.with_header("Retry-After", "1")
 }
 
-/// What to say instead of what was asked for. `None` stands for a node that did not answer.
-pub fn refusal(request: &Request, answer: Option<Answer>) -> Response {
+/// What to say instead of what this path was asked for. `None` stands for a node that did not
+/// answer.
+pub fn refusal(path: &str, answer: Option<Answer>) -> Response {
     match answer {
-        Some(Answer::NotLeader(leader)) => elsewhere(leader, &request.path),
+        Some(Answer::NotLeader(leader)) => elsewhere(leader, path),
         Some(Answer::Paused) => later("this node is paused: wake it, or ask another"),
         Some(Answer::Busy) => later("too many requests wait for a majority: try again later"),
         Some(Answer::Replaced) => retry_soon(json(

@@ -1,0 +1,280 @@
+//! Answers that any thread may write.
+//!
+//! A command waits for a majority. If its connection's thread slept until then, it would wake twice
+//! a request, to write the answer and to read the next request; and to wake a thread costs more
+//! than all else that is done for a small command. So whoever has the answer writes it, with the
+//! [`Pen`] for this one request, while the connection's thread waits for the next.
+//!
+//! Nobody who writes may be held up by a client that does not read. A socket takes a short answer
+//! at once, unless the client has left older ones unread. What it does not take at once is written
+//! by a thread made for the purpose.
+
+use std::io::{self, ErrorKind, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use super::wire::Timed;
+use super::{Headers, Manner, Response};
+
+/// The longest answer that is written at once: it fits into what every socket has room for.
+const SHORT_BYTES: usize = 16 * 1024;
+
+/// An answer that someone will have later.
+pub struct Later {
+    /// Begins to find the answer; this pen writes it.
+    pub begin: Box<dyn FnOnce(Pen)>,
+    /// How long the client waits for it.
+    pub patience: Duration,
+    /// What the client is told then.
+    pub too_late: fn() -> Response,
+}
+
+/// Writes the answer to one request.
+pub struct Pen(Arc<Exchange>);
+
+/// A request that is to be answered by whoever has its pen.
+pub struct Exchange {
+    stream: Arc<TcpStream>,
+    manner: Manner,
+    /// What the head of the answer has besides its own.
+    headers: Headers,
+    /// How long the client may take to read the answer.
+    time_to_read: Duration,
+    state: Mutex<State>,
+    /// The connection's thread, which begins the exchange.
+    thread: Thread,
+}
+
+enum State {
+    Awaited,
+    BeingWritten,
+    WrittenAt(Instant),
+    /// The client could not be told.
+    Failed(ErrorKind),
+    /// The client has waited for too long, and been told so.
+    GivenUp,
+}
+
+impl Exchange {
+    /// Begins an exchange on this connection, whose thread calls it.
+    pub fn begin(
+        stream: &Arc<TcpStream>,
+        manner: Manner,
+        headers: Headers,
+        time_to_read: Duration,
+    ) -> (Arc<Exchange>, Pen) {
+        let (stream, state, thread) = (Arc::clone(stream), State::Awaited, thread::current());
+        let state = Mutex::new(state);
+        let exchange = Exchange { stream, manner, headers, time_to_read, state, thread };
+        let exchange = Arc::new(exchange);
+        let pen = Pen(Arc::clone(&exchange));
+        (exchange, pen)
+    }
+
+    /// Waits for the answer: when it was written, or `None` if it was not begun by this time. Then
+    /// the pen will write nothing more.
+    ///
+    /// # Errors
+    /// The client could not be told.
+    pub fn wait(&self, until: Instant) -> io::Result<Option<Instant>> {
+        loop {
+            let mut state = self.state();
+            match *state {
+                State::WrittenAt(time) => return Ok(Some(time)),
+                State::Failed(kind) => return Err(kind.into()),
+                State::GivenUp => return Ok(None),
+                State::BeingWritten => {
+                    drop(state);
+                    thread::park(); // the client has only so much time to read it
+                }
+                State::Awaited => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        *state = State::GivenUp;
+                    }
+                    drop(state);
+                    thread::park_timeout(left);
+                }
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what the client did not take at once.
+    fn write_rest(&self, rest: &[u8]) {
+        let mut timed = Timed::again(&self.stream);
+        timed.allow(self.time_to_read);
+        *self.state() = ended(timed.write_all(rest));
+        self.thread.unpark();
+    }
+}
+
+impl Pen {
+    /// Writes the answer, if the client still waits for it.
+    pub fn write(self, mut response: Response) {
+        let Pen(exchange) = self;
+        let mut state = exchange.state();
+        if !matches!(*state, State::Awaited) {
+            return;
+        }
+        response.headers.extend_from_slice(&exchange.headers);
+        let mut bytes = response.encode(exchange.manner);
+        let taken = match bytes.len() {
+            ..=SHORT_BYTES => (&*exchange.stream).write(&bytes),
+            _ => Ok(0),
+        };
+        let taken = match taken {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            taken => taken,
+        };
+        *state = match taken {
+            Ok(count) if count < bytes.len() => {
+                bytes.drain(..count);
+                let exchange = Arc::clone(&exchange);
+                let thread = thread::Builder::new().name("slow client".to_string());
+                match thread.spawn(move || exchange.write_rest(&bytes)) {
+                    Ok(_) => State::BeingWritten,
+                    Err(error) => State::Failed(error.kind()),
+                }
+            }
+            taken => ended(taken.map(drop)),
+        };
+        drop(state);
+        exchange.thread.unpark();
+    }
+}
+
+fn ended(written: io::Result<()>) -> State {
+    match written {
+        Ok(()) => State::WrittenAt(Instant::now()),
+        Err(error) => State::Failed(error.kind()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{Shutdown, TcpListener};
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::super::Request;
+    use super::super::server::{Deadlines, serve};
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A client of a server that leaves every answer to whoever has the pen, for so long.
+    fn client(patience: Duration) -> (TcpStream, Receiver<Pen>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (sender, pens) = channel();
+        thread::spawn(move || {
+            let handler = |_: &Request| {
+                let sender = sender.clone();
+                let begin = Box::new(move |pen| sender.send(pen).unwrap());
+                let too_late = || Response::text(504, "too late");
+                Response::later(Later { begin, patience, too_late }).with_header("X", "y")
+            };
+            serve(listener.accept().unwrap().0, &Deadlines::default(), &handler)
+        });
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        (stream, pens)
+    }
+
+    fn ask(stream: &mut TcpStream, method: &str) {
+        write!(stream, "{method} / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    }
+
+    fn answer(status: &str, body: &str) -> String {
+        let (length, text) = (body.len(), "Content-Type: text/plain; charset=utf-8");
+        format!(
+            "HTTP/1.1 {status}\r\n{text}\r\nX: y\r\nContent-Length: {length}\r\n\
+             Connection: keep-alive\r\n\r\n{body}"
+        )
+    }
+
+    /// Reads this and nothing else.
+    fn expect(stream: &mut TcpStream, expected: &str) {
+        let mut found = vec![0; expected.len()];
+        stream.read_exact(&mut found).unwrap();
+        assert_eq!(String::from_utf8(found).unwrap(), expected);
+    }
+
+    #[test]
+    fn write_answers_from_any_thread_and_the_connection_goes_on() {
+        let (mut stream, pens) = client(PATIENCE);
+        for body in ["one", "two"] {
+            ask(&mut stream, "GET");
+            pens.recv().unwrap().write(Response::text(200, body));
+            expect(&mut stream, &answer("200 OK", body));
+        }
+        ask(&mut stream, "HEAD");
+        pens.recv().unwrap().write(Response::text(200, "six"));
+        expect(&mut stream, answer("200 OK", "six").trim_end_matches("six"));
+        // A client that says no more still gets its answer.
+        ask(&mut stream, "GET");
+        stream.shutdown(Shutdown::Write).unwrap();
+        pens.recv().unwrap().write(Response::text(200, "end"));
+        expect(&mut stream, &answer("200 OK", "end"));
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn requests_in_a_row_are_answered_one_by_one() {
+        let (mut stream, pens) = client(PATIENCE);
+        for _ in 0..3 {
+            ask(&mut stream, "GET");
+        }
+        for body in ["1", "2", "3"] {
+            let pen = pens.recv().unwrap();
+            assert!(pens.try_recv().is_err(), "the next is not begun before this one is answered");
+            pen.write(Response::text(200, body));
+            expect(&mut stream, &answer("200 OK", body));
+        }
+    }
+
+    #[test]
+    fn write_does_not_wait_for_a_client_that_does_not_read() {
+        let (mut stream, pens) = client(PATIENCE);
+        let long = "x".repeat(16 * 1024 * 1024); // more than any socket takes
+        ask(&mut stream, "GET");
+        pens.recv().unwrap().write(Response::text(200, long.as_str()));
+        ask(&mut stream, "GET");
+        expect(&mut stream, &answer("200 OK", &long));
+        pens.recv().unwrap().write(Response::text(200, "next"));
+        expect(&mut stream, &answer("200 OK", "next"));
+    }
+
+    /// A client that asks, and never reads what it is told, fills its socket with short answers.
+    #[test]
+    fn write_gives_up_a_client_that_never_reads() {
+        let (mut stream, pens) = client(PATIENCE);
+        let body = "x".repeat(SHORT_BYTES - 1000);
+        stream.set_nonblocking(true).unwrap();
+        let mut written = 0;
+        while written < 16 * 1024 * 1024 {
+            ask(&mut stream, "GET");
+            match pens.recv_timeout(Duration::from_millis(500)) {
+                Ok(pen) => pen.write(Response::text(200, body.as_str())),
+                Err(_) => return, // the connection's thread waits for the last answer to be read
+            }
+            written += body.len();
+        }
+        panic!("a socket that takes everything");
+    }
+
+    #[test]
+    fn answer_that_comes_too_late_is_not_written() {
+        let (mut stream, pens) = client(Duration::from_millis(20));
+        ask(&mut stream, "GET");
+        expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
+        pens.recv().unwrap().write(Response::text(200, "no"));
+        ask(&mut stream, "GET");
+        expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
+    }
+}
