@@ -98,6 +98,8 @@ pub enum Answer {
         commit_index: Index,
         /// The index of the log's last entry.
         last_log_index: Index,
+        /// The last entry that is in the snapshot, and so no longer in the log.
+        snapshot_index: Index,
     },
     /// The file that holds the log.
     LogFile(PathBuf),
@@ -149,6 +151,8 @@ pub struct Status {
     pub last_applied: Index,
     /// The last entry of its log.
     pub last_log: EntryId,
+    /// The last entry that its snapshot stands for; `0@0` if it has none.
+    pub snapshot: EntryId,
     /// The last entries of its log.
     pub log: Vec<Entry>,
     /// How much its files hold.

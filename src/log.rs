@@ -111,14 +111,17 @@ impl Log {
     }
 
     /// A snapshot stands for all entries up to this one (§7). Those that follow it stay, or all go.
-    pub fn rebase(&mut self, base: EntryId, retain: bool) {
-        let gone = base.index.saturating_sub(self.base.index) as usize;
-        match retain {
-            true => drop(self.entries.drain(..gone.min(self.entries.len()))),
-            false => self.entries.clear(),
-        }
+    /// Returns what the log held before it.
+    pub fn rebase(&mut self, base: EntryId, retain: bool) -> Vec<Entry> {
+        let gone = match retain {
+            true => base.index.saturating_sub(self.base.index) as usize,
+            false => self.entries.len(),
+        };
+        let rest = self.entries.split_off(gone.min(self.entries.len()));
         self.base = base;
+        let discarded = std::mem::replace(&mut self.entries, rest);
         self.saved_index = self.saved_index.clamp(base.index, self.last_index());
+        discarded
     }
 
     fn changes_from(&mut self, index: Index) {

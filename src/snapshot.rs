@@ -56,6 +56,14 @@ impl Incoming {
     pub fn continues_with(&self, rpc: &InstallSnapshot) -> bool {
         self.offset() == rpc.offset
     }
+
+    /// The whole text, if this chunk completes it.
+    pub fn completed_by(&self, rpc: &InstallSnapshot) -> Option<String> {
+        let is_ours = self.last_included == rpc.last_included();
+        let begun = if is_ours { &*self.data } else { "" };
+        let fits = rpc.done && rpc.offset == begun.len() as u64;
+        fits.then(|| [begun, &rpc.data].concat())
+    }
 }
 
 #[cfg(test)]

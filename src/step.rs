@@ -53,8 +53,8 @@ pub enum Output {
     /// Save the snapshot, in the place of the one before.
     SaveSnapshot(Snapshot),
     /// Let the saved log begin behind this entry, the snapshot's last: with the entries that follow
-    /// it (`retain`) or with none.
-    DiscardLog { through: EntryId, retain: bool },
+    /// it (`retain`) or with none. To free the node's own copies takes time, if they are many.
+    DiscardLog { through: EntryId, retain: bool, discarded: Vec<Entry> },
     /// Send, without waiting.
     Send(Message),
     /// Apply to the state machine, and give the result to the client who waits for it, if one does.

@@ -82,7 +82,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> String {
 fn saved_from(outputs: &[Output]) -> Option<Index> {
     let from = outputs.iter().filter_map(|output| match output {
         Output::SaveEntries { after, .. } => Some(after + 1),
-        Output::DiscardLog { through, retain: false } => Some(through.index + 1),
+        Output::DiscardLog { through, retain: false, .. } => Some(through.index + 1),
         _ => None,
     });
     from.min()

@@ -969,7 +969,8 @@ timeout n1
         ("duplicate n1->n3\ndeliver n1->n3 2\n", 19),
         ("deliver n1->n3\ndeliver n3->n1\ntimeout n1\n", 20),
         (
-            "deliver n1->n3\ndeliver n3->n1\ndeliver n1->n3\ncrash n3\nrestart n3\ntimeout n1\nrun\ntimeout n1\n",
+            "deliver n1->n3\ndeliver n3->n1\ndeliver n1->n3\ncrash n3\nrestart n3\n\
+             timeout n1\nrun\ntimeout n1\n",
             23,
         ),
         // n2's own snapshot is the same text: it goes on behind the two chunks of n1.

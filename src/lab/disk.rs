@@ -211,8 +211,8 @@ impl Write {
         match self {
             Write::Vote { .. } => 5,
             Write::Entries { .. } => 1,
-            Write::Snapshot(_) => 5,
-            Write::Discard { .. } => 7,
+            Write::Snapshot(_) => 9,
+            Write::Discard { .. } => 6,
         }
     }
 }

@@ -622,7 +622,7 @@ impl World {
                 let due = self.disk_due();
                 self.server_mut(id).disk.save_snapshot(snapshot, due);
             }
-            Output::DiscardLog { through, retain } => {
+            Output::DiscardLog { through, retain, .. } => {
                 let due = self.disk_due();
                 self.server_mut(id).disk.discard_log(through, retain, due);
             }

@@ -40,7 +40,7 @@ impl Node {
     /// From now on this snapshot stands for all entries up to its last. Those behind stay, or not.
     fn begin_log_behind(&mut self, snapshot: Snapshot, retain: bool) {
         let last_included = snapshot.last_included;
-        self.log.rebase(last_included, retain);
+        let discarded = self.log.rebase(last_included, retain);
         self.commit_index = self.commit_index.max(last_included.index);
         self.last_applied = self.last_applied.max(last_included.index);
         self.snapshot = snapshot.clone();
@@ -48,7 +48,7 @@ impl Node {
         if self.obeys(Rule::SaveSnapshot) {
             self.outputs.push(Output::SaveSnapshot(snapshot));
         }
-        self.outputs.push(Output::DiscardLog { through: last_included, retain });
+        self.outputs.push(Output::DiscardLog { through: last_included, retain, discarded });
     }
 
     // ---- InstallSnapshot RPC, receiver ---------------------------------------------------------

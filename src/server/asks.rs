@@ -88,7 +88,7 @@ impl<M: StateMachine> Server<M> {
         for one in asked.todo {
             match (one, tell.take()) {
                 (Todo::Do(Output::Send(Message { to, rpc, .. })), Some(tell))
-                    if to == from && is_reply(&rpc) =>
+                    if to == from && rpc.is_reply() =>
                 {
                     batch.todo.push(Todo::Tell(tell, Answer::Rpc(rpc)));
                 }
@@ -186,6 +186,7 @@ impl<M: StateMachine> Server<M> {
             entries: entries.cloned().collect(),
             commit_index: self.node.commit_index,
             last_log_index: self.node.log.last_index(),
+            snapshot_index: self.node.log.base().index,
         }
     }
 
@@ -215,6 +216,7 @@ impl<M: StateMachine> Server<M> {
             commit_index: node.commit_index,
             last_applied: self.applied,
             last_log,
+            snapshot: node.log.base(),
             log: node.log.entries_from(first_shown).to_vec(),
             data_bytes: storage::size_bytes(&self.options.data),
             peers,
@@ -237,8 +239,4 @@ impl<M: StateMachine> Server<M> {
 
 fn not_a_query() -> Answer {
     Answer::Refused("this state machine knows no such question".to_string())
-}
-
-fn is_reply(rpc: &Rpc) -> bool {
-    matches!(rpc, Rpc::RequestVoteReply(_) | Rpc::AppendEntriesReply(_))
 }

@@ -205,7 +205,7 @@ fn conflict(json: &Value, message_term: Term) -> Result<Conflict, String> {
     Ok(conflict)
 }
 
-fn install_snapshot(json: &Json, from: NodeId) -> Result<InstallSnapshot, String> {
+fn install_snapshot(json: &Value, from: NodeId) -> Result<InstallSnapshot, String> {
     let rpc = InstallSnapshot {
         term: message_term(json)?,
         leader_id: sender(json, "leader_id", from)?,
@@ -220,7 +220,7 @@ fn install_snapshot(json: &Json, from: NodeId) -> Result<InstallSnapshot, String
     Ok(rpc)
 }
 
-fn install_snapshot_reply(json: &Json) -> Result<InstallSnapshotReply, String> {
+fn install_snapshot_reply(json: &Value) -> Result<InstallSnapshotReply, String> {
     Ok(InstallSnapshotReply {
         term: message_term(json)?,
         last_included_index: number(json, "last_included_index")?,

@@ -123,7 +123,7 @@ fn conflict_json(conflict: Conflict) -> Value<'static> {
     ])
 }
 
-fn install_snapshot(rpc: &InstallSnapshot) -> Members {
+fn install_snapshot(rpc: &InstallSnapshot) -> Members<'_> {
     vec![
         ("term", rpc.term.into()),
         ("leader_id", rpc.leader_id.0.into()),
@@ -135,7 +135,7 @@ fn install_snapshot(rpc: &InstallSnapshot) -> Members {
     ]
 }
 
-fn install_snapshot_reply(reply: &InstallSnapshotReply) -> Members {
+fn install_snapshot_reply(reply: &InstallSnapshotReply) -> Members<'_> {
     vec![
         ("term", reply.term.into()),
         ("last_included_index", reply.last_included_index.into()),

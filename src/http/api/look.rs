@@ -68,9 +68,8 @@ pub fn status_to_json(status: &Status) -> Json {
         ("last_applied", status.last_applied.into()),
         ("last_log_index", status.last_log.index.into()),
         ("last_log_term", status.last_log.term.into()),
-        // This node never shortens its log.
-        ("snapshot_index", 0_u64.into()),
-        ("snapshot_term", 0_u64.into()),
+        ("snapshot_index", status.snapshot.index.into()),
+        ("snapshot_term", status.snapshot.term.into()),
         ("data_bytes", status.data_bytes.into()),
         ("log", status.log.iter().map(entry_in_status).collect::<Vec<_>>().into()),
         ("peers", status.peers.iter().map(peer_to_json).collect::<Vec<_>>().into()),
@@ -129,12 +128,13 @@ pub fn log(call: &Call) -> Outcome {
     let from = parameter(call.request, "from", 1, u64::MAX)?;
     let limit = parameter(call.request, "limit", LOG_LIMIT, MAX_LOG_LIMIT)?;
     match call.ask(Ask::Log(from, limit as usize)) {
-        Some(Answer::Log { entries, commit_index, last_log_index }) => Ok(json(
+        Some(Answer::Log { entries, commit_index, last_log_index, snapshot_index }) => Ok(json(
             200,
             [
                 ("log", log_to_json(&entries)),
                 ("commit_index", commit_index.into()),
                 ("last_log_index", last_log_index.into()),
+                ("snapshot_index", snapshot_index.into()),
             ],
         )),
         other => Err(refusal(&call.request.path, other)),
