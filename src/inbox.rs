@@ -101,8 +101,8 @@ pub enum Answer {
         /// The last entry that is in the snapshot, and so no longer in the log.
         snapshot_index: Index,
     },
-    /// The file that holds the log.
-    LogFile(PathBuf),
+    /// The file that holds the log, and how long it is without its space ahead.
+    LogFile(PathBuf, u64),
     /// The answer to an RPC.
     Rpc(Rpc),
     /// This node's links to its peers.

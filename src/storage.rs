@@ -19,14 +19,20 @@
 //! When the log has been shortened (§7), `snapshot.txt` holds what stands for its beginning. The
 //! file `lock` keeps a second process out.
 //!
+//! **Space ahead.** To write where a file already has bytes is a third quicker to make durable than
+//! to make it longer, for the disk need not note a new length. So a log that has outgrown 64 KiB
+//! is filled up with spaces, which the next entries replace. They mean nothing to a reader.
+//!
 //! **What a crash can leave behind.** The log only grows at its end, or is cut first and then
-//! grows; so a crash in mid-write leaves whole lines and then perhaps part of one. That part has
-//! no line feed, was never acknowledged to anybody, and is cut off at the next start. Anything
-//! else that looks wrong is damage: the node refuses to start, because a server that forgets what
-//! it promised can make the cluster lose a committed entry. The vote is replaced whole: written
-//! under another name, synced, renamed. A new log has its headers on the disk before the first
-//! vote is saved, and a vote is saved before the first entry, so every crash in between leaves a
-//! directory that is either new or whole.
+//! grows; so a crash in mid-write leaves whole lines and then perhaps part of one. That part
+//! has no line feed, or else it has only spaces where the disk has not written a sector yet,
+//! and more may stand behind them. Nothing from there on was ever acknowledged to anybody, and
+//! it is cut off at the next start. Anything else that looks wrong is damage: the node refuses
+//! to start, because a server that forgets what it promised can make the cluster lose a
+//! committed entry. The vote is replaced whole: written under another name, synced, renamed. A
+//! new log has its headers on the disk before the first vote is saved, and a vote is saved
+//! before the first entry, so every crash in between leaves a directory that is either new or
+//! whole.
 //!
 //! A snapshot is replaced like the vote, and then the log, by one that begins behind it. Between
 //! the two the log is longer than it need be, and the next start shortens it. All that takes long
@@ -45,9 +51,9 @@ mod format;
 
 use crate::message::{Entry, EntryId, Index, NodeId, Term};
 use crate::snapshot::Snapshot;
-pub use files::{Directory, Files};
-pub use format::Recovered;
+pub use files::{Directory, Files, SECTOR};
 use format::{Bytes, LOG, NEW_LOG, NEW_SNAPSHOT, NEW_VOTE, SNAPSHOT, VOTE};
+pub use format::{Recovered, without_space};
 use format::{encode_entry, encode_snapshot, encode_vote, log_headers, recover};
 
 /// The files of one node, open and locked.
@@ -68,6 +74,8 @@ pub struct Storage<F = Directory> {
     base: EntryId,
     /// How many bytes of the log were given to the file; what is in `buffer` comes after them.
     written: u64,
+    /// How long the file is, with its space ahead.
+    filled: u64,
     /// The same, for whoever copies the log meanwhile.
     synced: Synced,
     /// How often bytes of the log have changed, and not only grown.
@@ -228,15 +236,27 @@ impl<F: Files> Storage<F> {
         let headers = log_headers(cluster, id, EntryId::default());
         if log.len() < headers.len() {
             files.append(LOG, &headers.as_bytes()[log.len()..])?;
-        } else if (log.len() as u64) < written {
+        } else if log.get(written as usize - 1) != Some(&b'\n') {
+            files.cut(LOG, written - 1)?;
             files.append(LOG, b"\n")?; // all that the last line lacks
         }
         files.cut(LOG, written)?;
         files.sync_names()?;
         let (cluster, buffer, base) = (cluster.to_string(), String::new(), file.base);
-        let (synced, cuts, draft) = (Synced::at(written), 0, None);
-        let mut storage =
-            Storage { files, cluster, id, base, written, synced, cuts, buffer, ends, draft };
+        let (synced, cuts, draft, filled) = (Synced::at(written), 0, None, written);
+        let mut storage = Storage {
+            files,
+            cluster,
+            id,
+            base,
+            written,
+            filled,
+            synced,
+            cuts,
+            buffer,
+            ends,
+            draft,
+        };
         let last_included = recovered.snapshot.last_included;
         if base != last_included {
             storage.discard_log(last_included, !recovered.entries.is_empty())?;
@@ -349,6 +369,7 @@ impl<F: Files> Storage<F> {
         self.ends.drain(..kept);
         self.ends.iter_mut().for_each(|end| *end = *end - start + headers.len() as u64);
         (self.base, self.written) = (base, self.ends[self.ends.len() - 1]);
+        self.filled = self.written;
         self.buffer.clear();
         self.cuts += 1;
         self.synced.set(self.written);
@@ -374,11 +395,30 @@ impl<F: Files> Storage<F> {
             return Ok(());
         }
         self.files.append(LOG, self.buffer.as_bytes())?;
-        self.files.sync(LOG)?;
         self.written += self.buffer.len() as u64;
-        self.synced.set(self.written);
         self.buffer.clear();
+        if self.written > self.filled {
+            self.fill()?;
+        }
+        self.files.sync(LOG)?;
+        self.synced.set(self.written);
         Ok(())
+    }
+
+    /// How long the log's file is, without its space ahead and without what waits.
+    pub fn log_bytes(&self) -> u64 {
+        self.written
+    }
+
+    /// The space ahead is used up: makes new one, if the log is long enough to be worth it. It ends
+    /// where a sector does, so that no sector is partly new to the file and partly space.
+    fn fill(&mut self) -> Result<(), String> {
+        self.filled = self.written;
+        if self.written <= F::SPACE_AHEAD {
+            return Ok(());
+        }
+        self.filled = (self.written / F::SPACE_AHEAD + 2) * F::SPACE_AHEAD;
+        self.files.fill(LOG, self.filled - self.written)
     }
 
     /// Drops the entries after `after`.
@@ -396,7 +436,7 @@ impl<F: Files> Storage<F> {
             return Ok(());
         }
         self.buffer.clear();
-        self.written = end;
+        (self.written, self.filled) = (end, end);
         self.cuts += 1;
         self.synced.set(end);
         self.files.cut(LOG, end)
@@ -576,15 +616,49 @@ mod tests {
 
     #[test]
     fn open_ends_the_last_line_that_is_whole() {
-        let scratch = Scratch::new();
         let entries = hostile_entries();
-        scratch.write(VOTE, &encode_vote("demo", N2, 9, None));
-        scratch.write(LOG, encode_log(&entries[..3]).trim_end());
-        let (mut storage, recovered) = scratch.open();
-        assert_eq!((&recovered.entries[..], recovered.torn), (&entries[..3], None));
-        storage.save_entries(3, &entries[3..], LEADER).unwrap();
+        for space in ["", " ", "          "] {
+            let scratch = Scratch::new();
+            scratch.write(VOTE, &encode_vote("demo", N2, 9, None));
+            scratch.write(LOG, &(encode_log(&entries[..3]).trim_end().to_string() + space));
+            let (mut storage, recovered) = scratch.open();
+            assert_eq!((&recovered.entries[..], recovered.torn), (&entries[..3], None));
+            storage.save_entries(3, &entries[3..], LEADER).unwrap();
+            storage.sync().unwrap();
+            assert_eq!(scratch.read(LOG), encode_log(&entries));
+        }
+    }
+
+    #[test]
+    fn long_log_is_filled_up_with_spaces_which_entries_replace() {
+        let scratch = Scratch::new();
+        let size = || fs::metadata(scratch.0.join(LOG)).unwrap().len();
+        let (mut storage, _) = scratch.open();
+        storage.save_vote(1, None).unwrap();
+        let mut entries = Vec::new();
+        let mut sizes = Vec::new();
+        while storage.log_bytes() < 5 * Directory::SPACE_AHEAD {
+            let index = entries.len() as Index + 1;
+            entries.push(entry(index, 1, &"x".repeat(1000)));
+            storage.save_entries(index - 1, &entries[index as usize - 1..], LEADER).unwrap();
+            storage.sync().unwrap();
+            sizes.push(size());
+            assert!(size() == storage.log_bytes() || size() % SECTOR as u64 == 0);
+        }
+        let full = encode_log(&entries);
+        assert_eq!(scratch.read(LOG).trim_end_matches(' '), full);
+        assert_eq!(storage.log_bytes(), full.len() as u64);
+        sizes.dedup();
+        assert!(sizes.len() < 100, "most entries leave the size as it is");
+        storage.save_entries(200, &[], LEADER).unwrap();
+        assert_eq!(scratch.read(LOG), encode_log(&entries[..200]), "a cut takes the space, too");
+        storage.save_entries(200, &entries[200..], LEADER).unwrap();
         storage.sync().unwrap();
-        assert_eq!(scratch.read(LOG), encode_log(&entries));
+        assert!(size() > full.len() as u64);
+        drop(storage);
+        let recovered = scratch.open().1;
+        assert_eq!((recovered.entries, recovered.torn), (entries, None));
+        assert_eq!(scratch.read(LOG), full);
     }
 
     #[test]
@@ -732,7 +806,7 @@ mod tests {
         storage.sync().unwrap();
         drop(storage);
         let text = scratch.read(LOG);
-        assert_eq!(text.lines().count(), entries.len() + 2);
+        assert_eq!(text.trim_end_matches(' ').lines().count(), entries.len() + 2);
         assert!(!text.contains(|c: char| c != '\n' && c.is_control()));
         assert_eq!(scratch.open().1.entries, entries);
     }

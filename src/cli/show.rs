@@ -188,7 +188,7 @@ fn log_of(options: &Options, id: NodeId) -> Result<(), Failure> {
     options.registry_with(id)?;
     let path = storage::log_path(&options.data_of(id));
     match fs::read(&path) {
-        Ok(text) => print(&String::from_utf8_lossy(&text)),
+        Ok(text) => print(&String::from_utf8_lossy(storage::without_space(&text))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(no_log(&path)),
         Err(error) => Err(Failure::Running(format!("cannot read {}: {error}", path.display()))),
     }

@@ -143,7 +143,7 @@ impl Disk {
     pub fn lose_power(&mut self, number: u64) -> Result<(), Violation> {
         let mut random = Random(number);
         let (safe, cache) = (self.safe.clone(), std::mem::take(&mut self.cache));
-        let operations = 2 + cache.iter().map(Write::operations).sum::<u64>();
+        let operations = 3 + cache.iter().map(Write::operations).sum::<u64>();
         self.storage.files.limit_power(random.between(0, operations));
         // An error is what is wanted, but the power may last long enough.
         let _ = write_all(&mut self.storage, &cache);

@@ -2,14 +2,14 @@
 //!
 //! The storage that runs in three terminals (`storage.rs`) writes here as it writes to a real disk.
 //! What a power failure leaves is as hard as a real disk allows: of what was appended and not yet
-//! synced, any first part, so that the last record may be torn; of a file that was renamed, either
-//! name, until the names are synced.
+//! synced, any first part, so that the last record may be torn; of what was written over space, any
+//! of its sectors; of a file that was renamed, either name, until the names are synced.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::step::Random;
-use crate::storage::Files;
+use crate::storage::{Files, SECTOR};
 
 /// The files of one simulated server.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +24,42 @@ pub struct Platter {
 #[derive(Clone, Debug, Default)]
 struct File {
     bytes: Vec<u8>,
-    /// So many of them are safe.
-    synced: usize,
+    /// What is safe.
+    synced: Vec<u8>,
+    /// Where the next bytes go: at the end, but for what it was filled up with.
+    end: usize,
+    /// Up to here `bytes` are what is `synced`.
+    unchanged: usize,
+}
+
+impl File {
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        let end = at + bytes.len();
+        self.bytes.resize(self.bytes.len().max(end), b' ');
+        self.bytes[at..end].copy_from_slice(bytes);
+        self.unchanged = self.unchanged.min(at);
+    }
+
+    fn sync(&mut self) {
+        self.synced.truncate(self.unchanged);
+        self.synced.extend_from_slice(&self.bytes[self.unchanged..]);
+        self.unchanged = self.bytes.len();
+    }
+
+    /// The power has failed: each sector is as it was or as it was to be, and the file has any
+    /// length between.
+    fn lose_unsynced(&mut self, random: &mut Random) {
+        let old = self.synced.len();
+        for start in (0..old).step_by(SECTOR) {
+            let sector = start..(start + SECTOR).min(old);
+            if sector.end > self.unchanged && random.between(0, 1) == 0 {
+                self.bytes[sector.clone()].copy_from_slice(&self.synced[sector]);
+            }
+        }
+        self.bytes.truncate(random.between(old as u64, self.bytes.len() as u64) as usize);
+        (self.end, self.unchanged) = (self.bytes.len(), 0);
+        self.sync();
+    }
 }
 
 impl Platter {
@@ -44,9 +78,7 @@ impl Platter {
             self.files.extend(replaced.map(|file| (name, file)));
         }
         for file in self.files.values_mut() {
-            let kept = random.between(file.synced as u64, file.bytes.len() as u64);
-            file.bytes.truncate(kept as usize);
-            file.synced = kept as usize;
+            file.lose_unsynced(random);
         }
     }
 
@@ -66,6 +98,9 @@ impl Platter {
 }
 
 impl Files for Platter {
+    /// So little that a short run meets its end again and again.
+    const SPACE_AHEAD: u64 = 2 * SECTOR as u64;
+
     fn path(&self, name: &str) -> PathBuf {
         name.into()
     }
@@ -89,14 +124,22 @@ impl Files for Platter {
     fn append(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), String> {
         // An append that the power does not outlast has written something, perhaps.
         let worked = self.work();
-        self.file(name).bytes.extend_from_slice(bytes);
+        let file = self.file(name);
+        file.write(file.end, bytes);
+        file.end += bytes.len();
         worked
+    }
+
+    fn fill(&mut self, name: &'static str, count: u64) -> Result<(), String> {
+        self.work()?;
+        let file = self.file(name);
+        file.write(file.end, &vec![b' '; count as usize]);
+        Ok(())
     }
 
     fn sync(&mut self, name: &'static str) -> Result<(), String> {
         self.work()?;
-        let file = self.file(name);
-        file.synced = file.bytes.len();
+        self.file(name).sync();
         Ok(())
     }
 
@@ -104,7 +147,8 @@ impl Files for Platter {
         self.work()?;
         let file = self.file(name);
         file.bytes.truncate(len as usize);
-        file.synced = file.bytes.len();
+        (file.end, file.unchanged) = (file.bytes.len(), file.unchanged.min(len as usize));
+        file.sync();
         Ok(())
     }
 
@@ -157,6 +201,23 @@ mod tests {
         assert_eq!(found(&platter, "log"), texts(["abc", "abcd", "abcde"]));
         platter.cut("log", 1).unwrap();
         assert_eq!(found(&platter, "log"), texts(["a"]));
+    }
+
+    #[test]
+    fn power_failure_leaves_any_sectors_of_what_was_written_over_space() {
+        let mut platter = Platter::default();
+        platter.append("log", b"abc").unwrap();
+        platter.fill("log", 2 * SECTOR as u64 - 3).unwrap();
+        platter.sync("log").unwrap();
+        assert_eq!(found(&platter, "log").len(), 1, "all is safe");
+        platter.append("log", "x".repeat(SECTOR).as_bytes()).unwrap();
+        let parts = |text: Option<String>| {
+            let text = text.expect("the file is there");
+            assert_eq!(text.len(), 2 * SECTOR);
+            (text[..SECTOR].trim_end().len(), text[SECTOR..].trim_end().len())
+        };
+        let left: BTreeSet<_> = found(&platter, "log").into_iter().map(parts).collect();
+        assert_eq!(left, BTreeSet::from([(3, 0), (3, 3), (SECTOR, 0), (SECTOR, 3)]));
     }
 
     #[test]

@@ -27,7 +27,9 @@ impl<M: StateMachine> Server<M> {
             Ask::StateMachine => Answer::StateMachine(self.applied, self.picture()),
             Ask::Local(command) => self.answer_alone(&command),
             Ask::Log(from, limit) => self.part_of_the_log(from, limit),
-            Ask::LogFile => Answer::LogFile(storage::log_path(&self.options.data)),
+            Ask::LogFile => {
+                Answer::LogFile(storage::log_path(&self.options.data), self.storage.log_bytes())
+            }
             Ask::Metrics => Answer::Text(self.metrics.text(&self.status())),
             Ask::Watch(watcher) => match self.watchers.add(watcher) {
                 true => Answer::Watched,

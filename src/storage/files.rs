@@ -1,7 +1,9 @@
 //! What storage does with files: a handful of operations, and the real files that they are done on.
 //!
-//! Between any two of them the power may fail. What was appended is durable after `sync`, a new
-//! name after `sync_names`, a cut at once. The lab has files of its own that do the same and really
+//! Between any two of them the power may fail. What was appended or filled is durable after `sync`,
+//! a new name after `sync_names`, a cut at once. Until then a disk may have written any of its
+//! sectors and others not, but each whole or not at all.
+//! The lab has files of its own that do the same and really
 //! lose the rest (`lab/platter.rs`), so that what is tested there is the storage that runs here.
 
 use std::collections::BTreeMap;
@@ -12,8 +14,14 @@ use std::sync::Arc;
 
 use crate::message::NodeId;
 
+/// What a disk writes whole or not at all, in bytes: the smallest that is common.
+pub const SECTOR: usize = 512;
+
 /// The files of one node. Errors are one line for people, which names the file.
 pub trait Files {
+    /// How much space a file is filled up with ahead: some sectors.
+    const SPACE_AHEAD: u64;
+
     /// Where a file is, for people.
     fn path(&self, name: &str) -> PathBuf;
 
@@ -26,8 +34,12 @@ pub trait Files {
     /// Makes an empty file, in the place of any other of this name.
     fn create(&mut self, name: &'static str) -> Result<(), String>;
 
-    /// Writes behind the last byte of a file, which is made if need be.
+    /// Writes behind the last byte of a file, which is made if need be; but over what it was filled
+    /// up with.
     fn append(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), String>;
+
+    /// Fills a file up with so many spaces, over which the next bytes will be written.
+    fn fill(&mut self, name: &'static str, count: u64) -> Result<(), String>;
 
     /// Makes durable what was appended to a file.
     fn sync(&mut self, name: &'static str) -> Result<(), String>;
@@ -46,7 +58,7 @@ pub trait Files {
 #[derive(Debug)]
 pub struct Directory {
     dir: PathBuf,
-    /// The files that were written to; each stands at its end.
+    /// The files that were written to; each stands where the next bytes go.
     open: BTreeMap<&'static str, File>,
     /// Held, not used: the lock lasts as long as this file is open.
     _lock: Arc<File>,
@@ -111,6 +123,8 @@ impl Directory {
 }
 
 impl Files for Directory {
+    const SPACE_AHEAD: u64 = 64 * 1024;
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -143,6 +157,13 @@ impl Files for Directory {
 
     fn append(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), String> {
         self.with(name, "write", |file| file.write_all(bytes))
+    }
+
+    fn fill(&mut self, name: &'static str, count: u64) -> Result<(), String> {
+        self.with(name, "write", |file| {
+            io::copy(&mut io::repeat(b' ').take(count), file)?;
+            file.seek(SeekFrom::Current(-(count as i64))).map(drop)
+        })
     }
 
     fn sync(&mut self, name: &'static str) -> Result<(), String> {

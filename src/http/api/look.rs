@@ -162,12 +162,11 @@ fn log_to_json(entries: &[Entry]) -> Json {
 
 /// The file that holds the log, as long as it is now.
 pub fn log_file(call: &Call) -> Outcome {
-    let path = match call.ask(Ask::LogFile) {
-        Some(Answer::LogFile(path)) => path,
+    let (path, length) = match call.ask(Ask::LogFile) {
+        Some(Answer::LogFile(path, length)) => (path, length),
         other => return Err(refusal(&call.request.path, other)),
     };
-    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (length, file) = opened.map_err(|error| {
+    let file = File::open(&path).map_err(|error| {
         Response::error(500, &format!("cannot read {}: {error}", path.display()))
     })?;
     let send = move |to: &mut dyn io::Write| io::copy(&mut file.take(length), to).map(drop);
