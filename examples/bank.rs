@@ -107,7 +107,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     {
         let (id, data) = (NodeId(id), Path::new("data/bank").join(word));
         let (fresh, verbose, trace) = (false, false, None);
-        let options = server::Options { id, config, data, fresh, verbose, trace };
+        let options = server::Options { id, config, data, fresh, verbose, trace, launcher: None };
         return Ok(server::run(options, Bank::default())?);
     }
     let nodes = config.nodes.into_values().collect();

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
-use crate::event::{RoleName, What};
+use crate::event::What;
 use crate::machine::Reply;
-use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
-use crate::step::Millis;
+use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc};
+use crate::status::{Leader, State, Status};
 use crate::transport::Link;
 use crate::watchers::Notice;
 
@@ -41,6 +41,8 @@ pub enum Ask {
     /// To have a command that changes nothing answered by this node alone, at once.
     Local(String),
     /// How this node is.
+    State,
+    /// The same, with what it holds.
     Status,
     /// The whole state of its state machine.
     StateMachine,
@@ -60,7 +62,7 @@ pub enum Ask {
     Links,
     /// To make the link to a peer so.
     SetLink(NodeId, Link),
-    /// To be told from now on what happens here.
+    /// How this node is, and to be told from now on what happens here.
     Watch(SyncSender<Notice>),
     /// The node's counters, in the text format of Prometheus.
     Metrics,
@@ -87,6 +89,8 @@ pub enum Answer {
     /// This cannot be done, and why. Nothing was done.
     Refused(String),
     /// How this node is.
+    State(Box<State>),
+    /// The same, with what it holds. A watcher is told all that comes after it.
     Status(Box<Status>),
     /// The state of the state machine as JSON, which has applied the log up to this index.
     StateMachine(Index, Arc<str>),
@@ -107,71 +111,8 @@ pub enum Answer {
     Rpc(Rpc),
     /// This node's links to its peers.
     Links(NodeId, Vec<(NodeId, Link)>),
-    /// From now on the watcher is told.
-    Watched,
     /// A text.
     Text(String),
-}
-
-/// Where clients should go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leader {
-    /// Its number.
-    pub id: NodeId,
-    /// Where clients reach it, `host:port`.
-    pub address: String,
-}
-
-/// How a node is.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// The cluster's name.
-    pub cluster: String,
-    /// Its number.
-    pub id: NodeId,
-    /// Follower, candidate or leader.
-    pub role: RoleName,
-    /// It plays dead.
-    pub paused: bool,
-    /// Latest term it has seen.
-    pub current_term: Term,
-    /// Whom it voted for in that term.
-    pub voted_for: Option<NodeId>,
-    /// Who leads the term, if it knows.
-    pub leader: Option<Leader>,
-    /// It and the peers that it can reach are a majority.
-    pub quorum: bool,
-    /// How long its election timer still runs; a leader has none.
-    pub election_timeout_ms: Option<Millis>,
-    /// How long it has been running.
-    pub uptime_ms: Millis,
-    /// Highest entry known to be committed.
-    pub commit_index: Index,
-    /// Highest entry applied to the state machine.
-    pub last_applied: Index,
-    /// The last entry of its log.
-    pub last_log: EntryId,
-    /// The last entry that its snapshot stands for; `0@0` if it has none.
-    pub snapshot: EntryId,
-    /// The last entries of its log.
-    pub log: Vec<Entry>,
-    /// How much its files hold.
-    pub data_bytes: u64,
-    /// The other servers.
-    pub peers: Vec<Peer>,
-}
-
-/// What a node knows of another.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Its number.
-    pub id: NodeId,
-    /// Where clients reach it.
-    pub address: String,
-    /// Whether the transport reaches it.
-    pub reachable: bool,
-    /// On the leader: `next_index` and `match_index`.
-    pub progress: Option<(Index, Index)>,
 }
 
 /// How much may wait in an inbox. Whoever brings more waits too, so that a flood of messages fills

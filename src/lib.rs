@@ -17,7 +17,7 @@
 //! 9. [`transport`]: **the mouth**. Messages out, messages in, over TCP or UDP.
 //! 10. [`storage`]: what a node must not forget, in files that `cat` can show.
 //! 11. [`machine`] and [`kv`]: the state machine, clients' sessions, and a key-value store.
-//! 12. [`inbox`]: how messages and clients reach the body.
+//! 12. [`inbox`] and [`status`]: how messages and clients reach the body, and how a node is.
 //! 13. [`http`] and [`json`]: the languages of clients and of messages.
 //! 14. [`watchers`] and [`metrics`]: what a node tells those who watch it.
 //! 15. [`config`], [`console`] and [`nearest`]: the registry, the lines on the terminal, and what a
@@ -52,6 +52,7 @@ pub mod role;
 pub mod rules;
 pub mod server;
 pub mod snapshot;
+pub mod status;
 pub mod step;
 pub mod storage;
 pub mod tracer;

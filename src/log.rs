@@ -152,6 +152,20 @@ impl Log {
         self.base.index + self.entries.partition_point(|entry| entry.term < term) as Index + 1
     }
 
+    /// The first entry of each term, of so many of the last terms at most.
+    pub fn terms(&self, most: usize) -> Vec<EntryId> {
+        let mut found = Vec::new();
+        let mut last = self.last();
+        while last.index > self.base.index && found.len() < most {
+            let index = self.first_index_of(last.term);
+            found.push(EntryId { index, term: last.term });
+            let term = self.term_at(index - 1).unwrap_or_default();
+            last = EntryId { index: index - 1, term };
+        }
+        found.reverse();
+        found
+    }
+
     /// The last index of a term, if the log has any entry of it, or its base is one.
     pub fn last_index_of(&self, term: Term) -> Option<Index> {
         let behind_base = self.entries.partition_point(|entry| entry.term <= term) as Index;
@@ -244,6 +258,16 @@ mod tests {
         log.append(2, Command::no_op());
         log.saved(EntryId { index: 2, term: 1 });
         assert_eq!(log.saved_index(), 1, "an answer about an entry that is gone");
+    }
+
+    #[test]
+    fn terms_begin_where_they_begin() {
+        let log = log(&[1, 1, 1, 4, 4, 5]);
+        let [first, fourth, fifth] =
+            [(1, 1), (4, 4), (6, 5)].map(|(index, term)| EntryId { index, term });
+        assert_eq!(log.terms(100), [first, fourth, fifth]);
+        assert_eq!(log.terms(2), [fourth, fifth]);
+        assert_eq!(Log::default().terms(2), []);
     }
 
     #[test]

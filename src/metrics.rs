@@ -8,8 +8,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::event::{Event, RoleName, What};
-use crate::inbox::Status;
 use crate::message::Message;
+use crate::status::{Counters, Status};
 use crate::watchers::Direction;
 
 /// The counters of one node.
@@ -23,6 +23,7 @@ pub struct Metrics {
     installed: u64,
     messages: BTreeMap<(Direction, &'static str), u64>,
     commands: u64,
+    commanding: Duration,
     reads: u64,
     saves: u64,
     saving: Duration,
@@ -49,9 +50,10 @@ impl Metrics {
         *self.messages.entry((direction, message.rpc.name())).or_default() += 1;
     }
 
-    /// Counts a client's command that was applied.
-    pub fn command(&mut self) {
+    /// Counts a client's command that was applied, and took so long from its arrival on.
+    pub fn command(&mut self, took: Duration) {
         self.commands += 1;
+        self.commanding += took;
     }
 
     /// Counts a client's read.
@@ -65,27 +67,26 @@ impl Metrics {
         self.saving += took;
     }
 
+    /// What a status tells of it.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            elections: self.elections,
+            commands: self.commands,
+            reads: self.reads,
+            command_seconds: self.commanding.as_secs_f64(),
+        }
+    }
+
     /// All of it, with what the node's status says.
     pub fn text(&self, status: &Status) -> String {
         let mut page = Page::default();
-        page.gauge("current_term", "Latest term that the node has seen.", status.current_term);
-        let leads = status.role == RoleName::Leader;
-        page.gauge("is_leader", "1 if the node leads.", leads.into());
-        page.gauge("has_leader", "1 if it knows who leads.", status.leader.is_some().into());
-        page.gauge(
-            "quorum",
-            "1 if it and the peers in reach are a majority.",
-            status.quorum.into(),
-        );
-        page.gauge("paused", "1 if it plays dead.", status.paused.into());
-        page.gauge("commit_index", "Highest entry known to be committed.", status.commit_index);
-        page.gauge("last_applied", "Highest entry applied.", status.last_applied);
-        page.gauge("last_log_index", "Index of the log's last entry.", status.last_log.index);
-        page.gauge("snapshot_index", "Highest entry in the snapshot.", status.snapshot.index);
-        page.gauge("data_bytes", "Size of the node's files.", status.data_bytes);
-        let reachable = status.peers.iter().filter(|peer| peer.reachable).count();
-        page.gauge("peers_reachable", "Peers that it can reach.", reachable as u64);
-        page.gauge("uptime_seconds", "Since the node started.", status.uptime_ms / 1000);
+        append_gauges(&mut page, status);
+        self.append_counters(&mut page);
+        self.append_messages(&mut page);
+        page.text
+    }
+
+    fn append_counters(&self, page: &mut Page) {
         page.counter("elections_total", "Elections that it started.", self.elections);
         page.counter("elections_won_total", "Elections that it won.", self.elections_won);
         page.counter("votes_granted_total", "Votes that it gave others.", self.votes_granted);
@@ -93,12 +94,12 @@ impl Metrics {
         page.counter("snapshots_total", "Snapshots that it took.", self.snapshots);
         page.counter("snapshots_installed_total", "Those of leaders taken on.", self.installed);
         page.counter("commands_total", "Clients' commands answered.", self.commands);
+        let seconds = self.commanding.as_secs_f64();
+        page.counter("command_seconds_total", "How long those commands took.", seconds);
         page.counter("reads_total", "Clients' reads answered.", self.reads);
         page.counter("saves_total", "Times that it waited for its disk.", self.saves);
         let seconds = self.saving.as_secs_f64();
         page.counter("save_seconds_total", "How long it waited for its disk.", seconds);
-        self.append_messages(&mut page);
-        page.text
     }
 
     fn append_messages(&self, page: &mut Page) {
@@ -109,6 +110,24 @@ impl Metrics {
             page.line("messages_total", &labels, count);
         }
     }
+}
+
+fn append_gauges(page: &mut Page, status: &Status) {
+    let state = &status.state;
+    page.gauge("current_term", "Latest term that the node has seen.", state.current_term);
+    let leads = state.role == RoleName::Leader;
+    page.gauge("is_leader", "1 if the node leads.", leads.into());
+    page.gauge("has_leader", "1 if it knows who leads.", state.leader.is_some().into());
+    page.gauge("quorum", "1 if it and the peers in reach are a majority.", state.quorum.into());
+    page.gauge("paused", "1 if it plays dead.", state.paused.into());
+    page.gauge("commit_index", "Highest entry known to be committed.", state.commit_index);
+    page.gauge("last_applied", "Highest entry applied.", state.last_applied);
+    page.gauge("last_log_index", "Index of the log's last entry.", state.last_log.index);
+    page.gauge("snapshot_index", "Highest entry in the snapshot.", state.snapshot.index);
+    page.gauge("data_bytes", "Size of the node's files.", status.data_bytes);
+    let reachable = state.peers.iter().filter(|peer| peer.reachable).count();
+    page.gauge("peers_reachable", "Peers that it can reach.", reachable as u64);
+    page.gauge("uptime_seconds", "Since the node started.", state.uptime_ms / 1000);
 }
 
 /// The text, line by line.

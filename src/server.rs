@@ -23,13 +23,14 @@ use crate::config::{Config, FaultsFrom};
 use crate::console::Console;
 use crate::event::{Event, What};
 use crate::http::{self, api::Site};
-use crate::inbox::{self, Answer, Desk, Incoming, Leader, Tell};
+use crate::inbox::{self, Answer, Desk, Incoming, Tell};
 use crate::machine::{Sessions, StateMachine};
 use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::record::Cause;
 use crate::rules::Rules;
+use crate::status::Leader;
 use crate::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
 use crate::storage::{Draft, Recovered, Storage};
 use crate::tracer::Tracer;
@@ -72,6 +73,8 @@ pub struct Options {
     pub verbose: bool,
     /// Where to write every step, if anywhere.
     pub trace: Option<PathBuf>,
+    /// Where the process that started this one kills and restarts nodes, `host:port`, if it does.
+    pub launcher: Option<String>,
 }
 
 /// Runs a node until its disk fails. The machine is empty: the node applies its log to it.
@@ -104,7 +107,7 @@ fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
         options.config.clone();
     let me = options.id;
     let bind = bind.or(nodes.get(&me).cloned()).unwrap_or_default();
-    let (site, started) = site(desk.clone(), &options.config);
+    let (site, started) = site(desk.clone(), options);
     let transport = transport::start(
         transport::Options { cluster, me, nodes, kind, drop_percent, bind, advertise },
         move |received| {
@@ -121,13 +124,15 @@ fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
 
 /// What HTTP needs to know. The transport, which knows best where members are reached, serves HTTP
 /// before it can be asked: until then the registry must do.
-fn site(desk: Desk, config: &Config) -> (Site, Arc<OnceLock<Transport>>) {
+fn site(desk: Desk, options: &Options) -> (Site, Arc<OnceLock<Transport>>) {
+    let Options { config, launcher, .. } = options;
     let registry: Vec<String> = config.nodes.values().cloned().collect();
     let started = Arc::new(OnceLock::<Transport>::new());
     let transport = Arc::clone(&started);
     let members = move || transport.get().map_or(registry.clone(), Transport::advertised);
     let faults_from_anywhere = config.faults_from == FaultsFrom::Anywhere;
-    let site = Site { desk, members: Box::new(members), faults_from_anywhere };
+    let launcher = launcher.clone();
+    let site = Site { desk, members: Box::new(members), launcher, faults_from_anywhere };
     (site, started)
 }
 
@@ -163,6 +168,8 @@ struct Server<M> {
 struct Client {
     command: Command,
     tell: Tell,
+    /// When it came.
+    since: Instant,
 }
 
 /// One thing to be done.
@@ -262,6 +269,7 @@ impl<M: StateMachine> Server<M> {
             let waiting = first.into_iter().chain(inbox.try_iter());
             self.turn(waiting.take(MAX_INCOMING_PER_TURN))?;
             self.attend_to_snapshot()?;
+            self.tell_state();
         }
     }
 
@@ -445,9 +453,9 @@ impl<M: StateMachine> Server<M> {
             Output::Apply { entry, request } => {
                 let (id, reply) = self.machine.apply(&entry);
                 self.applied = entry.index;
-                if let Some(request) = request {
-                    self.metrics.command();
-                    self.answer(request, Answer::Applied(id, reply));
+                if let Some(client) = request.and_then(|request| self.clients.remove(&request)) {
+                    self.metrics.command(client.since.elapsed());
+                    (client.tell)(Answer::Applied(id, reply));
                 }
             }
             Output::AnswerRead { request } => self.answer_read(request),
@@ -490,6 +498,15 @@ impl<M: StateMachine> Server<M> {
         self.metrics.event(event);
         if !matches!(event.what, What::Receives(_) | What::Sends(_)) {
             self.watchers.event(event); // who are told of messages in their own way
+        }
+    }
+
+    /// Tells those who watch how the node is now, if it is time to.
+    fn tell_state(&mut self) {
+        let uptime_ms = self.clock.uptime_ms();
+        if self.watchers.want_state(uptime_ms) {
+            let state = self.state();
+            self.watchers.state(uptime_ms, state);
         }
     }
 

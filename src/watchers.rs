@@ -1,9 +1,10 @@
 //! Those who watch a node from outside, over `GET /events`: a browser, or `curl -N`.
 //!
-//! They are told every event of the node with its rule, and its messages. Messages may be too many
-//! to draw: of each kind, on each link, the first few of every tenth of a second are told one by
-//! one, the rest as a number when that time is over. A watcher that is too slow is let go, rather
-//! than told half; a browser comes again by itself. Without watchers all this costs nothing.
+//! They are told every event of the node with its rule, how the node is whenever that has changed,
+//! and its messages. Messages may be too many to draw: of each kind, on each link, the first few of
+//! every tenth of a second are told one by one, the rest as a number when that time is over. The
+//! state is told once in that time. A watcher that is too slow is let go, rather than told half; a
+//! browser comes again by itself. Without watchers all this costs nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,12 +14,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::event::Event;
 use crate::json::Json;
 use crate::message::{Message, NodeId, Rpc};
+use crate::status::State;
 use crate::step::Millis;
 
 /// How many may watch at once: each is told everything, which costs the node its time.
 const MAX_WATCHERS: usize = 64;
 
-/// How long messages are counted together.
+/// How long messages are counted together; and the state is not told again.
 const WINDOW_MS: Millis = 100;
 
 /// How many of each kind are told one by one in that time: sixty a second.
@@ -27,7 +29,7 @@ const TOLD_IN_WINDOW: u64 = 6;
 /// One thing that watchers are told.
 #[derive(Clone, Debug)]
 pub struct Notice {
-    /// What kind of thing: `event`, `message` or `messages`.
+    /// What kind of thing: `state`, `event`, `message` or `messages`.
     pub name: &'static str,
     /// A JSON object.
     pub data: Arc<str>,
@@ -68,6 +70,11 @@ pub struct Watchers {
     /// How many messages there were since the window began.
     counts: BTreeMap<Stream, u64>,
     window_ends: Millis,
+    /// The state as it was last told, and when it may be told again.
+    state: Option<State>,
+    next_state: Millis,
+    /// Something has happened since, which may have changed it.
+    state_waits: bool,
 }
 
 impl Watchers {
@@ -87,7 +94,26 @@ impl Watchers {
 
     /// When [`Watchers::tick`] has something to do next.
     pub fn deadline(&self) -> Option<Millis> {
-        (!self.counts.is_empty()).then_some(self.window_ends)
+        let for_messages = (!self.counts.is_empty()).then_some(self.window_ends);
+        let for_state = self.state_waits.then_some(self.next_state);
+        for_messages.into_iter().chain(for_state).min()
+    }
+
+    /// Something has happened: whether the state is wanted now. If it was told a moment ago it is
+    /// not; [`Watchers::deadline`] then says when to come again.
+    pub fn want_state(&mut self, now: Millis) -> bool {
+        let is_time = now >= self.next_state;
+        self.state_waits = !self.is_empty() && !is_time;
+        !self.is_empty() && is_time
+    }
+
+    /// Tells the state, if it is another than was told last.
+    pub fn state(&mut self, now: Millis, state: State) {
+        if self.state.as_ref().is_none_or(|told| state.differs_from(told)) {
+            self.tell(&Notice::new("state", &state.to_json()));
+            self.state = Some(state);
+            self.next_state = now + WINDOW_MS;
+        }
     }
 
     /// Tells of an event.
@@ -116,7 +142,7 @@ impl Watchers {
 
     /// Tells how many messages there were beside those that were told, if it is time to.
     pub fn tick(&mut self, now: Millis) {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
+        if now < self.window_ends {
             return;
         }
         for (stream, count) in std::mem::take(&mut self.counts) {
@@ -174,6 +200,7 @@ mod tests {
     use super::*;
     use crate::event::What;
     use crate::message::RequestVoteReply;
+    use crate::status;
 
     fn watched(room: usize) -> (Watchers, Receiver<Notice>) {
         let (sender, told) = sync_channel(room);
@@ -221,6 +248,26 @@ mod tests {
         assert_eq!(names(&told), ["message"], "a new window, a new count");
         watchers.tick(1300);
         assert_eq!(names(&told), [""; 0], "all of it was told");
+    }
+
+    #[test]
+    fn state_is_told_when_it_has_changed_and_not_too_often() {
+        let (mut watchers, told) = watched(10);
+        let states = || told.try_iter().count();
+        let follower = status::tests::state();
+        assert!(watchers.want_state(500));
+        watchers.state(500, follower.clone());
+        assert_eq!(states(), 1);
+        assert!(!watchers.want_state(599), "it was just told");
+        assert_eq!(watchers.deadline(), Some(600), "but not what happened since");
+        assert!(watchers.want_state(600));
+        watchers.state(600, State { now: 1100, ..follower.clone() });
+        assert_eq!((states(), watchers.deadline()), (0, None), "only time has passed");
+        assert!(watchers.want_state(601), "it may change at any time");
+        watchers.state(601, State { current_term: 3, ..follower });
+        assert_eq!(states(), 1);
+        let mut alone = Watchers::default();
+        assert!(!alone.want_state(0) && alone.deadline().is_none(), "nobody wants it");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use raftlet::client::Client;
 use raftlet::http::client::{Connection, Reply};
-use raftlet::json::Json;
+use raftlet::json::{Json, Number};
+use raftlet::rules::Rule;
 use raftlet::step::Random;
 use support::{Cluster, PATIENCE, Process, number, raftlet, wait_for};
 
@@ -157,6 +158,64 @@ fn node_tells_how_it_is() {
 }
 
 #[test]
+fn status_tells_where_each_term_begins() {
+    let mut cluster = Cluster::started(2, "");
+    cluster.set("x", "1");
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    cluster.start(leader);
+    wait_for("a later term", || (first_terms(&cluster, 1)?.len() >= 2).then_some(()));
+    cluster.wait_until_equal();
+    for id in [1, 2] {
+        let status = cluster.status(id).expect("it runs");
+        let terms = first_terms(&cluster, id).expect("it runs");
+        let log = status.get("log").and_then(Json::as_array).expect("the whole log");
+        let mut expected: Vec<(u64, u64)> = Vec::new();
+        for entry in log {
+            let (index, term) = (number(entry, "index"), number(entry, "term"));
+            if expected.last().is_none_or(|last| last.1 != term) {
+                expected.push((index, term));
+            }
+        }
+        assert_eq!(terms, expected, "{status}");
+    }
+}
+
+/// Where in the log of a node each term begins: index and term.
+fn first_terms(cluster: &Cluster, id: u64) -> Option<Vec<(u64, u64)>> {
+    let status = cluster.status(id)?;
+    let terms = status.get("log_terms")?.as_array()?.iter();
+    Some(terms.map(|first| (number(first, "index"), number(first, "term"))).collect())
+}
+
+#[test]
+fn status_counts_what_the_metrics_count() {
+    let cluster = single_node();
+    let counters = || {
+        let status = cluster.status(1).expect("it runs");
+        assert_eq!(status.get("launcher"), Some(&Json::Null), "nobody has started it");
+        status.get("counters").cloned().expect("counters")
+    };
+    let before = counters();
+    cluster.set("x", "1");
+    ask(&cluster, 1, "GET", "/api/get/x", "");
+    let after = counters();
+    for name in ["commands", "reads"] {
+        assert_eq!(number(&after, name), number(&before, name) + 1, "{name}: {after}");
+    }
+    let seconds = |counters: &Json| match counters.get("command_seconds") {
+        Some(Json::Number(Number::Float(seconds))) => *seconds,
+        other => panic!("{other:?} is no time"),
+    };
+    assert!(seconds(&after) > 0.0, "{after}");
+    let page = ask(&cluster, 1, "GET", "/metrics", "");
+    let elections = format!("\nraftlet_elections_total {}\n", number(&after, "elections"));
+    assert!(page.text().contains(&elections) && number(&after, "elections") > 0, "{after}");
+    let seconds = format!("\nraftlet_command_seconds_total {}\n", seconds(&after));
+    assert!(page.text().contains(&seconds), "{seconds}{}", page.text());
+}
+
+#[test]
 fn metrics_are_what_prometheus_reads() {
     let cluster = single_node();
     let commands = || {
@@ -176,6 +235,37 @@ fn metrics_are_what_prometheus_reads() {
     let before = commands().expect("a number");
     cluster.set("x", "1");
     assert_eq!(commands(), Some(before + 1));
+}
+
+#[test]
+fn dashboard_is_served_by_every_node_even_paused() {
+    let cluster = Cluster::started(2, "");
+    cluster.leader();
+    pause(&cluster, 2, true);
+    for id in [1, 2] {
+        for (path, kind, part) in [
+            ("/", "text/html; charset=utf-8", "<!doctype html>"),
+            ("/style.css", "text/css; charset=utf-8", "{"),
+            ("/app.js", "text/javascript; charset=utf-8", "EventSource"),
+        ] {
+            let reply = ask(&cluster, id, "GET", path, "");
+            assert_eq!((reply.status, reply.header("content-type")), (200, Some(kind)), "{path}");
+            assert!(reply.text().contains(part), "{path}: {}", reply.text());
+            assert_eq!(reply.header("cache-control"), Some("no-cache"), "{path}");
+            assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{path}");
+            assert_eq!(reply.header("referrer-policy"), Some("no-referrer"), "{path}");
+        }
+        let page = ask(&cluster, id, "GET", "/", "");
+        let policy = page.header("content-security-policy").expect("a policy");
+        let (first, second) = (cluster.address(1), cluster.address(2));
+        let allowed = format!("; connect-src 'self' http://{first} http://{second};");
+        assert!(policy.contains(&allowed), "{policy}");
+    }
+    let rules = ask(&cluster, 2, "GET", "/api/rules", "");
+    let rules = Json::parse(&rules.body).expect("JSON");
+    let rules = rules.get("rules").and_then(Json::as_array).expect("rules");
+    let names: Vec<&str> = rules.iter().map(|rule| text(rule, "name")).collect();
+    assert_eq!(names, Rule::all().map(Rule::name).collect::<Vec<_>>(), "in the order of Figure 2");
 }
 
 /// The whole of Raft with `curl`: a student is the candidate, then the leader, of a node that
@@ -268,7 +358,7 @@ const REFUSED: &[(&str, &str, u16, &str)] = &[
     ("GET /api/get/a/b", "", 404, "%2F"),
     ("GET /log?from=0", "", 400, "from 1 to"),
     ("GET /log?limit=many", "", 400, "from 1 to"),
-    ("GET /", "", 404, "GET /health"),
+    ("GET /index.html", "", 404, "GET /health"),
     ("POST /request_vote", r#"{"term":5}"#, 400, "candidate_id"),
     ("POST /append_entries", r#"{"term":5,"leader_id":"n2"}"#, 400, "leader_id"),
     ("POST /api/pause", r#"{"paused":1}"#, 400, r#"send {"paused":true}"#),
@@ -458,16 +548,6 @@ fn pause(cluster: &Cluster, id: u64, paused: bool) {
     );
 }
 
-/// The leader that these nodes, and they alone, agree on.
-fn leader_of(cluster: &Cluster, ids: &[u64]) -> u64 {
-    wait_for("a leader among some of the nodes", || {
-        let leaders = ids.iter().map(|&id| cluster.status(id)?.get("leader")?.as_u64());
-        let leaders = leaders.collect::<Option<Vec<_>>>()?;
-        let is_agreed = leaders.iter().all(|leader| *leader == leaders[0]);
-        (is_agreed && ids.contains(&leaders[0])).then_some(leaders[0])
-    })
-}
-
 fn others(cluster: &Cluster, id: u64) -> Vec<u64> {
     cluster.running().into_iter().filter(|&other| other != id).collect()
 }
@@ -564,7 +644,7 @@ fn paused_leader_is_replaced_and_comes_back_as_a_follower() {
     assert!(health.text().contains(r#""status":"paused""#), "{}", health.text());
     let reply = ask(&cluster, old, "POST", "/api/set", r#"{"key":"x","value":"1"}"#);
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")));
-    let new = leader_of(&cluster, &others(&cluster, old));
+    let new = cluster.leader_among(&others(&cluster, old));
     assert_ne!(new, old);
     ask_leader(&cluster, "/api/set", r#"{"key":"x","value":"2"}"#);
     let status = cluster.status(old).expect("it answers");
@@ -596,7 +676,7 @@ fn leader_that_is_cut_off_is_replaced_and_joins_again() {
     let links = ask(&cluster, old, "GET", "/api/links", "");
     assert_eq!(links.text().matches(r#""blocked":true"#).count(), 2, "{}", links.text());
     let rest = others(&cluster, old);
-    leader_of(&cluster, &rest);
+    cluster.leader_among(&rest);
     ask_leader(&cluster, "/api/set", r#"{"key":"x","value":"new"}"#);
     // Whatever it believes, it cannot answer.
     let read = ask(&cluster, old, "GET", "/api/get/x", "");
@@ -663,7 +743,54 @@ fn watchers_see_an_election_when_the_leader_is_killed() {
         }
     }
     assert!(names.contains(&"event".to_string()) && names.contains(&"message".to_string()));
-    assert!(names.iter().all(|name| ["event", "message", "messages"].contains(&&**name)));
+    let known = ["state", "event", "message", "messages"];
+    assert!(names.iter().all(|name| known.contains(&&**name)), "{names:?}");
+}
+
+/// The data of the next notice of this name.
+fn next_notice(lines: &mut impl Iterator<Item = String>, name: &str) -> Json {
+    let first = format!("event: {name}");
+    lines.find(|line| *line == first).expect("the stream has no end");
+    let data = lines.next().expect("data");
+    Json::parse(data.strip_prefix("data: ").expect("data")).expect("JSON")
+}
+
+/// A node that nothing happens to tells nothing; then, of each change, all but the log and sizes.
+#[test]
+fn watchers_are_told_the_state_when_it_changes() {
+    let (cluster, _process) = alone_with_its_student();
+    let mut lines = watch(&cluster, 1);
+    let status = next_notice(&mut lines, "status");
+    assert_eq!(status.get("paused"), Some(&Json::Bool(false)));
+    for paused in [true, false] {
+        pause(&cluster, 1, paused);
+        let state = loop {
+            let state = next_notice(&mut lines, "state");
+            if state.get("paused") == Some(&Json::Bool(paused)) {
+                break state;
+            }
+        };
+        let Json::Object(all) = &status else { panic!("no object: {status}") };
+        let Json::Object(told) = &state else { panic!("no object: {state}") };
+        let names: Vec<_> = told.iter().map(|(name, _)| name).collect();
+        let expected = all.iter().map(|(name, _)| name);
+        let expected: Vec<_> =
+            expected.filter(|name| !["log", "data_bytes"].contains(&&***name)).collect();
+        assert_eq!(names, expected);
+    }
+    // Many changes at once: the last is told, however soon it comes after the one before.
+    for delay_ms in 1..=20 {
+        let link = format!(r#"{{"peer":2,"delay_ms":{delay_ms}}}"#);
+        ask(&cluster, 1, "POST", "/api/links", &link);
+    }
+    let mut told = 0;
+    loop {
+        told += 1;
+        if next_notice(&mut lines, "state").to_string().contains(r#""delay_ms":20"#) {
+            break;
+        }
+    }
+    assert!(told < 20, "it was told {told} times");
 }
 
 // ---- Crowds ------------------------------------------------------------------------------------

@@ -236,11 +236,20 @@ fn run(cluster: &Cluster, example: &Example) -> Result<(), String> {
     Ok(())
 }
 
+/// Where the document has the launcher of its cluster.
+const LAUNCHER: &str = "127.0.0.1:43121";
+
+fn is_for_launcher(block: &[Example]) -> bool {
+    block.iter().any(|example| example.command.contains(LAUNCHER))
+}
+
 /// Runs the blocks of `curl` lines in a document, with this node as the leader.
 fn run_document(document: &str, name: &str, leader: u64) -> Cluster {
     let cluster = patient_cluster();
     let mut failures = Vec::new();
-    for block in blocks(document).iter().filter(|block| block.iter().all(is_curl)) {
+    let blocks = blocks(document);
+    let blocks = blocks.iter().filter(|block| block.iter().all(is_curl) && !is_for_launcher(block));
+    for block in blocks {
         settle(&cluster, leader);
         for example in block {
             if let Err(why) = run(&cluster, example) {
@@ -263,6 +272,25 @@ fn protocol_answers_are_as_printed() {
         assert!(names(name), "the metric {name} is not in docs/PROTOCOL.md");
     }
     assert!(number(&cluster.status(1).expect("it answers"), "last_log_index") > 10);
+}
+
+#[test]
+fn protocol_answers_of_the_launcher_are_as_printed() {
+    let cluster = Cluster::new(3, "");
+    let (config, data) = (cluster.config(), cluster.data());
+    let _parent = Process::start(&mut raftlet(&["--config", &config, "--data", &data]));
+    let launcher = wait_for("a node that names its launcher", || {
+        Some(cluster.status(1)?.get("launcher")?.as_str()?.to_string())
+    });
+    let blocks = blocks(PROTOCOL).into_iter().filter(|block| is_for_launcher(block));
+    let examples: Vec<Example> = blocks.flatten().collect();
+    assert!(examples.len() >= 3, "{examples:?}");
+    for mut example in examples {
+        example.command = example.command.replace(LAUNCHER, &launcher);
+        if let Err(why) = run(&cluster, &example) {
+            panic!("docs/PROTOCOL.md:{}: {}\n{why}", example.line, example.command);
+        }
+    }
 }
 
 #[test]
@@ -375,9 +403,10 @@ const LIMITS: &[(&str, &str, &str)] = &[
     ("http/api/body.rs", "(1..=64).contains(&name.len())", "| 1 to 64 letters, digits, `-` or"),
     ("http/api/events.rs", "MAX_WAITING: usize = 1024;", "Who falls 1024 notices behind"),
     ("http/api/events.rs", "IDLE: Duration = Duration::from_secs(10);", "every 10 s"),
-    ("http/api/look.rs", "MAX_STATUS_CHARS: usize = 200;", "cut after 200 characters"),
+    ("status.rs", "MAX_STATUS_CHARS: usize = 200;", "cut after 200 characters"),
     ("http/api/look.rs", "LOG_LIMIT: u64 = 100;", "and 100 if left out"),
     ("http/api/look.rs", "MAX_LOG_LIMIT: u64 = 1000;", "`limit` is 1 to 1000"),
+    ("server/asks.rs", "TERMS_IN_STATUS: usize = 100;", "each of the last 100 terms"),
     ("server/asks.rs", "ENTRIES_IN_STATUS: u64 = 100;", "its last 100 entries"),
     ("server.rs", "MAX_CLIENTS: usize = 10_000;", "for a majority | 10,000, then 503 |"),
     ("server.rs", "MAX_TERMS_MISSED: Term = 10_000_000;", "a term more than 10,000,000"),

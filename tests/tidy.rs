@@ -13,7 +13,7 @@ const MAX_FUNCTION_LINES: usize = 60;
 const MAX_NODE_LINES: usize = 700;
 
 /// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
-const ROOMS: [(&str, &str); 28] = [
+const ROOMS: [(&str, &str); 29] = [
     // The brain: pure.
     ("message", ""),
     ("rules", ""),
@@ -32,20 +32,25 @@ const ROOMS: [(&str, &str); 28] = [
     ("transport", "event json message"),
     ("config", "message nearest step transport"),
     ("console", "event"),
-    ("watchers", "event json message step"),
-    ("metrics", "event inbox message watchers"),
-    ("inbox", "event json machine message step transport watchers"),
-    ("http", "config event inbox json kv machine message transport watchers"),
+    ("status", "event json message step transport"),
+    ("watchers", "event json message status step"),
+    ("metrics", "event message status watchers"),
+    ("inbox", "event machine message status transport watchers"),
+    ("http", "config event inbox json kv machine message rules status transport watchers"),
     ("client", "http json kv message"),
     (
         "server",
         "config console event http inbox machine message metrics node record role rules snapshot \
-         step storage tracer transport watchers",
+         status step storage tracer transport watchers",
     ),
     ("record", "event json message node role step"),
     ("tracer", "message node record step"),
     ("lab", "event kv log machine message nearest node record role rules snapshot step storage"),
-    ("cli", "client config http json kv lab message nearest rules server step storage transport"),
+    (
+        "cli",
+        "client config console http json kv lab message nearest node rules server step storage \
+         transport",
+    ),
     ("main", ""),
     ("lib", ""),
 ];
@@ -75,6 +80,15 @@ impl Source {
 }
 
 fn rust_files(folder: &str) -> Vec<Source> {
+    files(folder, &["rs"])
+}
+
+/// The dashboard, as browsers get it.
+fn page_files() -> Vec<Source> {
+    files("src/dashboard", &["html", "css", "js"])
+}
+
+fn files(folder: &str, extensions: &[&str]) -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::from(folder)];
     while let Some(folder) = folders.pop() {
@@ -82,7 +96,10 @@ fn rust_files(folder: &str) -> Vec<Source> {
             let path = entry.expect("its entries can be read").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                continue;
+            }
+            let extension = path.extension().unwrap_or_default();
+            if extensions.iter().any(|wanted| extension == *wanted) {
                 let text = fs::read_to_string(&path).expect("sources are UTF-8");
                 found.push(Source { path, text });
             }
@@ -145,7 +162,7 @@ fn brain_is_pure() {
 #[test]
 fn lines_are_not_too_long() {
     let mut offences = Vec::new();
-    for source in sources().iter().chain(&rust_files("tests")) {
+    for source in sources().iter().chain(&rust_files("tests")).chain(&page_files()) {
         for (number, line) in source.text.lines().enumerate() {
             let chars = line.chars().count();
             if chars > MAX_LINE_CHARS {
@@ -159,13 +176,15 @@ fn lines_are_not_too_long() {
 #[test]
 fn functions_fit_on_a_screen() {
     let mut offences = Vec::new();
-    for source in sources().iter().chain(&rust_files("tests")) {
+    for source in sources().iter().chain(&rust_files("tests")).chain(&page_files()) {
         let mut begun: Vec<(usize, usize)> = Vec::new(); // line, indentation
         for (number, line) in source.text.lines().enumerate() {
             let indentation = line.len() - line.trim_start().len();
             let code = line.trim_start();
-            let starts = ["fn ", "pub fn ", "const fn ", "pub const fn ", "pub(crate) fn "];
-            if starts.iter().any(|start| code.starts_with(start)) && !code.ends_with(';') {
+            let rust = ["fn ", "pub fn ", "const fn ", "pub const fn ", "pub(crate) fn "];
+            let javascript = ["function ", "async function "];
+            let starts = rust.iter().chain(&javascript);
+            if starts.into_iter().any(|start| code.starts_with(start)) && !code.ends_with(';') {
                 begun.push((number, indentation));
             }
             let ends = begun.last().is_some_and(|&(_, of_fn)| of_fn == indentation);
@@ -197,6 +216,23 @@ fn every_file_opens_with_a_paragraph() {
     let offences = files.collect::<Vec<_>>();
     let offences = offences.iter().filter(without).map(|source| source.path.display().to_string());
     assert_none("files that do not say what they are", offences.collect());
+    for page in page_files() {
+        let start: String = page.text.lines().take(3).collect();
+        let openings = ["<!doctype html><!--", "/*", "\"use strict\";// "];
+        let opens = openings.iter().any(|opening| start.starts_with(opening));
+        assert!(opens, "{} does not say what it is", page.path.display());
+    }
+}
+
+/// What comes from keys, values or peers is text. Only these would make markup or code of it.
+#[test]
+fn page_makes_no_markup_of_data() {
+    let ways =
+        ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "srcdoc"];
+    for page in page_files() {
+        let used: Vec<_> = ways.iter().filter(|way| page.text.contains(**way)).collect();
+        assert!(used.is_empty(), "{}: {used:?}", page.path.display());
+    }
 }
 
 /// What README quotes of the code and of the registry is what stands there.

@@ -59,6 +59,8 @@ pub struct Cluster {
     /// The pipe to a node's stdin must stay open: when it closes, the node ends.
     running: BTreeMap<NodeId, (Child, Option<ChildStdin>)>,
     lines: Arc<Mutex<Vec<Line>>>,
+    /// What its nodes print is thrown away.
+    is_quiet: bool,
 }
 
 impl Cluster {
@@ -73,7 +75,14 @@ impl Cluster {
         })?;
         let data = Some(directory.clone());
         let options = Options { config: Some(config), data, ..Options::default() };
-        Ok(Cluster { options, directory, running: BTreeMap::new(), lines: Arc::default() })
+        let (running, lines) = (BTreeMap::new(), Arc::default());
+        Ok(Cluster { options, directory, running, lines, is_quiet: false })
+    }
+
+    /// From now on, what a node prints is thrown away, but for its last words: to gather a line for
+    /// each of a million writes would take the time that is to be measured.
+    pub fn hush(&mut self) {
+        self.is_quiet = true;
     }
 
     /// Starts every node of the registry.
@@ -87,12 +96,15 @@ impl Cluster {
             #[cfg(unix)]
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
             command.env(start::SCRATCH, "1").env("NO_COLOR", "1");
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+            command.stdout(if self.is_quiet { Stdio::null() } else { Stdio::piped() });
+            command.stderr(Stdio::piped()).spawn()
         });
         let mut child =
             spawned.map_err(|error| Failure::Running(format!("cannot start {id}: {error}")))?;
-        if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
+        if let Some(stdout) = child.stdout.take() {
             collect(id, stdout, Arc::clone(&self.lines));
+        }
+        if let Some(stderr) = child.stderr.take() {
             collect(id, stderr, Arc::clone(&self.lines));
         }
         let stdin = child.stdin.take();

@@ -8,6 +8,7 @@
 
 mod ablate;
 mod ask;
+mod bench;
 mod check;
 mod cluster;
 mod demo;
@@ -15,6 +16,7 @@ mod experiment;
 mod faults;
 mod help;
 mod lab;
+mod launcher;
 mod links;
 mod menu;
 mod node;

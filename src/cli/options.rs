@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
+use super::bench::Wish;
 use super::rules::rule;
 use crate::config::{Config, environment};
 use crate::lab::sim::Kinds;
@@ -76,6 +77,8 @@ pub struct Options {
     pub all: bool,
     /// `--save FILE`.
     pub save: Option<PathBuf>,
+    /// What `bench` is asked for.
+    pub bench: Wish,
 }
 
 /// An option as `--help` shows it: its name, its value if it takes one, and what it does.
@@ -89,7 +92,7 @@ pub struct Known {
 }
 
 /// All options but `--help` and `--version`, which go with every verb.
-pub const KNOWN: [Known; 32] = [
+pub const KNOWN: [Known; 42] = [
     known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
     known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
     known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
@@ -120,6 +123,16 @@ pub const KNOWN: [Known; 32] = [
     known("--kills", "N", "with --real: how often to kill the leader (default: 100)"),
     known("--all", "", "every rule, a line each"),
     known("--save", "FILE", "keep the run as a script"),
+    known("--clients", "LIST", "how many at once, one load after another (default: 1,8,64,256)"),
+    known("--seconds", "N", "how long a run takes, 0.1 to 3600 (default: 5)"),
+    known("--runs", "N", "how often each load is measured (default: 5)"),
+    known("--value-bytes", "N", "how long values are (default: 100)"),
+    known("--mix", "set|get|mixed", "what clients ask; mixed is half and half (default: set, get)"),
+    known("--against", "HOST:PORT", "a cluster that runs, of which this is one node"),
+    known("--etcd", "URL", "also an etcd, run by run in turn, through its v3 JSON gateway"),
+    known("--kill", "N", "kill the leader N times under load: how long is no write done?"),
+    known("--floor", "", "what this machine allows at best, and how far from it one client is"),
+    known("--brain", "", "the algorithm alone, without network and disk"),
     known("--help", "", "this"),
     known("--version", "", "which raftlet this is"),
 ];
@@ -158,19 +171,7 @@ impl Options {
         value: Option<String>,
         words: &mut impl Iterator<Item = String>,
     ) -> Result<(), Failure> {
-        let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
-            return usage(format!("no such option: {name}; see raftlet --help"));
-        };
-        let value = match (known.value.is_empty(), value) {
-            (true, None) => String::new(),
-            (true, Some(value)) => {
-                return usage(format!("{name} takes no value, not {value}: see raftlet --help"));
-            }
-            (false, value) => match value.or_else(|| words.next()) {
-                Some(value) => value,
-                None => return usage(format!("{name} needs a value: {name} {}", known.value)),
-            },
-        };
+        let value = value_of(name, value, words)?;
         match name {
             "--help" => self.help = true,
             "--version" => self.version = true,
@@ -207,7 +208,7 @@ impl Options {
             "--kills" => self.kills = Some(number(name, &value, 1, 100_000)? as usize),
             "--all" => self.all = true,
             "--save" => self.save = Some(value.into()),
-            _ => unreachable!("every option of the table is named here: a test holds it"),
+            _ => self.bench.set(name, &value)?,
         }
         Ok(())
     }
@@ -282,6 +283,27 @@ impl Options {
     }
 }
 
+/// The value of an option; empty if it takes none.
+fn value_of(
+    name: &str,
+    value: Option<String>,
+    words: &mut impl Iterator<Item = String>,
+) -> Result<String, Failure> {
+    let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
+        return usage(format!("no such option: {name}; see raftlet --help"));
+    };
+    match (known.value.is_empty(), value) {
+        (true, None) => Ok(String::new()),
+        (true, Some(value)) => {
+            usage(format!("{name} takes no value, not {value}: see raftlet --help"))
+        }
+        (false, value) => match value.or_else(|| words.next()) {
+            Some(value) => Ok(value),
+            None => usage(format!("{name} needs a value: {name} {}", known.value)),
+        },
+    }
+}
+
 /// The number of a node: `2`.
 fn node_id(word: &str) -> Result<NodeId, Failure> {
     number("the number of a node", word, 1, u64::MAX).map(NodeId)
@@ -298,7 +320,8 @@ pub fn number(name: &str, text: &str, least: u64, greatest: u64) -> Result<u64, 
     }
 }
 
-fn seconds(name: &str, text: &str) -> Result<Duration, Failure> {
+/// Seconds, 0.1 to 3600; `name` is for the error.
+pub fn seconds(name: &str, text: &str) -> Result<Duration, Failure> {
     match text.parse() {
         Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => usage(format!("{name} is a number of seconds from 0.1 to 3600, not {text}")),
@@ -328,7 +351,8 @@ fn range(name: &str, text: &str) -> Result<(u64, u64), Failure> {
     }
 }
 
-fn usage<T>(why: String) -> Result<T, Failure> {
+/// The command line is wrong.
+pub fn usage<T>(why: String) -> Result<T, Failure> {
     Err(Failure::Usage(why))
 }
 
@@ -349,6 +373,9 @@ mod tests {
                 "A..B" => format!("{name}=1..2"),
                 "RULE" => format!("{name} NoOp"),
                 "KINDS" => format!("{name} disk,clock"),
+                "set|get|mixed" => format!("{name} mixed"),
+                "HOST:PORT" => format!("{name} localhost:5001"),
+                "URL" => format!("{name} http://localhost:2379"),
                 _ => format!("{name} 5"),
             };
             assert_eq!(read(&line).expect(&line).given, [*name]);

@@ -1,16 +1,16 @@
-//! Starting nodes: one in this process, or each of the registry in a process of its own.
+//! Starting a node in this process, and the command that starts one in a process of its own.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::{self, Child, ChildStdin, Command, Stdio};
+use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use super::options::{self, Options};
-use super::{Failure, print};
+use super::{Failure, launcher, print};
 use crate::kv::Store;
 use crate::message::NodeId;
 use crate::server;
@@ -27,7 +27,7 @@ pub const SCRATCH: &str = "RAFTLET_SCRATCH";
 pub fn alone(options: &Options) -> Result<(), Failure> {
     match options.environment()? {
         Some((id, _)) => run_node(options, id),
-        None => all(options),
+        None => launcher::run(options),
     }
 }
 
@@ -40,7 +40,7 @@ pub fn one(options: &Options) -> Result<(), Failure> {
 pub fn up(options: &Options) -> Result<(), Failure> {
     let count = options.word(0).unwrap_or_default();
     let of = Some(options::number("the number of nodes", count, 1, 9)?);
-    all(&Options { of, ..options.clone() })
+    launcher::run(&Options { of, ..options.clone() })
 }
 
 /// Runs one node in this process, until Ctrl+C.
@@ -52,13 +52,18 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
         )));
     }
     let config = options.registry_with(id)?;
-    if env::var_os(CHILD).is_some() {
+    let is_child = env::var_os(CHILD).is_some();
+    if is_child {
         let scratch = options.data.clone().filter(|_| env::var_os(SCRATCH).is_some());
         thread::spawn(move || end_with_parent(scratch.as_deref()));
+    } else {
+        print(&invitation(config.advertise.as_ref().unwrap_or(&config.nodes[&id])))?;
     }
+    let launcher = env::var(launcher::ADDRESS).ok().filter(|_| is_child);
     let data = options.data_of(id);
     let Options { fresh, verbose, ref trace, .. } = *options;
-    let options = server::Options { id, config, data, fresh, verbose, trace: trace.clone() };
+    let trace = trace.clone();
+    let options = server::Options { id, config, data, fresh, verbose, trace, launcher };
     server::run(options, Store::default()).map_err(Failure::Running)
 }
 
@@ -83,52 +88,6 @@ pub fn remove_all(directory: &Path) {
     }
 }
 
-/// Runs every node of the registry, a process each, until Ctrl+C or until all have ended.
-///
-/// Ctrl+C reaches all processes of the terminal. If only this one is killed, the pipes to the
-/// others close, and they end.
-fn all(options: &Options) -> Result<(), Failure> {
-    let config = options.registry()?;
-    let mut children = Vec::new();
-    let mut held_open: Vec<Option<ChildStdin>> = Vec::new();
-    for &id in config.nodes.keys() {
-        let mut child = child(options, id)
-            .and_then(|mut command| command.spawn())
-            .map_err(|error| Failure::Running(format!("cannot start {id}: {error}")))?;
-        // To wait for a child closes its stdin, unless we hold it.
-        held_open.push(child.stdin.take());
-        children.push((id, child));
-    }
-    print(&welcome(options, &children))?;
-    let watchers: Vec<_> = children
-        .into_iter()
-        .map(|(id, child)| {
-            let options = Options { fresh: false, ..options.clone() };
-            let again = format!("raftlet{}", typed(&command_line(&options, id)));
-            thread::spawn(move || watch(id, child, &again))
-        })
-        .collect();
-    let all = watchers.len();
-    let failed = watchers.into_iter().filter_map(|watcher| watcher.join().ok()).filter(|ok| !ok);
-    let failed = failed.count();
-    drop(held_open);
-    match failed {
-        0 => Ok(()),
-        _ => Err(Failure::Running(format!("{failed} of {all} nodes failed"))),
-    }
-}
-
-/// Waits for a node to end, and says so; false if it failed.
-fn watch(id: NodeId, mut child: Child, again: &str) -> bool {
-    let how = match child.wait() {
-        Ok(status) if status.success() => return true,
-        Ok(status) => status.to_string(),
-        Err(error) => error.to_string(),
-    };
-    eprintln!("raftlet: {id} has ended ({how}); {again} in another terminal starts it again");
-    false
-}
-
 /// A node as a process of its own, which ends when its stdin does; not started yet.
 pub fn child(options: &Options, id: NodeId) -> io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
@@ -137,7 +96,7 @@ pub fn child(options: &Options, id: NodeId) -> io::Result<Command> {
 }
 
 /// The words that start this node in the same cluster.
-fn command_line(options: &Options, id: NodeId) -> Vec<OsString> {
+pub fn command_line(options: &Options, id: NodeId) -> Vec<OsString> {
     let mut words = vec![id.0.to_string().into()];
     words.extend(cluster_words(options));
     if let Some(path) = &options.data {
@@ -153,7 +112,7 @@ fn command_line(options: &Options, id: NodeId) -> Vec<OsString> {
 }
 
 /// The words that tell any verb which cluster is meant.
-fn cluster_words(options: &Options) -> Vec<OsString> {
+pub fn cluster_words(options: &Options) -> Vec<OsString> {
     match (&options.config, options.of) {
         (_, Some(count)) => vec!["--of".into(), count.to_string().into()],
         (Some(path), None) => vec!["--config".into(), path.into()],
@@ -162,19 +121,12 @@ fn cluster_words(options: &Options) -> Vec<OsString> {
 }
 
 /// The words as a person types them.
-fn typed(words: &[OsString]) -> String {
+pub fn typed(words: &[OsString]) -> String {
     let words = words.iter().map(|word| format!(" {}", word.to_string_lossy()));
     words.collect()
 }
 
-fn welcome(options: &Options, children: &[(NodeId, Child)]) -> String {
-    let names: Vec<String> =
-        children.iter().map(|(id, child)| format!("{id} (process {})", child.id())).collect();
-    let (names, here) = (names.join(", "), typed(&cluster_words(options)));
-    let again = if options.fresh { ", without --fresh," } else { "" };
-    format!(
-        "Starting {names}. Ctrl+C ends them all; the same command{again} goes on from there.\n\
-         In another terminal: raftlet status{here}; raftlet set x 42{here}; or kill the leader's \
-         process.\n"
-    )
+/// Where to look at the cluster.
+pub fn invitation(address: &str) -> String {
+    format!("Open http://{address}/ in a browser to watch the cluster, and to break it.\n")
 }

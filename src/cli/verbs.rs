@@ -3,8 +3,8 @@
 
 use super::options::Options;
 use super::{
-    Failure, ablate, ask, check, demo, experiment, faults, lab, links, menu, node, quiz, replay,
-    rules, show, simulate, start,
+    Failure, ablate, ask, bench, check, demo, experiment, faults, lab, links, menu, node, quiz,
+    replay, rules, show, simulate, start,
 };
 
 /// A verb of the command line.
@@ -60,8 +60,10 @@ const STARTING: &[Verb] = &[
         name: "",
         words: "",
         summary: "start every node of cluster.toml in this terminal",
-        help: "Each node is a process of its own; Ctrl+C ends them all. Where NODE_ID is set, as\n\
-               in containers, it starts the one node of the environment instead.",
+        help: "Each node is a process of its own; Ctrl+C ends them all. In a browser the address\n\
+               of any, such as http://localhost:5001/, shows the cluster; there one cuts links,\n\
+               kills nodes, and starts them again. Where NODE_ID is set, as in containers, it\n\
+               starts the one node of the environment instead.",
         options: START,
         example: "raftlet --fast",
         run: start::alone,
@@ -73,7 +75,8 @@ const STARTING: &[Verb] = &[
         help: "It prints what happens and why, and runs until Ctrl+C. Start it again and it goes\n\
                on with the term, vote and log that it has saved. With --fresh it forgets them,\n\
                and may break a promise that it gave: so never two nodes at once. With --trace it\n\
-               writes every step as a line of JSON, which raftlet check judges.",
+               writes every step as a line of JSON, which raftlet check judges. Its address is\n\
+               also that of the dashboard: open http://localhost:5001/ in a browser.",
         options: START_ONE,
         example: "raftlet 2 --of 5",
         run: start::one,
@@ -83,7 +86,8 @@ const STARTING: &[Verb] = &[
         words: "M",
         summary: "start M nodes in this terminal, without a file",
         help: "The nodes are localhost:5001 to 5000+M, their data lies in data/of-M. The other\n\
-               verbs find them with --of M. Ctrl+C ends them all.",
+               verbs find them with --of M. Ctrl+C ends them all. The dashboard is at\n\
+               http://localhost:5001/, and at every other node.",
         options: START_OF,
         example: "raftlet up 5",
         run: start::up,
@@ -246,17 +250,42 @@ const BREAKING: &[Verb] = &[
     },
 ];
 
-const MORE: &[Verb] = &[Verb {
-    name: "client",
-    words: "",
-    summary: "a menu to elect, propose and look, and a prompt for commands",
-    help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log,\n\
+const MORE: &[Verb] = &[
+    Verb {
+        name: "client",
+        words: "",
+        summary: "a menu to elect, propose and look, and a prompt for commands",
+        help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log,\n\
                5 exit; or type a command, such as set x 42. From a pipe it reads one command a\n\
                line, and the exit code is 1 if one of them failed.",
-    options: &["--config", "--of", "--timeout"],
-    example: "printf 'set x 42\\nget x\\n' | raftlet client",
-    run: menu::run,
-}];
+        options: &["--config", "--of", "--timeout"],
+        example: "printf 'set x 42\\nget x\\n' | raftlet client",
+        run: menu::run,
+    },
+    Verb {
+        name: "bench",
+        words: "",
+        summary: "how fast is it? Beside an etcd, or beside what the machine allows",
+        help: bench::HELP,
+        options: &[
+            "--clients",
+            "--seconds",
+            "--runs",
+            "--value-bytes",
+            "--mix",
+            "--nodes",
+            "--transport",
+            "--against",
+            "--etcd",
+            "--kill",
+            "--floor",
+            "--brain",
+            "--json",
+        ],
+        example: "raftlet bench --clients 1,64 --etcd http://localhost:2379",
+        run: bench::run,
+    },
+];
 
 const LAB: &[Verb] = &[
     Verb {

@@ -5,11 +5,12 @@
 //! 503 if it knows of none. `body.rs` reads what a client sends, `refusal.rs` is how we say no,
 //! and the other files of this folder are the handlers, by subject.
 
-mod body;
+pub mod body;
 mod commands;
 mod events;
 mod faults;
 mod look;
+mod page;
 mod raft;
 mod refusal;
 
@@ -33,6 +34,8 @@ pub struct Site {
     /// Where the members of the cluster are reached, `host:port` each, as known now: their web
     /// pages may ask.
     pub members: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Where nodes are killed and restarted, `host:port`, if anywhere: our page may ask there.
+    pub launcher: Option<String>,
     /// Faults may be made by whoever reaches the node, and not only from its own machine.
     pub faults_from_anywhere: bool,
 }
@@ -89,7 +92,11 @@ const fn post(path: &'static str, alias: &'static str, handler: fn(&Call) -> Out
 }
 
 #[rustfmt::skip]
-const ROUTES: [Route; 20] = [
+const ROUTES: [Route; 24] = [
+    get ("/",                  "",                    page::index),
+    get ("/style.css",         "",                    page::style),
+    get ("/app.js",            "",                    page::script),
+    get ("/api/rules",         "",                    page::rules),
     get ("/health",            "",                    look::health),
     get ("/status",            "/api/status",         look::status),
     post("/client_command",    "",                    commands::client_command),
@@ -125,7 +132,7 @@ impl Route {
 }
 
 fn matches(path: &str, segments: &[String]) -> bool {
-    let mut parts = path.split('/').skip(1);
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
     let is_match = |segment: &String| {
         parts.next().is_some_and(|part| part.starts_with('{') || part == segment)
     };
@@ -143,10 +150,7 @@ pub fn serve(stream: TcpStream, site: &Site) {
 fn answer(request: &Request, site: &Site, peer: IpAddr, own: IpAddr) -> Response {
     let guard = Guard { members: &*site.members, came_in_at: own };
     let call = Call { request, site, is_from_here: guard::is_from_here(peer) };
-    match guard.check(request) {
-        Ok(()) => guard.share(request, dispatch(&call)),
-        Err(refusal) => refusal,
-    }
+    guard.let_in(request, || dispatch(&call))
 }
 
 fn dispatch(call: &Call) -> Response {
@@ -198,7 +202,8 @@ mod tests {
     fn ask(method: &str, target: &str) -> Response {
         let (desk, inbox) = inbox::open();
         drop(inbox);
-        let site = Site { desk, members: Box::new(Vec::new), faults_from_anywhere: false };
+        let (members, launcher) = (Box::new(Vec::new), None);
+        let site = Site { desk, members, launcher, faults_from_anywhere: false };
         let request = Request::new(method, target).unwrap();
         let response = dispatch(&Call { request: &request, site: &site, is_from_here: false });
         match response.body {
@@ -234,9 +239,12 @@ mod tests {
     #[test]
     fn dispatch_knows_only_whole_paths() {
         for path in
-            ["/", "/healt", "/health/", "/api", "/api/get", "/api/get/a/b", "/HEALTH", "/h/health"]
+            ["//", "/healt", "/health/", "/api", "/api/get", "/api/get/a/b", "/HEALTH", "/h/health"]
         {
             assert_eq!(ask("GET", path).status, 404, "{path}");
+        }
+        for path in ["/", "/?x=1", "/style.css", "/app.js", "/api/rules"] {
+            assert_eq!(ask("GET", path).status, 200, "{path}: the node need not be asked");
         }
         // The node is silent, but it was asked.
         for path in

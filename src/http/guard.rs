@@ -29,11 +29,19 @@ pub struct Guard<'a> {
 }
 
 impl Guard<'_> {
+    /// The answer to a request, if it may come in; if not, why not.
+    pub fn let_in(&self, request: &Request, answer: impl FnOnce() -> Response) -> Response {
+        match self.check(request) {
+            Ok(()) => self.share(request, answer()),
+            Err(refusal) => refusal,
+        }
+    }
+
     /// Whether the request may come in; if not, the answer that says why.
     ///
     /// # Errors
     /// 403: the Host is not the cluster's, or a page from elsewhere asks.
-    pub fn check(&self, request: &Request) -> Result<(), Response> {
+    fn check(&self, request: &Request) -> Result<(), Response> {
         // Every browser sends Host. Only HTTP/1.0 may leave it out, and only programs speak that.
         if let Some(host) = &request.host
             && !self.is_own_host(host)
@@ -58,7 +66,7 @@ impl Guard<'_> {
 
     /// The answer with the headers that let the member's page that asked read it (CORS, in the
     /// Fetch standard). To be called for requests that [`Guard::check`] lets in.
-    pub fn share(&self, request: &Request, response: Response) -> Response {
+    fn share(&self, request: &Request, response: Response) -> Response {
         let Some(origin) = request.header("origin") else { return response };
         let response = response
             .with_header("Access-Control-Allow-Origin", origin)

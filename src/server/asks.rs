@@ -5,13 +5,15 @@
 //! answered here.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Batch, Client, MAX_CLIENTS, Server, Todo};
 use crate::event::What;
-use crate::inbox::{Answer, Ask, Peer, Status, Tell};
+use crate::inbox::{Answer, Ask, Tell};
 use crate::machine::{Reply, StateMachine};
 use crate::message::{Command, Index, Message, NodeId, Rpc};
 use crate::role::Role;
+use crate::status::{Peer, State, Status};
 use crate::step::{Input, Output};
 use crate::storage;
 use crate::transport::Link;
@@ -19,10 +21,14 @@ use crate::transport::Link;
 /// How many of the last entries `/status` shows.
 const ENTRIES_IN_STATUS: u64 = 100;
 
+/// How many of the last terms in its log it tells where they begin.
+const TERMS_IN_STATUS: usize = 100;
+
 impl<M: StateMachine> Server<M> {
     /// Takes in what a client asks: answers it, or gives it to the node.
     pub(super) fn take_ask(&mut self, ask: Ask, tell: Tell, batch: &mut Batch) {
         let answer = match ask {
+            Ask::State => Answer::State(Box::new(self.state())),
             Ask::Status => Answer::Status(Box::new(self.status())),
             Ask::StateMachine => Answer::StateMachine(self.applied, self.picture()),
             Ask::Local(command) => self.answer_alone(&command),
@@ -32,7 +38,7 @@ impl<M: StateMachine> Server<M> {
             }
             Ask::Metrics => Answer::Text(self.metrics.text(&self.status())),
             Ask::Watch(watcher) => match self.watchers.add(watcher) {
-                true => Answer::Watched,
+                true => Answer::Status(Box::new(self.status())),
                 false => Answer::Busy,
             },
             Ask::Pause(paused) => self.pause(paused, batch),
@@ -66,7 +72,8 @@ impl<M: StateMachine> Server<M> {
             Some(_) => batch.reads.push(self.next_request),
             None => batch.proposals.push((self.next_request, command.clone())),
         }
-        self.clients.insert(self.next_request, Client { command, tell });
+        let client = Client { command, tell, since: Instant::now() };
+        self.clients.insert(self.next_request, client);
     }
 
     /// What the state says to it now, if it changes nothing.
@@ -117,14 +124,14 @@ impl<M: StateMachine> Server<M> {
         }
         batch.add(vec![self.event(What::Asked("start an election"))]);
         batch.add(self.step(Input::TimerFires));
-        Answer::Status(Box::new(self.status()))
+        Answer::State(Box::new(self.state()))
     }
 
     fn send_heartbeats(&mut self, batch: &mut Batch) -> Answer {
         let Role::Leader(_) = self.node.role else { return Answer::NotLeader(self.leader()) };
         batch.add(vec![self.event(What::Asked("send heartbeats"))]);
         batch.add(self.step(Input::TimerFires));
-        Answer::Status(Box::new(self.status()))
+        Answer::State(Box::new(self.state()))
     }
 
     // ---- What a student does to it -------------------------------------------------------------
@@ -139,7 +146,7 @@ impl<M: StateMachine> Server<M> {
             self.transport.set_paused(paused);
             batch.add(vec![self.event(What::Paused(paused))]);
         }
-        Answer::Status(Box::new(self.status()))
+        Answer::State(Box::new(self.state()))
     }
 
     fn set_link(&mut self, peer: NodeId, link: Link, batch: &mut Batch) -> Answer {
@@ -198,13 +205,21 @@ impl<M: StateMachine> Server<M> {
     }
 
     fn status(&self) -> Status {
+        let log = &self.node.log;
+        let first_shown = log.last_index().saturating_sub(ENTRIES_IN_STATUS - 1).max(1);
+        Status {
+            state: self.state(),
+            log: log.entries_from(first_shown).to_vec(),
+            data_bytes: storage::size_bytes(&self.options.data),
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
         let node = &self.node;
-        let last_log = node.log.last();
-        let first_shown = last_log.index.saturating_sub(ENTRIES_IN_STATUS - 1).max(1);
         let peers: Vec<Peer> = self.peer_ids().map(|id| self.peer(id)).collect();
         let reachable = peers.iter().filter(|peer| peer.reachable).count();
-        let timer_ms = node.deadline().saturating_sub(self.clock.now());
-        Status {
+        let is_leader = matches!(node.role, Role::Leader(_));
+        State {
             cluster: self.options.config.cluster.clone(),
             id: node.id(),
             role: node.role.name(),
@@ -213,15 +228,17 @@ impl<M: StateMachine> Server<M> {
             voted_for: node.voted_for,
             leader: self.leader(),
             quorum: 2 * (reachable + 1) > peers.len() + 1,
-            election_timeout_ms: (!matches!(node.role, Role::Leader(_))).then_some(timer_ms),
+            election_deadline: (!is_leader).then_some(node.deadline()),
+            now: self.clock.now(),
             uptime_ms: self.clock.uptime_ms(),
             commit_index: node.commit_index,
             last_applied: self.applied,
-            last_log,
+            last_log: node.log.last(),
             snapshot: node.log.base(),
-            log: node.log.entries_from(first_shown).to_vec(),
-            data_bytes: storage::size_bytes(&self.options.data),
+            log_terms: node.log.terms(TERMS_IN_STATUS),
             peers,
+            counters: self.metrics.counters(),
+            launcher: self.options.launcher.clone(),
         }
     }
 
@@ -234,6 +251,7 @@ impl<M: StateMachine> Server<M> {
             id,
             address: self.transport.address_of(id),
             reachable: self.transport.is_reachable(id),
+            link: self.transport.link(id),
             progress: progress.map(|progress| (progress.next_index, progress.match_index)),
         }
     }

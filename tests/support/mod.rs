@@ -6,7 +6,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod browser;
 pub mod curl;
+pub mod runner;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -31,7 +33,7 @@ pub fn wait_for<T>(what: &str, thing: impl FnMut() -> Option<T>) -> T {
     wait_until(|| what.to_string(), thing)
 }
 
-fn wait_until<T>(what: impl Fn() -> String, mut thing: impl FnMut() -> Option<T>) -> T {
+pub fn wait_until<T>(what: impl Fn() -> String, mut thing: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = thing() {
@@ -332,6 +334,16 @@ impl Cluster {
             let &(leader, _) = leaders.first()?;
             let agreed = leaders.iter().all(|other| *other == leaders[0]);
             (agreed && self.running().contains(&leader)).then_some(leader)
+        })
+    }
+
+    /// Waits until these nodes, and they alone, agree on one of them as leader, and returns it.
+    pub fn leader_among(&self, ids: &[u64]) -> u64 {
+        wait_for("a leader among some of the nodes", || {
+            let leaders = ids.iter().map(|&id| self.status(id)?.get("leader")?.as_u64());
+            let leaders = leaders.collect::<Option<Vec<_>>>()?;
+            let is_agreed = leaders.iter().all(|leader| *leader == leaders[0]);
+            (is_agreed && ids.contains(&leaders[0])).then_some(leaders[0])
         })
     }
 

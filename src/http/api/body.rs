@@ -11,6 +11,7 @@ use crate::message::Command;
 
 /// The object, and an example of what it should be, for whoever sent something else.
 pub struct Body<'a> {
+    /// The object.
     pub json: Value<'a>,
     example: &'static str,
 }

@@ -8,6 +8,7 @@ use crate::http::Response;
 use crate::inbox::{Answer, Ask};
 use crate::json::{Json, Value};
 use crate::message::NodeId;
+use crate::status::link_members;
 use crate::transport::{Link, MAX_DELAY_MS};
 
 /// `{"paused":true}`: the node hears nothing, says nothing, and its timers stand still.
@@ -17,8 +18,8 @@ pub fn pause(call: &Call) -> Outcome {
     let paused = body.json.get("paused").and_then(Value::as_bool);
     let paused = paused.ok_or_else(|| body.bad("\"paused\" must be true or false"))?;
     match call.ask(Ask::Pause(paused)) {
-        Some(Answer::Status(status)) => {
-            Ok(json(200, [("id", status.id.0.into()), ("paused", status.paused.into())]))
+        Some(Answer::State(state)) => {
+            Ok(json(200, [("id", state.id.0.into()), ("paused", state.paused.into())]))
         }
         other => Err(refusal(&call.request.path, other)),
     }
@@ -56,12 +57,7 @@ fn answer_links(call: &Call, ask: Ask) -> Outcome {
 }
 
 fn link_to_json((peer, link): (NodeId, Link)) -> Json {
-    Json::object([
-        ("peer", peer.0.into()),
-        ("blocked", link.blocked.into()),
-        ("drop", u64::from(link.drop_percent).into()),
-        ("delay_ms", link.delay_ms.into()),
-    ])
+    Json::object([("peer", peer.0.into())].into_iter().chain(link_members(link)))
 }
 
 /// Whoever sits at the node's own machine could stop it in any case; others should not.

@@ -7,12 +7,10 @@ use std::sync::Arc;
 use super::refusal::{bad, refusal};
 use super::{Call, Outcome, json};
 use crate::http::{Request, Response};
-use crate::inbox::{Answer, Ask, Peer, Status};
+use crate::inbox::{Answer, Ask};
 use crate::json::Json;
 use crate::message::Entry;
-
-/// How much of each command a status shows.
-const MAX_STATUS_CHARS: usize = 200;
+use crate::status::entry_to_json;
 
 /// How many entries of the log are shown at once, unless a client says how many; and the most.
 const LOG_LIMIT: u64 = 100;
@@ -23,87 +21,28 @@ const LOG_BYTES: usize = 4 * 1024 * 1024;
 
 /// Is it alive?
 pub fn health(call: &Call) -> Outcome {
-    let status = ask_status(call)?;
+    let state = match call.ask(Ask::State) {
+        Some(Answer::State(state)) => state,
+        other => return Err(refusal(&call.request.path, other)),
+    };
     Ok(json(
         200,
         [
-            ("status", if status.paused { "paused" } else { "ok" }.into()),
-            ("id", status.id.0.into()),
-            ("role", status.role.lower().into()),
-            ("current_term", status.current_term.into()),
-            ("leader", status.leader.as_ref().map(|leader| leader.id.0).into()),
+            ("status", if state.paused { "paused" } else { "ok" }.into()),
+            ("id", state.id.0.into()),
+            ("role", state.role.lower().into()),
+            ("current_term", state.current_term.into()),
+            ("leader", state.leader.as_ref().map(|leader| leader.id.0).into()),
         ],
     ))
 }
 
 /// How is it? Its role, term and log, and what it knows of its peers.
 pub fn status(call: &Call) -> Outcome {
-    ask_status(call).map(|status| Response::json(200, status_to_json(&status).text()))
-}
-
-/// The node's status.
-pub fn ask_status(call: &Call) -> Result<Box<Status>, Response> {
     match call.ask(Ask::Status) {
-        Some(Answer::Status(status)) => Ok(status),
+        Some(Answer::Status(status)) => Ok(Response::json(200, status.to_json().text())),
         other => Err(refusal(&call.request.path, other)),
     }
-}
-
-/// As `/status` has it.
-pub fn status_to_json(status: &Status) -> Json {
-    let leader = status.leader.as_ref();
-    Json::object([
-        ("cluster", status.cluster.as_str().into()),
-        ("id", status.id.0.into()),
-        ("role", status.role.lower().into()),
-        ("paused", status.paused.into()),
-        ("current_term", status.current_term.into()),
-        ("voted_for", status.voted_for.map(|id| id.0).into()),
-        ("leader", leader.map(|leader| leader.id.0).into()),
-        ("leader_address", leader.map(|leader| leader.address.as_str()).into()),
-        ("quorum", status.quorum.into()),
-        ("election_timeout_ms", status.election_timeout_ms.into()),
-        ("uptime_ms", status.uptime_ms.into()),
-        ("commit_index", status.commit_index.into()),
-        ("last_applied", status.last_applied.into()),
-        ("last_log_index", status.last_log.index.into()),
-        ("last_log_term", status.last_log.term.into()),
-        ("snapshot_index", status.snapshot.index.into()),
-        ("snapshot_term", status.snapshot.term.into()),
-        ("data_bytes", status.data_bytes.into()),
-        ("log", status.log.iter().map(entry_in_status).collect::<Vec<_>>().into()),
-        ("peers", status.peers.iter().map(peer_to_json).collect::<Vec<_>>().into()),
-    ])
-}
-
-fn entry_in_status(entry: &Entry) -> Json {
-    entry_to_json(entry, &beginning(entry.command.split().1))
-}
-
-fn entry_to_json(entry: &Entry, command: &str) -> Json {
-    let Entry { index, term, .. } = *entry;
-    Json::object([("index", index.into()), ("term", term.into()), ("command", command.into())])
-}
-
-/// What a status shows of a command: all of it, unless it is very long.
-fn beginning(command: &str) -> String {
-    match command.char_indices().nth(MAX_STATUS_CHARS) {
-        None => command.to_string(),
-        Some((end, _)) => format!("{}…", &command[..end]),
-    }
-}
-
-fn peer_to_json(peer: &Peer) -> Json {
-    let mut members = vec![
-        ("id", peer.id.0.into()),
-        ("address", peer.address.as_str().into()),
-        ("reachable", peer.reachable.into()),
-    ];
-    if let Some((next_index, match_index)) = peer.progress {
-        members.push(("next_index", next_index.into()));
-        members.push(("match_index", match_index.into()));
-    }
-    Json::object(members)
 }
 
 /// All that the log has made of the state machine so far.

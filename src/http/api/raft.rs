@@ -4,7 +4,8 @@ use super::body::Body;
 use super::refusal::refusal;
 use super::{Call, Outcome, json};
 use crate::http::Response;
-use crate::inbox::{Answer, Ask, Status};
+use crate::inbox::{Answer, Ask};
+use crate::status::State;
 use crate::transport;
 
 /// RequestVote with Figure 2's fields, in the name of the candidate.
@@ -34,7 +35,7 @@ fn take_rpc(call: &Call, kind: &str, example: &'static str) -> Outcome {
 /// An election, now. The leader has nothing to gain from one.
 pub fn start_election(call: &Call) -> Outcome {
     match call.ask(Ask::StartElection) {
-        Some(Answer::Status(status)) => Ok(role(&status)),
+        Some(Answer::State(state)) => Ok(role(&state)),
         Some(Answer::Refused(why)) => Err(Response::error(409, &why)),
         other => Err(refusal(&call.request.path, other)),
     }
@@ -43,18 +44,18 @@ pub fn start_election(call: &Call) -> Outcome {
 /// Heartbeats, now, from the leader.
 pub fn send_heartbeats(call: &Call) -> Outcome {
     match call.ask(Ask::SendHeartbeats) {
-        Some(Answer::Status(status)) => Ok(role(&status)),
+        Some(Answer::State(state)) => Ok(role(&state)),
         other => Err(refusal(&call.request.path, other)),
     }
 }
 
-fn role(status: &Status) -> Response {
+fn role(state: &State) -> Response {
     json(
         200,
         [
-            ("id", status.id.0.into()),
-            ("role", status.role.lower().into()),
-            ("current_term", status.current_term.into()),
+            ("id", state.id.0.into()),
+            ("role", state.role.lower().into()),
+            ("current_term", state.current_term.into()),
         ],
     )
 }

@@ -2,7 +2,8 @@
 
 use super::json;
 use crate::http::Response;
-use crate::inbox::{Answer, Leader};
+use crate::inbox::Answer;
+use crate::status::Leader;
 
 /// The request is wrong.
 pub fn bad(why: &str) -> Response {

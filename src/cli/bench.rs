@@ -1,0 +1,168 @@
+//! `bench`: how fast a cluster is on this machine.
+//!
+//! Speed says little alone: what a disk or a processor allows differs from machine to machine. So
+//! the same load can be put on an etcd in the same run, in turn with it (`--etcd`), or one client
+//! be compared with what this machine allows at best (`--floor`).
+
+mod brain;
+mod caller;
+mod etcd;
+mod failover;
+mod floor;
+mod limits;
+mod load;
+mod proc;
+mod report;
+mod target;
+mod wish;
+
+use std::env;
+use std::thread;
+use std::time::Duration;
+
+use super::cluster::Cluster;
+use super::options::Options;
+use super::progress::Progress;
+use super::{Failure, print, print_json};
+use crate::step::Timing;
+use crate::transport::Kind;
+use load::{Load, Run};
+use report::Summary;
+use target::Target;
+pub use wish::Wish;
+
+/// The verb's help.
+pub const HELP: &str = "\
+It starts nodes of its own, or takes those of --against, to which it writes 10,000 keys\n\
+bench-0000 to bench-9999. Then clients set and get them, each as fast as it is answered.\n\
+It prints the median of all runs, with the least and the most; half of the operations\n\
+took p50 at most. With --etcd both are measured in turn, run by run, with the same keys,\n\
+values and clients, and the ratios come first. Use a release build. Other measurements:\n\
+\x20 raftlet bench --kill 20     kill -9 of the leader under load, and is any write lost?\n\
+\x20 raftlet bench --floor       what this machine allows: its disk, loopback and threads\n\
+\x20 raftlet bench --brain       commands through the algorithm alone, --clients in a batch";
+
+/// As etcd's: a node that is slow for a moment, on a machine that has more to do than it can, is
+/// no reason for an election.
+const TIMING: Timing = Timing { heartbeat_ms: 100, election_timeout_ms: (1000, 2000) };
+
+/// Nodes of its own cluster.
+const NODES: u64 = 3;
+
+/// Clients, one load after another.
+const CLIENTS: [usize; 4] = [1, 8, 64, 256];
+
+/// How long the first clients warm up what is to be measured.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// `bench`.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    wish::check(options)?;
+    let wish = &options.bench;
+    if wish.brain {
+        return brain::run(options);
+    }
+    if let Some(kills) = wish.kill {
+        return failover::run(options, kills);
+    }
+    // What is there already can be missing at once; nodes of our own take their time.
+    let etcd = wish.etcd.as_deref().map(|address| Target::etcd(address, wish.value_bytes()));
+    let etcd = etcd.transpose()?;
+    if let Some(address) = &wish.against {
+        let ours = Target::raftlet(address, wish.value_bytes())?;
+        return measure(options, ours, etcd, &format!("the cluster of {address}"));
+    }
+    let mut cluster = own_cluster(options, TIMING)?;
+    let leader = target::settled(&mut cluster)?;
+    let ours = Target::raftlet(&cluster.options.registry()?.nodes[&leader], wish.value_bytes())?;
+    match wish.floor {
+        true => floor::run(options, &ours, &own(options)),
+        false => measure(options, ours, etcd, &own(options)),
+    }
+}
+
+/// A cluster on this machine that runs, and whose lines nobody reads.
+fn own_cluster(options: &Options, timing: Timing) -> Result<Cluster, Failure> {
+    let mut cluster = Cluster::new(options.nodes.unwrap_or(NODES), timing)?;
+    cluster.options.transport = options.transport;
+    cluster.hush();
+    cluster.start_all()?;
+    Ok(cluster)
+}
+
+/// `a cluster of 3 of its own, over tcp, in /tmp (ext4)`.
+fn own(options: &Options) -> String {
+    let nodes = options.nodes.unwrap_or(NODES);
+    let transport = options.transport.unwrap_or(Kind::Tcp).name();
+    let directory = env::temp_dir();
+    let disk = match proc::file_system(&directory) {
+        Some(kind) if kind == "tmpfs" => " (tmpfs: memory, no disk; TMPDIR names another)".into(),
+        Some(kind) => format!(" ({kind})"),
+        None => String::new(),
+    };
+    let directory = directory.display();
+    format!("a cluster of {nodes} of its own, over {transport}, in {directory}{disk}")
+}
+
+/// Measures every load, in turn on a raftlet and on the etcd, if there is one.
+fn measure(
+    options: &Options,
+    ours: Target,
+    etcd: Option<Target>,
+    which: &str,
+) -> Result<(), Failure> {
+    let wish = &options.bench;
+    let targets: Vec<Target> = [ours].into_iter().chain(etcd).collect();
+    if !options.json {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        print(&format!(
+            "{which}; {cores} cores; values of {} bytes; {} × {} s, medians\n\n",
+            wish.value_bytes(),
+            wish.runs(),
+            wish.length().as_secs_f64()
+        ))?;
+        print(&report::header(targets.len() > 1))?;
+    }
+    targets.iter().try_for_each(load::fill)?;
+    for mix in wish.mixes() {
+        for clients in wish.clients_or(&CLIENTS) {
+            let load = Load { mix, clients, length: wish.length() };
+            measure_load(options, &targets, &load)?;
+        }
+    }
+    Ok(())
+}
+
+/// Measures one load, and prints what came of it.
+fn measure_load(options: &Options, targets: &[Target], load: &Load) -> Result<(), Failure> {
+    let mut progress = Progress::default();
+    let wanted = options.bench.runs();
+    let mut runs: Vec<Vec<Run>> = vec![Vec::new(); targets.len()];
+    for number in 0..=wanted {
+        for (target, runs) in targets.iter().zip(&mut runs) {
+            let Load { mix, clients, length } = *load;
+            let (name, mix) = (target.name(), mix.name());
+            progress.show(|| match number {
+                0 => format!("{mix}, {clients} clients, {name}: warming up"),
+                _ => format!("{mix}, {clients} clients, {name}: run {number} of {wanted}"),
+            });
+            if number == 0 {
+                load::run(target, &Load { length: length.min(WARM_UP), ..*load }, 0)?;
+                continue;
+            }
+            let run = load::run(target, load, number as u64)?;
+            if options.json {
+                print_json(report::run_to_json(target, load, number, &run))?;
+            }
+            runs.push(run);
+        }
+    }
+    drop(progress);
+    let summaries: Vec<Summary> = runs.iter().map(|runs| Summary::new(runs)).collect();
+    let other = targets.get(1).zip(summaries.get(1));
+    if !options.json {
+        return print(&report::rows(load, &summaries[0], other));
+    }
+    print_json(report::to_json(&targets[0], load, &summaries[0], summaries.get(1)))?;
+    other.map_or(Ok(()), |(target, theirs)| print_json(report::to_json(target, load, theirs, None)))
+}

@@ -1,0 +1,90 @@
+//! The dashboard: three files of `src/dashboard/`, built in, and the rules of the paper for it to
+//! explain.
+//!
+//! Any node serves the page, and the page then speaks with all of them. A Content-Security-Policy
+//! (CSP Level 3) tells the browser to load nothing but these files and to speak with nobody but
+//! the members of the cluster and who started them, whatever a value in the store may try to make
+//! it do.
+
+use super::{Call, Outcome};
+use crate::http::Response;
+use crate::json::Json;
+use crate::rules::{About, Rule};
+
+/// The page itself.
+pub fn index(call: &Call) -> Outcome {
+    let page = file("text/html", include_str!("../../dashboard/index.html"));
+    let mut others = (call.site.members)();
+    others.extend(call.site.launcher.clone());
+    Ok(page.with_header("Content-Security-Policy", &policy(&others)))
+}
+
+/// How it looks.
+pub fn style(_: &Call) -> Outcome {
+    Ok(file("text/css", include_str!("../../dashboard/style.css")))
+}
+
+/// What it does.
+pub fn script(_: &Call) -> Outcome {
+    Ok(file("text/javascript", include_str!("../../dashboard/app.js")))
+}
+
+/// A built-in file. Another build of the program may have another, so a browser is to ask each
+/// time; it is to take it for what we call it; and links out of it tell nobody where they were.
+fn file(kind: &str, text: &str) -> Response {
+    Response::new(200, &format!("{kind}; charset=utf-8"), text)
+        .with_header("Cache-Control", "no-cache")
+        .with_header("X-Content-Type-Options", "nosniff")
+        .with_header("Referrer-Policy", "no-referrer")
+}
+
+/// What the page may load, and whom it may ask: itself and these.
+fn policy(others: &[String]) -> String {
+    let others: String = others.iter().map(|address| format!(" http://{address}")).collect();
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+         connect-src 'self'{others}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+}
+
+/// The rules, in the order of Figure 2.
+pub fn rules(_: &Call) -> Outcome {
+    let rules: Vec<Json> = Rule::all().map(rule_to_json).collect();
+    Ok(super::json(200, [("rules", rules.into())]))
+}
+
+fn rule_to_json(rule: Rule) -> Json {
+    let About { place, section, sentence, falls, .. } = *rule.about();
+    Json::object([
+        ("name", rule.name().into()),
+        ("place", place.into()),
+        ("section", section.into()),
+        ("cites", rule.to_string().into()),
+        ("sentence", sentence.into()),
+        ("property", falls.to_string().into()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policy_lets_the_page_ask_members_and_nobody_else() {
+        let policy = policy(&["localhost:5001".to_string(), "node2.lan:5000".to_string()]);
+        let allowed = "connect-src 'self' http://localhost:5001 http://node2.lan:5000";
+        assert!(policy.split("; ").any(|directive| directive == allowed), "{policy}");
+        assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    }
+
+    #[test]
+    fn rule_to_json_tells_all_that_the_table_says() {
+        let expected = concat!(
+            r#"{"name":"UpToDateLog","place":"RequestVote 2","section":"§5.4.1","#,
+            r#""cites":"RequestVote 2, §5.4.1","sentence":"A server votes only for a candidate "#,
+            r#"whose log is at least as up to date as its own.","#,
+            r#""property":"Leader Completeness"}"#
+        );
+        assert_eq!(rule_to_json(Rule::UpToDateLog).to_string(), expected);
+    }
+}

@@ -1,0 +1,211 @@
+//! `raftlet bench`: what it prints of real clusters, and what it refuses. How fast they are is no
+//! affair of a test.
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use raftlet::json::{Json, Number};
+use support::{Cluster, Scratch, exits, json_lines, number, output_of, raftlet, run};
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+/// What it prints, a JSON object a line.
+fn measured(line: &str) -> Vec<Json> {
+    json_lines(&exits(&run(&words(line)), 0).0)
+}
+
+fn text<'a>(json: &'a Json, name: &str) -> &'a str {
+    json.get(name).and_then(Json::as_str).unwrap_or_else(|| panic!("no text {name} in {json}"))
+}
+
+/// A number that may have a fraction.
+fn float(json: &Json, name: &str) -> f64 {
+    match json.get(name) {
+        Some(Json::Number(Number::Float(number))) => *number,
+        Some(Json::Number(Number::Unsigned(number))) => *number as f64,
+        _ => panic!("no number {name} in {json}"),
+    }
+}
+
+#[test]
+fn running_cluster_is_measured_run_by_run() {
+    let cluster = Cluster::started(3, "");
+    let leader = cluster.leader();
+    let follower = cluster.address(if leader == 1 { 2 } else { 1 });
+    let lines = measured(&format!(
+        "bench --against {follower} --clients 2 --seconds 1 --runs 2 --mix mixed \
+         --value-bytes 10 --json"
+    ));
+    let kinds: Vec<&str> = lines.iter().map(|line| text(line, "kind")).collect();
+    assert_eq!(kinds, ["run", "run", "median"]);
+    for line in &lines {
+        assert_eq!((text(line, "target"), text(line, "load")), ("raftlet", "mixed"));
+        assert_eq!((number(line, "clients"), float(line, "seconds")), (2, 1.0));
+        let times = ["p50_ms", "p99_ms", "max_ms"].map(|name| float(line, name));
+        assert!(0.0 < times[0] && times[0] <= times[1] && times[1] <= times[2], "{line}");
+        let nodes = |name| line.get(name).and_then(Json::as_array).map(<[Json]>::len);
+        let known = if cfg!(target_os = "linux") { 3 } else { 0 };
+        assert_eq!(nodes("cpu_us_an_operation"), Some(known), "{line}");
+        assert_eq!(nodes("memory_bytes"), Some(known), "{line}");
+    }
+    assert_eq!((number(&lines[0], "run"), number(&lines[1], "run")), (1, 2));
+    let rates = ["least_operations_a_second", "operations_a_second", "most_operations_a_second"]
+        .map(|name| float(&lines[2], name));
+    assert!(rates[0] <= rates[1] && rates[1] <= rates[2], "{rates:?}");
+    assert_eq!(cluster.get("bench-0000").len(), 10);
+    assert_eq!(cluster.get("bench-9999").len(), 10);
+}
+
+#[test]
+fn cluster_of_its_own_leaves_a_table_and_nothing_else() {
+    let scratch = Scratch::new();
+    let line = "bench --clients 1,2 --mix get --seconds 0.2 --runs 1 --nodes 1 --transport udp";
+    let output = output_of(raftlet(&words(line)).env("TMPDIR", &scratch.0), "");
+    let (table, told) = exits(&output, 0);
+    assert_eq!(told, "");
+    assert!(table.starts_with("a cluster of 1 of its own, over udp, in "), "{table}");
+    let rows: Vec<Vec<&str>> = table.lines().skip(2).map(words).collect();
+    assert_eq!(rows[0][..4], ["load", "clients", "target", "ops/s"], "{table}");
+    assert_eq!(
+        (&rows[1][..3], &rows[2][..3]),
+        (&words("get 1 raftlet")[..], &words("get 2 raftlet")[..])
+    );
+    assert_eq!(rows.len(), 3, "{table}");
+    assert_eq!(fs::read_dir(&scratch.0).expect("it is there").count(), 0);
+}
+
+/// What answers as an etcd would, and the bodies that it was sent.
+fn etcd() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    let (own_url, asked) = (url.clone(), Arc::new(Mutex::new(Vec::new())));
+    let bodies = Arc::clone(&asked);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (url, bodies) = (own_url.clone(), Arc::clone(&bodies));
+            thread::spawn(move || answer(stream, &url, &bodies));
+        }
+    });
+    (url, asked)
+}
+
+/// Answers until the client goes; an error means that it has gone.
+fn answer(stream: TcpStream, url: &str, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut path, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? <= 2 {
+                break;
+            }
+            if let Some(text) = line.strip_prefix("Content-Length: ") {
+                length = text.trim().parse().expect("a length");
+            } else if path.is_empty() {
+                path = line.split(' ').nth(1).unwrap_or_default().to_string();
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let reply = match path.as_str() {
+            "/v3/maintenance/status" => r#"{"leader":"7"}"#.to_string(),
+            "/v3/cluster/member/list" => {
+                format!(r#"{{"members":[{{"ID":"7","clientURLs":["{url}"]}}]}}"#)
+            }
+            "/v3/kv/put" | "/v3/kv/range" => {
+                let body = String::from_utf8(body).expect("text");
+                asked.lock().expect("no thread panics").push(format!("{path} {body}"));
+                "{}".to_string()
+            }
+            _ => return Ok(()),
+        };
+        let length = reply.len();
+        let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{reply}");
+        reader.get_mut().write_all(reply.as_bytes())?;
+    }
+}
+
+#[test]
+fn etcd_is_measured_in_turn_with_the_same_keys_and_values() {
+    let (url, asked) = etcd();
+    let cluster = Cluster::started(3, "");
+    let address = cluster.address(cluster.leader());
+    let lines = measured(&format!(
+        "bench --against {address} --etcd {url} --clients 1 --seconds 0.2 --runs 2 --mix set \
+         --value-bytes 3 --json"
+    ));
+    let seen = lines.iter().map(|line| format!("{} {}", text(line, "kind"), text(line, "target")));
+    let order = "run raftlet, run etcd, run raftlet, run etcd, median raftlet, median etcd";
+    assert_eq!(seen.collect::<Vec<_>>().join(", "), order);
+    let ours = &lines[4];
+    let expected = float(ours, "operations_a_second") / float(&lines[5], "operations_a_second");
+    assert!((float(ours, "rate_ratio") - expected).abs() < 0.001, "{ours}");
+    assert!(ours.get("p50_ratio").is_some() && ours.get("p99_ratio").is_some(), "{ours}");
+    assert!(lines[5].get("rate_ratio").is_none());
+
+    // base64 of bench-0000, and of the three letters that raftlet got.
+    let value = cluster.get("bench-0000");
+    let asked = asked.lock().expect("no thread panics");
+    let put = asked.iter().find_map(|asked| {
+        let body = asked.strip_prefix("/v3/kv/put ")?;
+        Json::parse(body).ok().filter(|body| text(body, "key") == "YmVuY2gtMDAwMA==")
+    });
+    let put = put.expect("the first key was written");
+    let digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = value.bytes().fold(0, |bits, byte| bits << 8 | u32::from(byte));
+    let encoded = (0..4).map(|at| digits.as_bytes()[(bits >> (18 - 6 * at) & 63) as usize] as char);
+    assert_eq!(text(&put, "value"), encoded.collect::<String>());
+}
+
+#[test]
+fn killed_leaders_cost_time_and_no_write() {
+    let lines = measured("bench --kill 2 --clients 2 --json");
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((text(line, "kind"), number(line, "kills")), ("failover", 2));
+    assert_eq!((number(line, "clients"), number(line, "lost")), (2, 0));
+    assert!(number(line, "acknowledged") > 0, "{line}");
+    let times = ["p50_ms", "p95_ms", "max_ms"].map(|name| float(line, name));
+    assert!(0.0 < times[0] && times[0] <= times[1] && times[1] <= times[2], "{line}");
+}
+
+#[test]
+fn floor_is_the_sum_of_its_parts() {
+    let lines = measured("bench --floor --seconds 0.2 --runs 1 --json");
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    let [disks, trip, hand_over, floor, p50, ratio] =
+        ["majority_us", "round_trip_us", "hand_over_us", "floor_us", "p50_us", "ratio"]
+            .map(|name| float(line, name));
+    assert!((floor - (disks + 2.0 * trip + 2.0 * hand_over)).abs() < 0.01, "{line}");
+    assert!((ratio - p50 / floor).abs() < 0.001, "{line}");
+}
+
+#[test]
+fn brain_is_measured_by_batches() {
+    let lines = measured("bench --brain --clients 1,3 --seconds 0.1 --runs 1 --json");
+    let batches: Vec<u64> = lines.iter().map(|line| number(line, "batch")).collect();
+    assert_eq!(batches, [1, 3]);
+    for line in &lines {
+        assert!(float(line, "steps_a_second") > 0.0 && number(line, "steps") > 0, "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_is_said_in_a_line() {
+    for (line, code, why) in [
+        ("--kill 3 --etcd http://a:1", 2, "--etcd does not go with --kill: "),
+        ("--mix all", 2, "--mix is set, get or mixed, not all: "),
+        ("--against 127.0.0.1:1", 1, "cannot reach 127.0.0.1:1: "),
+        ("--etcd http://127.0.0.1:1", 1, "cannot reach 127.0.0.1:1: "),
+    ] {
+        let (_, told) = exits(&run(&words(&format!("bench {line}"))), code);
+        assert!(told.starts_with(&format!("raftlet: {why}")), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
