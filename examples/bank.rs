@@ -25,7 +25,7 @@ use raftlet::message::NodeId;
 use raftlet::server;
 
 /// Who has how much. An ordered map, so that every server's snapshot is the same text.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Bank {
     accounts: BTreeMap<String, u64>,
 }

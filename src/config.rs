@@ -43,6 +43,9 @@ pub struct Config {
     pub advertise: Option<String>,
     /// From where faults may be made: a pause, a cut link.
     pub faults_from: FaultsFrom,
+    /// How long a log may grow, in bytes of its file, until a snapshot takes its place; more if the
+    /// state itself is larger.
+    pub snapshot_after_bytes: u64,
 }
 
 /// Who may break a running cluster to see what it does.
@@ -71,6 +74,10 @@ const MAX_NODES: usize = 9;
 const MAX_NAME_CHARS: usize = 64;
 /// One hour: whoever writes more has most likely mistaken the unit.
 const MAX_TIME_MS: u64 = 60 * 60 * 1000;
+/// What a log may grow to if nobody says otherwise.
+const SNAPSHOT_AFTER_BYTES: u64 = 8 << 20;
+/// Shorter, and a node would do little else than take snapshots; longer, and it never takes one.
+const SNAPSHOT_AFTER_LIMITS: RangeInclusive<u64> = 1024..=1 << 40;
 
 impl Config {
     /// What holds without a file: three nodes on this machine, slow enough to watch.
@@ -91,6 +98,7 @@ impl Config {
             bind: None,
             advertise: None,
             faults_from: FaultsFrom::Loopback,
+            snapshot_after_bytes: SNAPSHOT_AFTER_BYTES,
         }
     }
 
@@ -133,10 +141,11 @@ impl Config {
                 "cluster" => config.read_cluster(&table)?,
                 "timing" => config.read_timing(&table)?,
                 "transport" => config.read_transport(&table)?,
+                "log" => config.read_log(&table)?,
                 "http" => config.read_http(&table)?,
                 "nodes" => config.read_nodes(&table)?,
                 name => {
-                    let known = ["cluster", "timing", "transport", "http", "nodes"];
+                    let known = ["cluster", "timing", "transport", "log", "http", "nodes"];
                     let problem = unknown(&format!("table [{}]", shown(name)), name, &known);
                     return Err(Fault { line: table.line, problem });
                 }
@@ -178,6 +187,18 @@ impl Config {
                     let known = ["kind", "drop_percent"];
                     return Err(value.fault(unknown_key(table, name, &known)));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_log(&mut self, table: &Table) -> Result<(), Fault> {
+        for Setting { name, value } in &table.settings {
+            match name.as_str() {
+                "snapshot_after_bytes" => {
+                    self.snapshot_after_bytes = read_integer(name, value, SNAPSHOT_AFTER_LIMITS)?;
+                }
+                _ => return Err(value.fault(unknown_key(table, name, &["snapshot_after_bytes"]))),
             }
         }
         Ok(())
@@ -439,6 +460,8 @@ mod tests {
             heartbeat_ms = 75
             [http]
             faults_from = 'anywhere'
+            [log]
+            snapshot_after_bytes = 1_048_576
             [cluster]
             name = \"Class-of_20.26\"";
         let node = |id, address: &str| (NodeId(id), address.to_string());
@@ -455,6 +478,7 @@ mod tests {
             bind: None,
             advertise: None,
             faults_from: FaultsFrom::Anywhere,
+            snapshot_after_bytes: 1 << 20,
         };
         assert_eq!(parse(text), Ok(expected));
     }
@@ -478,6 +502,7 @@ mod tests {
             bind: None,
             advertise: None,
             faults_from: FaultsFrom::Anywhere,
+            snapshot_after_bytes: 16 << 20,
         };
         assert_eq!(parse(block.expect("a block")), Ok(expected));
         let keys = block.unwrap_or_default().lines().filter_map(|line| line.split_once(" = "));
@@ -492,12 +517,12 @@ mod tests {
             (
                 "\n[node]\n1 = 2",
                 "cluster.toml:2: unknown table [node]: \
-                 known are cluster, timing, transport, http, nodes; did you mean nodes?",
+                 known are cluster, timing, transport, log, http, nodes; did you mean nodes?",
             ),
             (
                 "['a\tb']",
                 "cluster.toml:1: unknown table [a\\tb]: \
-                 known are cluster, timing, transport, http, nodes",
+                 known are cluster, timing, transport, log, http, nodes",
             ),
             (
                 "[timing]\nheartbeat = 500",
@@ -517,6 +542,10 @@ mod tests {
             (
                 "[http]\nfaults = 'loopback'",
                 "cluster.toml:2: unknown key `faults` in [http]: known are faults_from",
+            ),
+            (
+                "[log]\nsnapshot_after_bytes = 0",
+                "cluster.toml:2: `snapshot_after_bytes` must be from 1024 to 1099511627776, not 0",
             ),
             (
                 "[cluster]\nnmae = 'x'",

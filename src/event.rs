@@ -79,6 +79,16 @@ pub enum What {
     BackedUp { follower: NodeId, refused: EntryId, next_index: Index },
     /// commit_index moved.
     Committed { first: EntryId, last: EntryId, command: Command, on: Vec<NodeId> },
+    /// A server took a snapshot of its own state, of so many bytes.
+    SnapshotTaken { last_included: EntryId, bytes: u64 },
+    /// A leader sends a chunk of its snapshot.
+    SendingSnapshot { to: NodeId, last_included: EntryId, bytes: u64, chunk: u64, chunks: u64 },
+    /// A follower refused a leader's snapshot.
+    SnapshotRefused { leader: NodeId, term: Term },
+    /// A follower has all that a leader's snapshot stands for.
+    SnapshotNotNeeded { leader: NodeId, last_included: EntryId },
+    /// A leader's snapshot took the place of a follower's log and state.
+    SnapshotInstalled { leader: NodeId, last_included: EntryId, bytes: u64 },
     /// An answer to a question of an earlier term came too late to count.
     LateAnswer(NodeId, Term, Rule),
     /// Reads were answered: a majority confirmed that this server leads.
@@ -86,7 +96,7 @@ pub enum What {
     /// The node's first line.
     Started { address: String, peers: Vec<NodeId>, transport: &'static str, data: String },
     /// What was found on disk.
-    Recovered { voted_for: Option<NodeId>, last: EntryId, note: Option<String> },
+    Recovered { voted_for: Option<NodeId>, base: EntryId, last: EntryId, note: Option<String> },
     /// A message could not be sent, for the first time since the peer was last heard.
     Unreachable { peer: NodeId, address: String, why: String },
     /// The peer can be reached again, or for the first time.
@@ -172,6 +182,11 @@ impl What {
             What::Committed { on, .. } if on.is_empty() => Rule::CommitUpToLastNew,
             What::Committed { .. } => Rule::CommitOwnTermOnly,
             What::LateAnswer(.., rule) => *rule,
+            What::SnapshotTaken { .. } => Rule::SnapshotCommittedOnly,
+            What::SendingSnapshot { .. } => Rule::SendSnapshot,
+            What::SnapshotRefused { .. } => Rule::RefuseOldSnapshot,
+            What::SnapshotNotNeeded { .. } => Rule::RetainMatching,
+            What::SnapshotInstalled { .. } => Rule::RestoreState,
             What::ReadConfirmed { .. } => Rule::ConfirmLeadership,
             What::Appended { .. }
             | What::Started { .. }
@@ -203,6 +218,11 @@ impl What {
             What::AppendRefused { .. } => "append_refused",
             What::BackedUp { .. } => "backed_up",
             What::Committed { .. } => "committed",
+            What::SnapshotTaken { .. } => "snapshot_taken",
+            What::SendingSnapshot { .. } => "sending_snapshot",
+            What::SnapshotRefused { .. } => "snapshot_refused",
+            What::SnapshotNotNeeded { .. } => "snapshot_not_needed",
+            What::SnapshotInstalled { .. } => "snapshot_installed",
             What::LateAnswer(..) => "late_answer",
             What::ReadConfirmed { .. } => "read_confirmed",
             What::Started { .. } => "started",
@@ -220,9 +240,15 @@ impl What {
     }
 
     /// Whether the line is worth showing only to those who asked for every message: it repeats
-    /// itself with the traffic.
+    /// itself with the traffic. Of a large snapshot's many chunks about ten are shown.
     pub fn is_detail(&self) -> bool {
-        matches!(self, What::ReadConfirmed { .. } | What::Receives(_) | What::Sends(_))
+        match self {
+            What::ReadConfirmed { .. } | What::Receives(_) | What::Sends(_) => true,
+            What::SendingSnapshot { chunk, chunks, .. } => {
+                *chunk > 1 && chunk * 10 / chunks == (chunk - 1) * 10 / chunks
+            }
+            _ => false,
+        }
     }
 }
 
@@ -329,12 +355,37 @@ impl fmt::Display for What {
                 let reads = if *reads == 1 { "1 read".into() } else { format!("{reads} reads") };
                 write!(f, "answered {reads} at index {read_index}")
             }
-            _ => self.fmt_of_the_body(f),
+            _ => self.fmt_of_snapshots(f),
         }
     }
 }
 
 impl What {
+    /// The lines of Figure 13.
+    fn fmt_of_snapshots(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            What::SnapshotTaken { last_included, bytes } => {
+                write!(f, "took a snapshot to {last_included}, {}", Size(*bytes))?;
+                f.write_str(": the log begins behind it")
+            }
+            What::SendingSnapshot { to, last_included, bytes, chunk, chunks } => {
+                write!(f, "sends {to} its snapshot to {last_included}, {}, ", Size(*bytes))?;
+                write!(f, "chunk {chunk} of {chunks}")
+            }
+            What::SnapshotRefused { leader, term } => {
+                write!(f, "refused the snapshot of {leader}: its term {term} is over")
+            }
+            What::SnapshotNotNeeded { leader, last_included } => {
+                write!(f, "has all of {leader}'s snapshot to {last_included}, and keeps its log")
+            }
+            What::SnapshotInstalled { leader, last_included, bytes } => {
+                write!(f, "takes on {leader}'s snapshot to {last_included}, {}, ", Size(*bytes))?;
+                f.write_str("in place of its log and state")
+            }
+            _ => self.fmt_of_the_body(f),
+        }
+    }
+
     /// The lines that are not the brain's: of the server, its transport, and what a student did.
     fn fmt_of_the_body(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -346,7 +397,9 @@ impl What {
                     write!(f, "peers {}", names(peers))
                 }
             }
-            What::Recovered { voted_for, last, note } => recovered(f, *voted_for, *last, note),
+            What::Recovered { voted_for, base, last, note } => {
+                recovered(f, *voted_for, (*base, *last), note)
+            }
             What::Unreachable { peer, address, why } => {
                 write!(f, "{peer} is unreachable at {address}: {why}")
             }
@@ -427,13 +480,17 @@ fn so(too_few_answer: bool) -> &'static str {
 fn recovered(
     f: &mut fmt::Formatter,
     voted_for: Option<NodeId>,
-    last: EntryId,
+    (base, last): (EntryId, EntryId),
     note: &Option<String>,
 ) -> fmt::Result {
-    match last.index {
-        0 => f.write_str("recovered an empty log")?,
-        1 => write!(f, "recovered 1 entry, {last}")?,
-        count => write!(f, "recovered {count} entries up to {last}")?,
+    f.write_str("recovered ")?;
+    if base.index > 0 {
+        write!(f, "a snapshot to {base} and ")?;
+    }
+    match last.index - base.index {
+        0 => f.write_str("an empty log")?,
+        1 => write!(f, "1 entry, {last}")?,
+        count => write!(f, "{count} entries up to {last}")?,
     }
     match voted_for {
         Some(candidate) => write!(f, ", voted for {candidate} in this term")?,
@@ -485,6 +542,19 @@ impl fmt::Display for Seconds {
         match self.0 {
             ms @ 0..1000 => write!(f, "{ms} ms"),
             ms => write!(f, "{}.{:02} s", ms / 1000, ms % 1000 / 10),
+        }
+    }
+}
+
+/// Bytes, in the unit in which people think of them: `412 KiB`.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 {
+            bytes @ 0..1024 => write!(f, "{bytes} bytes"),
+            bytes @ 1024..1_048_576 => write!(f, "{} KiB", bytes / 1024),
+            bytes => write!(f, "{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20),
         }
     }
 }
@@ -552,5 +622,24 @@ mod tests {
         let leader = Some(NodeId(3));
         let more = What::Appended { first: id(2, 1), last: id(4, 2), command, leader };
         assert_eq!(more.to_string(), "appended 2@1..4@2 (3 entries) from n3");
+    }
+
+    #[test]
+    fn chunks_are_counted_and_about_ten_of_them_shown() {
+        let sending = |chunk, chunks| What::SendingSnapshot {
+            to: NodeId(3),
+            last_included: id(100_000, 3),
+            bytes: 412 << 10,
+            chunk,
+            chunks,
+        };
+        let line = "n1  term 3  sends n3 its snapshot to 100000@3, 412 KiB, chunk 7 of 13 (§7)";
+        assert_eq!(event(1, 3, sending(7, 13)).to_string(), line);
+        for (chunks, shown) in [(1, 1), (2, 2), (13, 11), (3000, 11)] {
+            let lines = (1..=chunks).filter(|&chunk| !sending(chunk, chunks).is_detail());
+            assert_eq!(lines.count(), shown, "of {chunks}");
+        }
+        let sizes = [999, 1024, 1 << 20, 5 << 19].map(|bytes| Size(bytes).to_string());
+        assert_eq!(sizes, ["999 bytes", "1 KiB", "1.0 MiB", "2.5 MiB"]);
     }
 }

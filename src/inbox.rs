@@ -102,6 +102,8 @@ pub enum Answer {
         commit_index: Index,
         /// The index of the log's last entry.
         last_log_index: Index,
+        /// The last entry that is in the snapshot, and so no longer in the log.
+        snapshot_index: Index,
     },
     /// The file that holds the log, and how long it is without its space ahead.
     LogFile(PathBuf, u64),

@@ -5,11 +5,17 @@
 //! has one [`Reply`]. Nothing here depends on time, chance or memory layout, and nothing fails:
 //! a verb that does not go on as it should is answered with an error on every server alike. So
 //! servers that applied the same log hold the same pairs (State Machine Safety, Figure 3).
+//!
+//! A clone of the store takes no time, however large it is: the two share their pairs until one
+//! of them changes. So a snapshot can be written from a clone while the store goes on. The pairs
+//! lie in many small shards, in a tree of two levels: what is copied at a change is one shard, and
+//! the list of those beside it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::json::{Json, Member};
-use crate::machine::{Reply, StateMachine};
+use crate::json::Json;
+use crate::machine::{self, Reply, StateMachine};
 
 mod request;
 pub use request::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Request};
@@ -25,22 +31,61 @@ pub enum Change {
     Remove,
 }
 
+/// How many groups there are, and shards in each. With a million keys a shard has 61: to copy one
+/// takes some microseconds.
+const WIDTH: usize = 128;
+
+/// Some shards that lie together.
+type Group = Vec<Arc<Shard>>;
+
+/// Some keys, and their values.
+type Shard = BTreeMap<Arc<str>, Arc<str>>;
+
 /// The pairs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    pairs: BTreeMap<String, String>,
+    groups: Vec<Arc<Group>>,
+}
+
+impl Default for Store {
+    /// No pairs. All groups are the same one, until they are written to, and so are its shards.
+    fn default() -> Store {
+        let group: Arc<Group> = Arc::new(vec![Arc::default(); WIDTH]);
+        Store { groups: vec![group; WIDTH] }
+    }
 }
 
 impl Store {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs.get(key).map(String::as_str)
+        let (group, shard) = place_of(key);
+        self.groups[group][shard].get(key).map(|value| &**value)
     }
 
     /// All keys and their values, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        let shards = self.groups.iter().flat_map(|group| group.iter());
+        let pairs = shards.flat_map(|shard| shard.iter());
+        let mut pairs: Vec<(&str, &str)> = pairs.map(|(key, value)| (&**key, &**value)).collect();
+        pairs.sort_unstable();
+        pairs.into_iter()
     }
+
+    fn set(&mut self, key: &str, value: &str) {
+        self.shard(key).insert(key.into(), value.into());
+    }
+
+    /// The shard of a key, to be written to: a copy, if a clone shares it.
+    fn shard(&mut self, key: &str) -> &mut Shard {
+        let (group, shard) = place_of(key);
+        Arc::make_mut(&mut Arc::make_mut(&mut self.groups[group])[shard])
+    }
+}
+
+/// In which group a key is, and in which shard of it.
+fn place_of(key: &str) -> (usize, usize) {
+    let place = machine::fingerprint(key) as usize;
+    (place / WIDTH % WIDTH, place % WIDTH)
 }
 
 impl StateMachine for Store {
@@ -53,12 +98,8 @@ impl StateMachine for Store {
         let (change, reply) = request.effect(self.get(key));
         match change {
             Change::Keep => {}
-            Change::Write(value) => {
-                self.pairs.insert(key.to_string(), value);
-            }
-            Change::Remove => {
-                self.pairs.remove(key);
-            }
+            Change::Write(value) => self.set(key, &value),
+            Change::Remove => drop(self.shard(key).remove(key)),
         }
         reply
     }
@@ -82,11 +123,38 @@ impl StateMachine for Store {
 
     fn restore(&mut self, snapshot: &Json) -> Result<(), String> {
         let Json::Object(members) = snapshot else { return Err("not an object".to_string()) };
-        let pair = |(key, value): &Member| match value.as_str() {
-            Some(value) => Ok((key.to_string(), value.to_string())),
-            None => Err(format!("the value of {key:?} is not a text")),
-        };
-        self.pairs = members.iter().map(pair).collect::<Result<_, _>>()?;
+        let mut store = Store::default();
+        for (key, value) in members {
+            let text = value.as_str().ok_or(format!("the value of {key:?} is not a text"))?;
+            store.set(key, text);
+        }
+        *self = store;
+        Ok(())
+    }
+
+    /// The shortest log that leads to this state: `set x=42`, a line for each key.
+    fn to_text(&self) -> String {
+        let mut text = String::new();
+        for (key, value) in self.iter() {
+            let set = Request::Set { key: key.to_string(), value: value.to_string() };
+            text += &set.to_string();
+            text.push('\n');
+        }
+        text
+    }
+
+    fn restore_text(&mut self, text: &str) -> Result<(), String> {
+        let mut store = Store::default();
+        for line in text.split_terminator('\n') {
+            match line.parse() {
+                Ok(Request::Set { key, value }) => store.set(&key, &value),
+                _ => {
+                    let shown: String = line.chars().take(40).collect();
+                    return Err(format!("{shown:?} is no line of a snapshot"));
+                }
+            }
+        }
+        *self = store;
         Ok(())
     }
 }
@@ -189,5 +257,20 @@ mod tests {
             assert!(other.restore(&Json::parse(wrong).unwrap()).is_err(), "{wrong}");
             assert_eq!(other, store, "a bad snapshot changes nothing");
         }
+    }
+
+    #[test]
+    fn clone_shares_what_neither_changes() {
+        let mut store = Store::default();
+        (0..100).for_each(|n| drop(store.apply(&format!("set k{n}={n}"))));
+        let clone = store.clone();
+        store.apply("set k7=other");
+        store.apply("delete k8");
+        assert_eq!((clone.get("k7"), clone.get("k8")), (Some("7"), Some("8")));
+        assert_eq!((store.get("k7"), store.get("k8")), (Some("other"), None));
+        let shared = |(one, other)| Arc::ptr_eq(one, other);
+        let groups = store.groups.iter().zip(&clone.groups);
+        let shards = groups.flat_map(|(one, other)| one.iter().zip(other.iter()));
+        assert_eq!(shards.filter(|both| !shared(*both)).count(), 2);
     }
 }

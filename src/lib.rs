@@ -4,11 +4,11 @@
 //! is pure: it touches no socket, file, clock or thread.
 //!
 //! 1. [`rules`]: the rules of the paper, by name, and what falls without each.
-//! 2. [`message`]: the RPCs, with the field names of Figure 2.
-//! 3. [`log`]: the log in memory.
+//! 2. [`message`]: the RPCs, with the field names of Figures 2 and 13.
+//! 3. [`log`] and [`snapshot`]: the log in memory, and what stands for its beginning.
 //! 4. [`role`]: follower, candidate, leader, and what each knows.
 //! 5. [`step`]: what goes into a node, and what comes out.
-//! 6. [`node`]: **the brain**. Figure 2, top to bottom.
+//! 6. [`node`]: **the brain**. Figure 2, top to bottom; Figure 13 in `node/snapshots.rs`.
 //! 7. [`event`]: what happened and why: every line that you see.
 //!
 //! Then what carries it about in the world.
@@ -51,6 +51,7 @@ pub mod record;
 pub mod role;
 pub mod rules;
 pub mod server;
+pub mod snapshot;
 pub mod status;
 pub mod step;
 pub mod storage;

@@ -2,13 +2,17 @@
 //!
 //! "log entries; first index is 1" (Figure 2). The log is a plain vector; the only care taken
 //! here is that readers of `node.rs` meet the paper's indexes, which begin at 1, and that "the
-//! entry before the first" has a name: index 0 in term 0, which every log holds.
+//! entry before the first" has a name: the base. At first that is index 0 in term 0, which every
+//! log holds. When a snapshot has taken the place of entries, it is the last of those (§7): its
+//! term is known, its command is not.
 
 use crate::message::{Command, Entry, EntryId, Index, Term};
 
-/// The entries of one server, first to last, without a gap.
+/// The entries of one server behind its last snapshot, first to last, without a gap.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Log {
+    /// The last entry that the snapshot stands for; `0@0` if there is none.
+    base: EntryId,
     entries: Vec<Entry>,
     /// The first entry that changed since [`Log::take_unsaved`].
     unsaved_from: Option<Index>,
@@ -16,31 +20,39 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log as the disk has it: entries with the indexes 1, 2, 3….
-    pub fn new(entries: Vec<Entry>) -> Log {
-        Log { saved_index: entries.len() as Index, entries, unsaved_from: None }
+    /// The log as the disk has it: the entries that follow the base, one by one.
+    pub fn new(base: EntryId, entries: Vec<Entry>) -> Log {
+        let saved_index = base.index + entries.len() as Index;
+        Log { base, saved_index, entries, unsaved_from: None }
     }
 
-    /// The name of the last entry, `0@0` if there is none.
+    /// The entry before the first.
+    pub fn base(&self) -> EntryId {
+        self.base
+    }
+
+    /// The name of the last entry, that of the base if there is none.
     pub fn last(&self) -> EntryId {
-        self.entries.last().map(Entry::id).unwrap_or_default()
+        self.entries.last().map_or(self.base, Entry::id)
     }
 
-    /// Index of the last entry, 0 if there is none.
+    /// Index of the last entry, that of the base if there is none.
     pub fn last_index(&self) -> Index {
-        self.entries.len() as Index
+        self.base.index + self.entries.len() as Index
     }
 
-    /// The entry at an index, if the log reaches so far.
+    /// The entry at an index, if the log has it.
     pub fn entry(&self, index: Index) -> Option<&Entry> {
-        self.entries.get(index.checked_sub(1)? as usize)
+        let behind_base = index.checked_sub(self.base.index)?;
+        self.entries.get(behind_base.checked_sub(1)? as usize)
     }
 
-    /// The term of the entry at an index: 0 before the first, `None` behind the last.
+    /// The term of the entry at an index: also of the base, but of none before it, and `None`
+    /// behind the last.
     pub fn term_at(&self, index: Index) -> Option<Term> {
-        match index {
-            0 => Some(0),
-            _ => self.entry(index).map(|entry| entry.term),
+        match index == self.base.index {
+            true => Some(self.base.term),
+            false => self.entry(index).map(|entry| entry.term),
         }
     }
 
@@ -49,10 +61,16 @@ impl Log {
         self.term_at(id.index) == Some(id.term)
     }
 
-    /// All entries from an index on.
+    /// Whether the entry of this name is in the log, or stands before its base: those are
+    /// committed, and so the same on every server that has come so far.
+    pub fn covers(&self, id: EntryId) -> bool {
+        id.index < self.base.index || self.contains(id)
+    }
+
+    /// All entries from an index on, as far as the log has them.
     pub fn entries_from(&self, index: Index) -> &[Entry] {
-        let start = (index.max(1) - 1).min(self.last_index());
-        &self.entries[start as usize..]
+        let behind_base = index.saturating_sub(self.base.index + 1) as usize;
+        &self.entries[behind_base.min(self.entries.len())..]
     }
 
     /// The entries from an index on that one message may carry, at most so many, of so many
@@ -86,10 +104,24 @@ impl Log {
 
     /// Deletes the entry at an index and every one behind it.
     pub fn delete_from(&mut self, index: Index) {
-        if (1..=self.last_index()).contains(&index) {
+        if self.entry(index).is_some() {
             self.changes_from(index);
-            self.entries.truncate(index as usize - 1);
+            self.entries.truncate((index - self.base.index) as usize - 1);
         }
+    }
+
+    /// A snapshot stands for all entries up to this one (§7). Those that follow it stay, or all go.
+    /// Returns what the log held before it.
+    pub fn rebase(&mut self, base: EntryId, retain: bool) -> Vec<Entry> {
+        let gone = match retain {
+            true => base.index.saturating_sub(self.base.index) as usize,
+            false => self.entries.len(),
+        };
+        let rest = self.entries.split_off(gone.min(self.entries.len()));
+        self.base = base;
+        let discarded = std::mem::replace(&mut self.entries, rest);
+        self.saved_index = self.saved_index.clamp(base.index, self.last_index());
+        discarded
     }
 
     fn changes_from(&mut self, index: Index) {
@@ -117,14 +149,14 @@ impl Log {
 
     /// The first index of a term, or where it would be: the first entry whose term is not smaller.
     pub fn first_index_of(&self, term: Term) -> Index {
-        self.entries.partition_point(|entry| entry.term < term) as Index + 1
+        self.base.index + self.entries.partition_point(|entry| entry.term < term) as Index + 1
     }
 
     /// The first entry of each term, of so many of the last terms at most.
     pub fn terms(&self, most: usize) -> Vec<EntryId> {
         let mut found = Vec::new();
         let mut last = self.last();
-        while last.index > 0 && found.len() < most {
+        while last.index > self.base.index && found.len() < most {
             let index = self.first_index_of(last.term);
             found.push(EntryId { index, term: last.term });
             let term = self.term_at(index - 1).unwrap_or_default();
@@ -134,9 +166,10 @@ impl Log {
         found
     }
 
-    /// The last index of a term, if the log has any entry of it.
+    /// The last index of a term, if the log has any entry of it, or its base is one.
     pub fn last_index_of(&self, term: Term) -> Option<Index> {
-        let index = self.entries.partition_point(|entry| entry.term <= term) as Index;
+        let behind_base = self.entries.partition_point(|entry| entry.term <= term) as Index;
+        let index = self.base.index + behind_base;
         (index > 0 && self.term_at(index) == Some(term)).then_some(index)
     }
 }
@@ -204,7 +237,7 @@ mod tests {
 
     #[test]
     fn take_unsaved_tells_the_lowest_change_once() {
-        let mut log = Log::new(log(&[1, 1, 1]).entries);
+        let mut log = Log::new(EntryId::default(), log(&[1, 1, 1]).entries);
         assert_eq!(log.take_unsaved(), None);
         log.delete_from(2);
         log.append(2, Command::no_op());
@@ -215,7 +248,7 @@ mod tests {
 
     #[test]
     fn saved_index_counts_only_what_the_disk_holds() {
-        let mut log = Log::new(log(&[1, 1]).entries);
+        let mut log = Log::new(EntryId::default(), log(&[1, 1]).entries);
         assert_eq!(log.saved_index(), 2);
         log.append(1, Command::no_op());
         assert_eq!(log.saved_index(), 2);
@@ -247,5 +280,47 @@ mod tests {
         assert_eq!(log.last_index_of(0), None);
         assert_eq!(log.last_index_of(2), None);
         assert_eq!(log.last_index_of(9), None);
+    }
+
+    /// 1@1 to 3@1 are in a snapshot, 4@4 to 6@5 behind it.
+    fn over_base() -> Log {
+        let mut log = log(&[1, 1, 1, 4, 4, 5]);
+        log.rebase(EntryId { index: 3, term: 1 }, true);
+        log
+    }
+
+    #[test]
+    fn rebase_forgets_what_is_before_and_keeps_the_indexes() {
+        let mut log = over_base();
+        assert_eq!((log.base(), log.last()), (EntryId { index: 3, term: 1 }, log.entries[2].id()));
+        assert_eq!(log.entries.len(), 3);
+        assert_eq!(
+            [2, 3, 4, 6, 7].map(|index| log.term_at(index)),
+            [None, Some(1), Some(4), Some(5), None]
+        );
+        assert!(log.entry(3).is_none() && log.entry(4).is_some());
+        assert_eq!([0, 4, 5, 9].map(|index| log.entries_from(index).len()), [3, 3, 2, 0]);
+        assert_eq!([1, 2, 4, 5, 6].map(|term| log.first_index_of(term)), [4, 4, 4, 6, 7]);
+        assert_eq!(
+            [1, 2, 4, 5].map(|term| log.last_index_of(term)),
+            [Some(3), None, Some(5), Some(6)]
+        );
+        let covers = |index, term| log.covers(EntryId { index, term });
+        assert!(covers(2, 9) && covers(3, 1) && covers(4, 4));
+        assert!(!covers(3, 2) && !covers(4, 5) && !covers(7, 5));
+        log.delete_from(3);
+        assert_eq!(log.last_index(), 6, "what is before the base cannot be deleted");
+        log.delete_from(5);
+        assert_eq!(log.append(6, Command::no_op()), EntryId { index: 5, term: 6 });
+    }
+
+    #[test]
+    fn rebase_over_another_log_leaves_nothing() {
+        let mut log = over_base();
+        log.rebase(EntryId { index: 5, term: 9 }, false);
+        assert_eq!((log.last(), log.saved_index()), (EntryId { index: 5, term: 9 }, 5));
+        assert!(log.entries.is_empty());
+        log.rebase(EntryId { index: 8, term: 9 }, true);
+        assert_eq!(log.last(), EntryId { index: 8, term: 9 }, "it ends before");
     }
 }

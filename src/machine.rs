@@ -8,13 +8,14 @@
 //! A leader may die between applying a command and answering; the client then sends it again.
 //! [`Sessions`] therefore keep, for each client, the last serial number and its reply, and answer
 //! a command that comes twice without applying it twice (§8; dissertation 6.3). They are part of
-//! the replicated state: every server remembers the same clients.
+//! the replicated state: every server remembers the same clients. And so they are part of a
+//! snapshot (§7), whose text is the same on every server, too: [`Sessions::snapshot`].
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::json::Json;
+use crate::json::{Json, Number};
 use crate::message::{Command, Entry, EntryId};
 use crate::rules::{Rule, Rules};
 
@@ -24,7 +25,10 @@ pub const MAX_SESSIONS: usize = 1000;
 
 /// What every server applies its log to. Deterministic, and it never fails: what cannot be done
 /// is a [`Reply::Error`], the same on every server.
-pub trait StateMachine {
+///
+/// A snapshot is written from a clone, while the machine goes on: where the state may be large,
+/// clones should share it (as [`crate::kv::Store`] does), for nobody is served while one is made.
+pub trait StateMachine: Clone + Send + 'static {
     /// Applies a committed command.
     fn apply(&mut self, command: &str) -> Reply;
 
@@ -40,6 +44,21 @@ pub trait StateMachine {
     /// # Errors
     /// If it is no snapshot of such a machine: why not. The state is then what it was.
     fn restore(&mut self, snapshot: &Json) -> Result<(), String>;
+
+    /// The whole state as text, for a snapshot (§7): the same text for the same state. A machine
+    /// whose state may hold more than [`crate::json::MAX_VALUES`] values must write its own.
+    fn to_text(&self) -> String {
+        self.snapshot().to_string()
+    }
+
+    /// Takes on the state that [`StateMachine::to_text`] gave.
+    ///
+    /// # Errors
+    /// As [`StateMachine::restore`].
+    fn restore_text(&mut self, text: &str) -> Result<(), String> {
+        let json = Json::parse(text).map_err(|error| error.to_string())?;
+        self.restore(&json)
+    }
 }
 
 /// What a client is told.
@@ -109,6 +128,41 @@ impl<M: StateMachine> Sessions<M> {
         &self.machine
     }
 
+    /// All of it as text, for a snapshot (§7): a line that counts, a line for each client, and then
+    /// the machine's own text. What is applied to the same log is the same text on every server.
+    pub fn snapshot(&self) -> String {
+        let head = Json::object([
+            ("sessions", (self.sessions.len() as u64).into()),
+            ("session_commands", self.session_commands.into()),
+        ]);
+        let mut text = head.to_string();
+        for (client, session) in &self.sessions {
+            text.push('\n');
+            session.to_json(client).append_to(&mut text);
+        }
+        text.push('\n');
+        text + &self.machine.to_text()
+    }
+
+    /// Takes on the state that [`Sessions::snapshot`] gave.
+    ///
+    /// # Errors
+    /// If it is none: why not. The state is then what it was.
+    pub fn restore(&mut self, text: &str) -> Result<(), String> {
+        let mut rest = text;
+        let head = parse(take_line(&mut rest))?;
+        let number = |name| member(&head, name, Json::as_u64);
+        let (count, session_commands) = (number("sessions")?, number("session_commands")?);
+        let mut sessions = BTreeMap::new();
+        for _ in 0..count {
+            let (client, session) = Session::from_json(&parse(take_line(&mut rest))?)?;
+            sessions.insert(client, session);
+        }
+        self.machine.restore_text(rest)?;
+        (self.sessions, self.session_commands) = (sessions, session_commands);
+        Ok(())
+    }
+
     /// Applies a committed entry. The answer names the entry that did it: of a retry, the first.
     pub fn apply(&mut self, entry: &Entry) -> (EntryId, Reply) {
         let (session, text) = entry.command.split();
@@ -165,8 +219,95 @@ impl<M: StateMachine> Sessions<M> {
     }
 }
 
+// ---- A snapshot's text ------------------------------------------------------------------------
+
+impl Session {
+    fn to_json(&self, client: &str) -> Json {
+        let (entry, reply) = &self.answer;
+        Json::object([
+            ("client", client.into()),
+            ("serial", self.serial.into()),
+            ("fingerprint", self.fingerprint.into()),
+            ("used", self.used.into()),
+            ("index", entry.index.into()),
+            ("term", entry.term.into()),
+            ("reply", reply.to_json()),
+        ])
+    }
+
+    fn from_json(json: &Json) -> Result<(String, Session), String> {
+        let number = |name| member(json, name, Json::as_u64);
+        let entry = EntryId { index: number("index")?, term: number("term")? };
+        let reply = member(json, "reply", Reply::from_json)?;
+        let session = Session {
+            serial: number("serial")?,
+            fingerprint: number("fingerprint")?,
+            answer: (entry, reply),
+            used: number("used")?,
+        };
+        Ok((member(json, "client", Json::as_str)?.to_string(), session))
+    }
+}
+
+impl Reply {
+    /// Its name, and what else it says.
+    fn to_json(&self) -> Json {
+        Json::Array(match self {
+            Reply::Ok => vec!["ok".into()],
+            Reply::Value(value) => vec!["value".into(), value.as_str().into()],
+            Reply::Number(number) => vec!["number".into(), (*number).into()],
+            Reply::Deleted => vec!["deleted".into()],
+            Reply::NotFound => vec!["not found".into()],
+            Reply::NotSwapped(Some(value)) => vec!["not swapped".into(), value.as_str().into()],
+            Reply::NotSwapped(None) => vec!["not swapped".into()],
+            Reply::Error(why) => vec!["error".into(), why.as_str().into()],
+        })
+    }
+
+    fn from_json(json: &Json) -> Option<Reply> {
+        let (name, rest) = json.as_array()?.split_first()?;
+        let text = || rest.first().and_then(Json::as_str).map(str::to_string);
+        Some(match name.as_str()? {
+            "ok" => Reply::Ok,
+            "value" => Reply::Value(text()?),
+            "number" => Reply::Number(whole(rest.first()?)?),
+            "deleted" => Reply::Deleted,
+            "not found" => Reply::NotFound,
+            "not swapped" => Reply::NotSwapped(text()),
+            "error" => Reply::Error(text()?),
+            _ => return None,
+        })
+    }
+}
+
+fn whole(json: &Json) -> Option<i64> {
+    match json {
+        Json::Number(Number::Negative(number)) => Some(*number),
+        other => other.as_u64()?.try_into().ok(),
+    }
+}
+
+/// The next line, which is taken off the text.
+fn take_line<'a>(rest: &mut &'a str) -> &'a str {
+    let (line, after) = rest.split_once('\n').unwrap_or((*rest, ""));
+    *rest = after;
+    line
+}
+
+fn parse(line: &str) -> Result<Json, String> {
+    Json::parse(line).map_err(|why| format!("a line of the sessions is not JSON: {why}"))
+}
+
+fn member<'a, T>(
+    json: &'a Json,
+    name: &str,
+    of_kind: impl Fn(&'a Json) -> Option<T>,
+) -> Result<T, String> {
+    json.get(name).and_then(of_kind).ok_or_else(|| format!("{name} of the sessions is damaged"))
+}
+
 /// Tells texts apart, the same on every server (FNV-1a).
-fn fingerprint(text: &str) -> u64 {
+pub fn fingerprint(text: &str) -> u64 {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
 }
@@ -249,5 +390,74 @@ mod tests {
         let mut store = Sessions::new(Store::default(), Rules::ALL);
         assert_eq!(apply(&mut store, Command::NO_OP), "ok");
         assert_eq!(store.machine(), &Store::default());
+    }
+
+    #[test]
+    fn snapshot_restores_state_and_clients() {
+        let mut store = Sessions::new(Store::default(), Rules::ALL);
+        let commands = [
+            "@a:1 set x=1",
+            "@b:7 get x",
+            "@c:1 incr n -5",
+            "@d:1 delete x",
+            "@e:1 delete x",
+            "@f:1 cas n 1 2",
+            "@g:1 cas x 1 2",
+            "@h:1 incr n 9223372036854775807",
+            "@i:1 incr n a",
+            "@\"j\n\\:1 set y=1",
+            "set key=\"two\\nlines\"",
+        ];
+        for (index, text) in (1..).zip(commands) {
+            store.apply(&entry(index, text));
+        }
+        let text = store.snapshot();
+        let mut other = Sessions::new(Store::default(), Rules::ALL);
+        other.apply(&entry(1, "@gone:1 set gone=1"));
+        assert_eq!(other.restore(&text), Ok(()));
+        assert_eq!(other, store);
+        assert_eq!(other.snapshot(), text);
+        assert_eq!(other.apply(&entry(99, "@c:1 incr n -5")), store.apply(&entry(3, commands[2])));
+        for (from, to) in [
+            ("\"sessions\":10", "\"sessions\":11"),
+            ("\"sessions\":10", "\"sessions\":9"),
+            ("\"number\"", "\"count\""),
+            ("session_commands", "commands"),
+            ("set y=1", "fly"),
+            ("{", ""),
+        ] {
+            let before = other.clone();
+            assert!(text.contains(from), "{from}: {text}");
+            assert!(other.restore(&text.replacen(from, to, 1)).is_err(), "{to}");
+            assert_eq!(other, before, "a bad snapshot changes nothing");
+        }
+    }
+
+    #[test]
+    fn snapshot_of_a_machine_that_knows_only_json() {
+        #[derive(Clone, Debug, PartialEq)]
+        struct Counter(u64);
+        impl StateMachine for Counter {
+            fn apply(&mut self, _: &str) -> Reply {
+                self.0 += 1;
+                Reply::Ok
+            }
+            fn query(&self, _: &str) -> Option<Reply> {
+                None
+            }
+            fn snapshot(&self) -> Json {
+                self.0.into()
+            }
+            fn restore(&mut self, snapshot: &Json) -> Result<(), String> {
+                self.0 = snapshot.as_u64().ok_or("not a number")?;
+                Ok(())
+            }
+        }
+        let mut counter = Sessions::new(Counter(0), Rules::ALL);
+        counter.apply(&entry(1, "@a:1 go"));
+        let mut other = Sessions::new(Counter(7), Rules::ALL);
+        assert_eq!(other.restore(&counter.snapshot()), Ok(()));
+        assert_eq!(other, counter);
+        assert!(other.restore("{\"sessions\":0,\"session_commands\":0}\nx").is_err());
     }
 }

@@ -1,9 +1,10 @@
-//! What servers say to each other: the two RPCs of Figure 2, with its field names.
+//! What servers say to each other: the two RPCs of Figure 2 and the one of Figure 13, with their
+//! field names.
 //!
 //! The paper draws RPCs as calls that return. Here, as in the authors' TLA+ specification, a call
 //! and its answer are two one-way messages, because that is what a network really carries: either
-//! may be lost, arrive twice, or arrive late. Fields that Figure 2 does not have say `Beyond
-//! Figure 2`, and why.
+//! may be lost, arrive twice, or arrive late. Fields that the figures do not have say `Beyond
+//! Figure 2` or `13`, and why.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -213,6 +214,46 @@ pub struct Conflict {
     pub index: Index,
 }
 
+/// "Invoked by leader to send chunks of a snapshot to a follower. Leaders always send chunks in
+/// order" (Figure 13, §7).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InstallSnapshot {
+    /// Leader's term.
+    pub term: Term,
+    /// So that a follower can send clients on to the leader.
+    pub leader_id: NodeId,
+    /// The snapshot replaces all entries up through and including this index.
+    pub last_included_index: Index,
+    /// The term of the entry at `last_included_index`.
+    pub last_included_term: Term,
+    /// Byte offset where the chunk is positioned in the snapshot.
+    pub offset: u64,
+    /// The chunk, starting at `offset`: a piece of text, whole characters.
+    pub data: Arc<str>,
+    /// True if this is the last chunk.
+    pub done: bool,
+}
+
+impl InstallSnapshot {
+    /// The last entry that the snapshot stands for.
+    pub fn last_included(&self) -> EntryId {
+        EntryId { index: self.last_included_index, term: self.last_included_term }
+    }
+}
+
+/// The answer to [`InstallSnapshot`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InstallSnapshotReply {
+    /// The follower's `current_term`, for the leader to update itself.
+    pub term: Term,
+    /// Beyond Figure 13, like the rest: which snapshot is meant. One-way messages may be late.
+    pub last_included_index: Index,
+    /// How far the follower has it: where the next chunk is to begin.
+    pub offset: u64,
+    /// True if the follower has all that the snapshot stands for.
+    pub done: bool,
+}
+
 /// Any message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Rpc {
@@ -224,6 +265,10 @@ pub enum Rpc {
     AppendEntries(AppendEntries),
     /// A follower answers.
     AppendEntriesReply(AppendEntriesReply),
+    /// A leader sends a chunk of its snapshot.
+    InstallSnapshot(InstallSnapshot),
+    /// A follower answers.
+    InstallSnapshotReply(InstallSnapshotReply),
 }
 
 impl Rpc {
@@ -234,6 +279,8 @@ impl Rpc {
             Rpc::RequestVoteReply(rpc) => rpc.term,
             Rpc::AppendEntries(rpc) => rpc.term,
             Rpc::AppendEntriesReply(rpc) => rpc.term,
+            Rpc::InstallSnapshot(rpc) => rpc.term,
+            Rpc::InstallSnapshotReply(rpc) => rpc.term,
         }
     }
 
@@ -246,6 +293,18 @@ impl Rpc {
             Rpc::AppendEntries(rpc) if rpc.entries.is_empty() => "heartbeat",
             Rpc::AppendEntries(_) => "AppendEntries",
             Rpc::AppendEntriesReply(_) => "AppendEntries reply",
+            Rpc::InstallSnapshot(_) => "InstallSnapshot",
+            Rpc::InstallSnapshotReply(_) => "InstallSnapshot reply",
+        }
+    }
+
+    /// Whether it answers another message.
+    pub fn is_reply(&self) -> bool {
+        match self {
+            Rpc::RequestVote(_) | Rpc::AppendEntries(_) | Rpc::InstallSnapshot(_) => false,
+            Rpc::RequestVoteReply(_)
+            | Rpc::AppendEntriesReply(_)
+            | Rpc::InstallSnapshotReply(_) => true,
         }
     }
 }
@@ -284,6 +343,22 @@ impl fmt::Display for Rpc {
                         write!(f, ", my term {term} begins at {index}")
                     }
                     None => Ok(()),
+                }
+            }
+            Rpc::InstallSnapshot(rpc) => {
+                let InstallSnapshot { offset, data, done, .. } = rpc;
+                let end = if *done { ", the last" } else { "" };
+                write!(f, "{name} term {term}, to {}, ", rpc.last_included())?;
+                write!(f, "{} bytes at {offset}{end}", data.len())
+            }
+            Rpc::InstallSnapshotReply(reply) => {
+                let InstallSnapshotReply { last_included_index, offset, done, .. } = reply;
+                write!(f, "{name}: ")?;
+                match done {
+                    true => write!(f, "has all up to {last_included_index}, term {term}"),
+                    false => {
+                        write!(f, "{offset} bytes of that to {last_included_index}, term {term}")
+                    }
                 }
             }
         }

@@ -19,6 +19,8 @@ pub struct Metrics {
     elections_won: u64,
     votes_granted: u64,
     entries_deleted: u64,
+    snapshots: u64,
+    installed: u64,
     messages: BTreeMap<(Direction, &'static str), u64>,
     commands: u64,
     commanding: Duration,
@@ -37,6 +39,8 @@ impl Metrics {
             What::Deleted { first, last, .. } => {
                 self.entries_deleted += last.index - first.index + 1;
             }
+            What::SnapshotTaken { .. } => self.snapshots += 1,
+            What::SnapshotInstalled { .. } => self.installed += 1,
             _ => {}
         }
     }
@@ -87,6 +91,8 @@ impl Metrics {
         page.counter("elections_won_total", "Elections that it won.", self.elections_won);
         page.counter("votes_granted_total", "Votes that it gave others.", self.votes_granted);
         page.counter("entries_deleted_total", "Entries that gave way.", self.entries_deleted);
+        page.counter("snapshots_total", "Snapshots that it took.", self.snapshots);
+        page.counter("snapshots_installed_total", "Those of leaders taken on.", self.installed);
         page.counter("commands_total", "Clients' commands answered.", self.commands);
         let seconds = self.commanding.as_secs_f64();
         page.counter(
@@ -121,6 +127,7 @@ fn append_gauges(page: &mut Page, status: &Status) {
     page.gauge("commit_index", "Highest entry known to be committed.", state.commit_index);
     page.gauge("last_applied", "Highest entry applied.", state.last_applied);
     page.gauge("last_log_index", "Index of the log's last entry.", state.last_log.index);
+    page.gauge("snapshot_index", "Highest entry in the snapshot.", state.snapshot.index);
     page.gauge("data_bytes", "Size of the node's files.", status.data_bytes);
     let reachable = state.peers.iter().filter(|peer| peer.reachable).count();
     page.gauge("peers_reachable", "Peers that it can reach.", reachable as u64);

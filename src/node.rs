@@ -6,9 +6,13 @@
 //! order**. So "updated on stable storage before responding" (Figure 2) reads here as: the `Save…`
 //! stands before the `Send`.
 //!
-//! The file follows Figure 2: State, elections, RequestVote, AppendEntries, leaders; then the reads
-//! of §8. Each guard names its [`Rule`], each paragraph of the figure stands above the code that
-//! does it. What the figure does not have is marked `Beyond Figure 2`, with the reason.
+//! The file follows Figure 2: State, elections, RequestVote, AppendEntries, leaders. Figure 13 has
+//! a file of its own, `node/snapshots.rs`, and so have the reads of §8, `node/reads.rs`. Each guard
+//! names its [`Rule`], each paragraph of the figure stands above the code that does it. What the
+//! figure does not have is marked `Beyond Figure 2`, with the reason.
+
+mod reads;
+mod snapshots;
 
 use std::collections::BTreeMap;
 
@@ -18,8 +22,9 @@ use crate::message::{
     AppendEntries, AppendEntriesReply, Command, Conflict, Entry, EntryId, Index, Message, NodeId,
     RequestVote, RequestVoteReply, Rpc, Term,
 };
-use crate::role::{Candidate, Leader, Read, Role};
+use crate::role::{Candidate, Leader, Role};
 use crate::rules::Rule;
+use crate::snapshot::{Incoming, Snapshot};
 use crate::step::{Input, Millis, Output, Random, Refusal, RequestId, Saved, Settings};
 
 /// One server's mind. Anyone may look at its state; only [`Node::step`] changes it.
@@ -45,6 +50,10 @@ pub struct Node {
     election_deadline: Millis,
     /// When the election timer was last reset, and so how long the silence has been.
     timer_set_at: Millis,
+    /// What stands for the entries before the log (§7).
+    pub snapshot: Snapshot,
+    /// The snapshot that the leader is sending.
+    pub incoming: Incoming,
     /// The term and vote that the disk was given last.
     saved_vote: (Term, Option<NodeId>),
     /// Clients whose entries are not committed yet.
@@ -61,8 +70,8 @@ impl Node {
         let mut node = Node {
             current_term: saved.current_term,
             voted_for: saved.voted_for,
-            commit_index: 0,
-            last_applied: 0,
+            commit_index: saved.snapshot.last_included.index,
+            last_applied: saved.snapshot.last_included.index,
             role: Role::Follower { leader: None },
             election_deadline: now,
             timer_set_at: now,
@@ -70,7 +79,9 @@ impl Node {
             waiting: BTreeMap::new(),
             random: Random(settings.seed),
             outputs: Vec::new(),
-            log: Log::new(saved.entries),
+            log: Log::new(saved.snapshot.last_included, saved.entries),
+            snapshot: saved.snapshot,
+            incoming: Incoming::default(),
             settings,
             now,
         };
@@ -87,6 +98,7 @@ impl Node {
             Input::Receive(message) => self.receive(message),
             Input::Propose(batch) => self.propose(batch),
             Input::Read(requests) => self.read(requests),
+            Input::SnapshotTaken { index, data } => self.take_snapshot(index, data),
             Input::Saved(last) => {
                 self.log.saved(last);
                 self.advance_commit_index();
@@ -141,6 +153,8 @@ impl Node {
             Rpc::RequestVoteReply(reply) => self.on_request_vote_reply(from, reply),
             Rpc::AppendEntries(rpc) => self.on_append_entries(rpc),
             Rpc::AppendEntriesReply(reply) => self.on_append_entries_reply(from, reply),
+            Rpc::InstallSnapshot(rpc) => self.on_install_snapshot(rpc),
+            Rpc::InstallSnapshotReply(reply) => self.on_install_snapshot_reply(from, reply),
         }
     }
 
@@ -238,7 +252,9 @@ impl Node {
             Role::Leader(_) => {
                 if self.obeys(Rule::Heartbeats) && self.servers() > 1 {
                     self.event(What::SendingHeartbeat { to: self.settings.peers.clone() });
-                    self.send_heartbeats();
+                    for peer in self.settings.peers.clone() {
+                        self.replicate(peer, 0);
+                    }
                 }
                 self.reset_heartbeat_timer();
             }
@@ -472,6 +488,9 @@ impl Node {
     fn conflict_with(&self, rpc: &AppendEntries) -> Option<(AppendRefusal, Conflict)> {
         let (prev, last) = (rpc.prev_log(), self.log.last());
         let prev_log_index = prev.index;
+        if prev.index < self.log.base().index {
+            return None; // it is committed: all leaders have the same
+        }
         let Some(term) = self.log.term_at(prev.index) else {
             let hint = Conflict { prev_log_index, term: 0, index: last.index + 1 };
             return Some((AppendRefusal::TooShort { prev, last }, hint));
@@ -488,7 +507,7 @@ impl Node {
 
     fn store(&mut self, prev_log_index: Index, entries: Vec<Entry>, leader: NodeId) {
         let keep = self.obeys(Rule::KeepMatching);
-        let known = entries.iter().take_while(|entry| keep && self.log.contains(entry.id()));
+        let known = entries.iter().take_while(|entry| keep && self.log.covers(entry.id()));
         let known = known.count();
         let first_new = prev_log_index + 1 + known as Index;
         // 3. "If an existing entry conflicts with a new one (same index but different terms),
@@ -545,23 +564,17 @@ impl Node {
     fn send_what_is_missing(&mut self, to: NodeId) {
         let last_index = self.log.last_index();
         if self.role.progress(to).is_some_and(|progress| progress.wants(last_index)) {
-            self.send_append_entries(to, self.settings.max_entries);
-        }
-    }
-
-    fn send_heartbeats(&mut self) {
-        for peer in self.settings.peers.clone() {
-            self.send_append_entries(peer, 0);
+            self.replicate(to, self.settings.max_entries);
         }
     }
 
     fn send_append_entries(&mut self, to: NodeId, max_entries: usize) {
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(progress) = leader.followers.get_mut(&to) else { return };
-        let prev_log_index = progress.next_index - 1;
+        let prev_log_index = (progress.next_index - 1).max(self.log.base().index);
         let prev_log_term = self.log.term_at(prev_log_index).unwrap_or_default();
         let max_bytes = self.settings.max_bytes;
-        let entries = self.log.batch_from(progress.next_index, max_entries, max_bytes);
+        let entries = self.log.batch_from(prev_log_index + 1, max_entries, max_bytes);
         if !progress.probing {
             // Beyond Figure 2: the next message does not wait for this one's answer. If this one is
             // lost, the follower refuses the next, and the leader goes back.
@@ -621,7 +634,7 @@ impl Node {
         progress.back_up(next_index);
         let refused = EntryId { index, term };
         self.event(What::BackedUp { follower, refused, next_index });
-        self.send_append_entries(follower, self.settings.max_entries);
+        self.replicate(follower, self.settings.max_entries);
     }
 
     /// §5.3, end: skip the whole term in which the logs conflict. Beyond the paper: if this log has
@@ -656,46 +669,6 @@ impl Node {
             self.event(What::Committed { first, last, command, on });
         }
     }
-
-    // ---- Reads that do not go through the log (§8) ---------------------------------------------
-
-    /// "Read-only operations can be handled without writing anything into the log", with two
-    /// precautions.
-    fn read(&mut self, requests: Vec<RequestId>) {
-        let commit_index = self.commit_index;
-        let after_own_commit = self.obeys(Rule::ReadAfterOwnCommit);
-        let Role::Leader(leader) = &mut self.role else { return self.refuse(requests) };
-        // First, "a leader must have the latest information on which entries are committed": wait
-        // for an entry of its own term.
-        let read_index = match after_own_commit {
-            true => commit_index.max(leader.first_index),
-            false => commit_index,
-        };
-        // Second, "a leader must check whether it has been deposed": only answers to heartbeats
-        // sent from now on can tell.
-        let round = leader.round + 1;
-        let reads = requests.into_iter().map(|request| Read { request, read_index, round });
-        leader.reads.extend(reads);
-    }
-
-    fn answer_reads(&mut self) {
-        let (majority, last_applied) = (self.majority(), self.last_applied);
-        let confirms = self.obeys(Rule::ConfirmLeadership);
-        let Role::Leader(leader) = &mut self.role else { return };
-        if leader.wants_round(majority) {
-            leader.round += 1;
-            self.send_heartbeats();
-        }
-        let Role::Leader(leader) = &mut self.role else { return };
-        let confirmed = if confirms { leader.confirmed_round(majority) } else { u64::MAX };
-        let ready = leader.take_ready(confirmed, last_applied);
-        if let Some(&Read { read_index, .. }) = ready.last() {
-            self.event(What::ReadConfirmed { reads: ready.len(), read_index });
-        }
-        for Read { request, .. } in ready {
-            self.outputs.push(Output::AnswerRead { request });
-        }
-    }
 }
 
 #[cfg(test)]
@@ -718,6 +691,7 @@ mod tests {
             rules: Rules::ALL,
             max_entries: 64,
             max_bytes: 1 << 20,
+            max_chunk_bytes: 4,
             seed,
         };
         Node::new(settings, Saved::default(), 0)

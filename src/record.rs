@@ -9,7 +9,7 @@ pub mod read;
 pub mod write;
 
 use crate::event::{Event, RoleName};
-use crate::message::{Command, Entry, Index, Message, NodeId, Term};
+use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Term};
 use crate::node::Node;
 use crate::role::Role;
 use crate::step::{Input, Output};
@@ -25,6 +25,7 @@ pub struct Moment {
 
 /// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all records are steps")]
 pub enum Record {
     /// A server took a step, or started.
     Step(Step),
@@ -72,6 +73,8 @@ pub enum Cause {
     Read(u64),
     /// Its disk has finished.
     Saved,
+    /// A snapshot was taken of its state after the entry of this index.
+    TakeSnapshot(Index),
 }
 
 /// The variables of a server.
@@ -83,6 +86,8 @@ pub struct State {
     pub role: RoleName,
     /// Its vote in that term.
     pub voted_for: Option<NodeId>,
+    /// The last entry that its snapshot stands for; `0@0` if it has none.
+    pub snapshot: EntryId,
     /// From this index on its log is these entries, and no others. What stands before is as it
     /// was; `None`: all of it is.
     pub log: Option<(Index, Vec<Entry>)>,
@@ -107,6 +112,7 @@ impl Cause {
             }
             Input::Read(requests) => Cause::Read(requests.len() as u64),
             Input::Saved(_) => Cause::Saved,
+            Input::SnapshotTaken { index, .. } => Cause::TakeSnapshot(*index),
         }
     }
 }
@@ -140,7 +146,11 @@ impl State {
             current_term: node.current_term,
             role: node.role.name(),
             voted_for: node.voted_for,
-            log: log_from.map(|from| (from, node.log.entries_from(from).to_vec())),
+            snapshot: node.log.base(),
+            log: log_from.map(|from| {
+                let from = from.max(node.log.base().index + 1);
+                (from, node.log.entries_from(from).to_vec())
+            }),
             commit_index: node.commit_index,
             last_applied: node.last_applied,
             votes: Vec::new(),

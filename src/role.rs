@@ -2,9 +2,10 @@
 //!
 //! A candidate counts votes. A leader keeps Figure 2's "volatile state on leaders":
 //! `next_index`, a guess at what to send (any guess is safe), and `match_index`, knowledge on
-//! which commitment rests (it must never be too high). To these come two numbers of ours for
-//! each follower: whether the guess has been confirmed (then entries are pipelined), and the
-//! last round of heartbeats that it answered (then reads are safe, §8).
+//! which commitment rests (it must never be too high). To these come numbers of ours for each
+//! follower: whether the guess has been confirmed (then entries are pipelined), the last round of
+//! heartbeats that it answered (then reads are safe, §8), and how far it has the snapshot that it
+//! is being sent (§7).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,6 +92,8 @@ pub struct Progress {
     pub probing: bool,
     /// The last round of heartbeats that the follower answered.
     pub round: u64,
+    /// How far it has the leader's snapshot, in bytes, while it is being sent one (§7).
+    pub offset: u64,
 }
 
 /// A client's read.
@@ -109,7 +112,13 @@ impl Leader {
     /// match_index to 0.
     pub fn new(peers: &[NodeId], last_index: Index, heartbeat_deadline: Millis) -> Leader {
         let first_index = last_index + 1;
-        let row = Progress { next_index: first_index, match_index: 0, probing: true, round: 0 };
+        let row = Progress {
+            next_index: first_index,
+            match_index: 0,
+            probing: true,
+            round: 0,
+            offset: 0,
+        };
         let followers = peers.iter().map(|&peer| (peer, row.clone())).collect();
         Leader { followers, heartbeat_deadline, first_index, round: 0, reads: Vec::new() }
     }
@@ -250,7 +259,8 @@ mod tests {
 
     #[test]
     fn refusals_are_news_once() {
-        let mut progress = Progress { next_index: 9, match_index: 4, probing: false, round: 0 };
+        let mut progress =
+            Progress { next_index: 9, match_index: 4, probing: false, round: 0, offset: 0 };
         assert!(progress.is_news(8), "the answer to the last message");
         assert!(progress.is_news(6), "a gap on the way");
         assert!(!progress.is_news(4), "known to be there since: an old answer");

@@ -86,7 +86,8 @@ impl fmt::Display for Property {
     }
 }
 
-/// A rule that servers obey, in the order of Figure 2. [`Rule::about`] says what each one asks.
+/// A rule that servers obey, in the order of Figure 2, then of Figure 13. [`Rule::about`] says what
+/// each one asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the table below says what each rule asks")]
 pub enum Rule {
@@ -125,6 +126,17 @@ pub enum Rule {
     MatchIndexFromAnswer,
     IgnoreOldAnswers,
     CommitOwnTermOnly,
+    SnapshotCommittedOnly,
+    RefuseOldSnapshot,
+    BeginAtFirstChunk,
+    WriteAtOffset,
+    WaitForAllChunks,
+    SaveSnapshot,
+    IgnoreOlderSnapshot,
+    RetainMatching,
+    DiscardWholeLog,
+    RestoreState,
+    SendSnapshot,
     RetryAppliedOnce,
     ConfirmLeadership,
     ReadAfterOwnCommit,
@@ -134,7 +146,7 @@ pub enum Rule {
 pub struct About {
     /// Which rule this is.
     pub rule: Rule,
-    /// Its box in Figure 2 and the number there; empty where only the text has it.
+    /// Its box in Figure 2 or 13 and the number there; empty where only the text has it.
     pub place: &'static str,
     /// The paper's section (or the dissertation's, marked "dissertation").
     pub section: &'static str,
@@ -148,7 +160,7 @@ impl Rule {
     /// How many there are.
     pub const COUNT: usize = TABLE.len();
 
-    /// All rules, in the order of Figure 2.
+    /// All rules, in the order of Figures 2 and 13.
     pub fn all() -> impl Iterator<Item = Rule> {
         TABLE.iter().map(|about| about.rule)
     }
@@ -228,7 +240,7 @@ use Property::*;
 use Rule::*;
 
 #[rustfmt::skip]
-static TABLE: [About; 38] = [
+static TABLE: [About; 49] = [
     // State
     rule(SaveVote, "State", "§5.2", ElectionSafety,
         "A server saves its term and vote before it answers, so that a restart forgets neither."),
@@ -306,6 +318,29 @@ static TABLE: [About; 38] = [
         "An answer to an earlier term's AppendEntries says nothing about this term's log."),
     rule(CommitOwnTermOnly, "Leaders 4", "§5.3 §5.4", LeaderCompleteness,
         "A leader counts copies only of its own term's entries; older ones commit with them."),
+    // Snapshots: Figure 13
+    rule(SnapshotCommittedOnly, "", "§7", StateMachineSafety,
+        "A snapshot stands for entries that are committed and applied, and for no others."),
+    rule(RefuseOldSnapshot, "InstallSnapshot 1", "§7", Liveness,
+        "A snapshot of an older term is refused: its sender no longer leads."),
+    rule(BeginAtFirstChunk, "InstallSnapshot 2", "§7", StateMachineSafety,
+        "Another snapshot begins with its first chunk: pieces of two are never put together."),
+    rule(WriteAtOffset, "InstallSnapshot 3", "§7", StateMachineSafety,
+        "A chunk goes to its own place: one that comes twice is not written twice."),
+    rule(WaitForAllChunks, "InstallSnapshot 4", "§7", StateMachineSafety,
+        "A snapshot is taken on when its last chunk is there, and not before."),
+    rule(SaveSnapshot, "InstallSnapshot 5", "§7", LeaderCompleteness,
+        "A server saves a snapshot before it discards the entries that it stands for."),
+    rule(IgnoreOlderSnapshot, "InstallSnapshot 5", "§7", StateMachineSafety,
+        "A snapshot that ends before a server's own is old: a state never goes back."),
+    rule(RetainMatching, "InstallSnapshot 6", "§7", LeaderCompleteness,
+        "A log that holds the snapshot's last entry stays, with what follows that entry."),
+    rule(DiscardWholeLog, "InstallSnapshot 7", "§7", LogMatching,
+        "A log that does not hold the snapshot's last entry goes, all of it."),
+    rule(RestoreState, "InstallSnapshot 8", "§7", StateMachineSafety,
+        "With the snapshot comes its state: the entries that led to it are never applied here."),
+    rule(SendSnapshot, "", "§7", Liveness,
+        "A leader sends its snapshot to a follower that needs entries which it has discarded."),
     // Client interaction
     rule(RetryAppliedOnce, "", "§8", Linearizability,
         "A command that a client sends again, with the same serial number, is applied once."),

@@ -10,6 +10,7 @@
 
 mod asks;
 mod clock;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -31,11 +32,12 @@ use crate::record::Cause;
 use crate::rules::Rules;
 use crate::status::Leader;
 use crate::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
-use crate::storage::{Recovered, Storage};
+use crate::storage::{Draft, Recovered, Storage};
 use crate::tracer::Tracer;
 use crate::transport::{self, Kind, Received, Transport};
 use crate::watchers::{Direction, Watchers};
 use clock::Clock;
+use snapshots::Writing;
 
 /// The most that one turn takes from the inbox: a flood of requests must not keep the node from
 /// its timers.
@@ -93,7 +95,7 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
         true => Some("all that it had saved before is forgotten (--fresh)".to_string()),
         false => recovered.torn.take(),
     };
-    let mut server = Server::new(&options, machine, storage, recovered, transport);
+    let mut server = Server::new(&options, machine, storage, recovered, transport)?;
     server.tell_how_it_starts(note);
     server.begin_trace(tracer);
     let outcome = server.serve(&inbox);
@@ -155,6 +157,12 @@ struct Server<M> {
     next_request: RequestId,
     /// The last picture of the state that someone asked for, and how far it had applied the log.
     picture: Option<(Index, Arc<str>)>,
+    /// A snapshot that is being written.
+    writing: Option<Writing>,
+    /// One that is written, and that the node is told of.
+    draft: Option<Draft>,
+    /// What a leader's snapshot makes of the state machine, which the node may want or not.
+    arrived: Option<(EntryId, Sessions<M>)>,
     clock: Clock,
 }
 
@@ -201,14 +209,21 @@ impl<M: StateMachine> Server<M> {
         storage: Storage,
         recovered: Recovered,
         transport: Transport,
-    ) -> Server<M> {
-        let Recovered { current_term, voted_for, entries, .. } = recovered;
-        let node = Node::new(settings(options), Saved { current_term, voted_for, entries }, 0);
-        Server {
+    ) -> Result<Server<M>, String> {
+        let Recovered { current_term, voted_for, snapshot, entries, .. } = recovered;
+        let saved = Saved { current_term, voted_for, snapshot, entries };
+        let mut machine = Sessions::new(machine, Rules::ALL);
+        let last_included = saved.snapshot.last_included;
+        if last_included.index > 0 {
+            let restored = machine.restore(&saved.snapshot.data);
+            restored.map_err(|why| format!("the snapshot to {last_included} is none: {why}"))?;
+        }
+        let node = Node::new(settings(options), saved, 0);
+        Ok(Server {
             node,
             storage,
-            machine: Sessions::new(machine, Rules::ALL),
-            applied: 0,
+            machine,
+            applied: last_included.index,
             transport,
             console: Console::open(),
             watchers: Watchers::default(),
@@ -218,8 +233,11 @@ impl<M: StateMachine> Server<M> {
             clients: BTreeMap::new(),
             next_request: 0,
             picture: None,
+            writing: None,
+            draft: None,
+            arrived: None,
             clock: Clock::start(),
-        }
+        })
     }
 
     /// The first lines, now that it has its address and its files. `note` is what else there is to
@@ -235,8 +253,8 @@ impl<M: StateMachine> Server<M> {
             transport: config.transport.name(),
             data: data.display().to_string(),
         });
-        let (voted_for, last) = (self.node.voted_for, self.node.log.last());
-        self.report(What::Recovered { voted_for, last, note });
+        let (base, last) = (self.node.log.base(), self.node.log.last());
+        self.report(What::Recovered { voted_for: self.node.voted_for, base, last, note });
     }
 
     fn begin_trace(&mut self, tracer: Option<Tracer>) {
@@ -256,6 +274,7 @@ impl<M: StateMachine> Server<M> {
             };
             let waiting = first.into_iter().chain(inbox.try_iter());
             self.turn(waiting.take(MAX_INCOMING_PER_TURN))?;
+            self.attend_to_snapshot()?;
             self.tell_state();
         }
     }
@@ -269,7 +288,8 @@ impl<M: StateMachine> Server<M> {
         let uptime_ms = self.clock.uptime_ms();
         let for_watchers =
             self.watchers.deadline().map_or(LONG, |deadline| deadline.saturating_sub(uptime_ms));
-        Duration::from_millis(for_node.min(for_watchers))
+        let for_snapshot = self.writing.as_ref().map_or(LONG, |_| snapshots::LOOK_MS);
+        Duration::from_millis(for_node.min(for_watchers).min(for_snapshot))
     }
 
     /// Tells the node all that is waiting, and does what it says.
@@ -312,7 +332,11 @@ impl<M: StateMachine> Server<M> {
         if self.clock.stands_still() {
             return;
         }
-        if let Some(why) = self.forgery(&message.rpc) {
+        let why = self.forgery(&message.rpc).or_else(|| match &message.rpc {
+            Rpc::InstallSnapshot(rpc) => self.objection_to_snapshot(rpc),
+            _ => None,
+        });
+        if let Some(why) = why {
             let from = message.from.to_string();
             return batch.add(vec![self.event(What::Dropped { from, why })]);
         }
@@ -337,10 +361,19 @@ impl<M: StateMachine> Server<M> {
     /// The entry by which a message would replace a committed one. Every leader holds all that is
     /// committed (Leader Completeness, Figure 3): whoever wrote this is none.
     fn contradiction(&self, rpc: &Rpc) -> Option<EntryId> {
-        let Rpc::AppendEntries(rpc) = rpc else { return None };
         let Node { current_term, commit_index, log, .. } = &self.node;
-        let ids = rpc.entries.iter().map(Entry::id).filter(|_| rpc.term >= *current_term);
-        ids.take_while(|id| id.index <= *commit_index).find(|&id| !log.contains(id))
+        if rpc.term() < *current_term {
+            return None;
+        }
+        let contradicts = |id: &EntryId| id.index <= *commit_index && !log.covers(*id);
+        match rpc {
+            Rpc::AppendEntries(rpc) => {
+                let ids = rpc.entries.iter().map(Entry::id);
+                ids.take_while(|id| id.index <= *commit_index).find(contradicts)
+            }
+            Rpc::InstallSnapshot(rpc) => Some(rpc.last_included()).filter(contradicts),
+            _ => None,
+        }
     }
 
     fn note_message(&mut self, direction: Direction, message: &Message) {
@@ -390,6 +423,10 @@ impl<M: StateMachine> Server<M> {
                 Todo::Do(Output::SaveEntries { after, entries, leader_id }) => {
                     self.storage.save_entries(*after, entries, *leader_id)?;
                 }
+                Todo::Do(Output::SaveSnapshot(snapshot)) => self.save_snapshot(snapshot)?,
+                Todo::Do(Output::DiscardLog { through, retain, .. }) => {
+                    self.storage.discard_log(*through, *retain)?;
+                }
                 _ => {}
             }
         }
@@ -409,7 +446,11 @@ impl<M: StateMachine> Server<M> {
 
     fn perform_output(&mut self, output: Output) {
         match output {
-            Output::SaveVote { .. } | Output::SaveEntries { .. } => {} // done by `save`
+            // Done by `save`.
+            Output::SaveVote { .. } | Output::SaveEntries { .. } => {}
+            Output::SaveSnapshot(_) => {}
+            Output::DiscardLog { discarded, .. } => snapshots::free(discarded),
+            Output::Restore(snapshot) => self.restore(&snapshot),
             Output::Send(message) => {
                 self.note_message(Direction::Sent, &message);
                 if self.options.verbose {
@@ -433,6 +474,9 @@ impl<M: StateMachine> Server<M> {
             }
             Output::Refuse { request, why: Refusal::Replaced } => {
                 self.answer(request, Answer::Replaced);
+            }
+            Output::Refuse { request, why: Refusal::Unknown } => {
+                drop(self.clients.remove(&request))
             }
             Output::Event(event) => self.show(&event),
         }
@@ -495,6 +539,7 @@ fn settings(options: &Options) -> Settings {
         rules: Rules::ALL,
         max_entries,
         max_bytes,
+        max_chunk_bytes: max_bytes,
         seed: RandomState::new().hash_one(id.0),
     }
 }

@@ -44,6 +44,8 @@ pub struct State {
     pub last_applied: Index,
     /// The last entry of its log.
     pub last_log: EntryId,
+    /// The last entry that its snapshot stands for; `0@0` if it has none.
+    pub snapshot: EntryId,
     /// The first entry of each of the last terms in its log.
     pub log_terms: Vec<EntryId>,
     /// The other servers.
@@ -137,9 +139,8 @@ impl State {
             ("last_applied", self.last_applied.into()),
             ("last_log_index", self.last_log.index.into()),
             ("last_log_term", self.last_log.term.into()),
-            // This node never shortens its log.
-            ("snapshot_index", 0_u64.into()),
-            ("snapshot_term", 0_u64.into()),
+            ("snapshot_index", self.snapshot.index.into()),
+            ("snapshot_term", self.snapshot.term.into()),
             ("log_terms", log_terms.into()),
             ("peers", peers.into()),
             ("counters", counters_to_json(&self.counters)),
@@ -234,6 +235,7 @@ pub(crate) mod tests {
             commit_index: 0,
             last_applied: 0,
             last_log: EntryId { index: 7, term: 2 },
+            snapshot: EntryId::default(),
             log_terms: vec![EntryId { index: 1, term: 1 }, EntryId { index: 7, term: 2 }],
             peers: Vec::new(),
             counters: Counters::default(),

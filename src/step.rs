@@ -4,9 +4,12 @@
 //! with [`Output`]s. Reading these two lists first tells all that a node can see and do. Here is
 //! also what it is told once, when it starts: its [`Settings`] and what its disk [`Saved`].
 
+use std::sync::Arc;
+
 use crate::event::Event;
 use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Term};
 use crate::rules::Rules;
+use crate::snapshot::Snapshot;
 
 /// Milliseconds since a moment that the owner of the node chose.
 pub type Millis = u64;
@@ -29,6 +32,14 @@ pub enum Input {
     Read(Vec<RequestId>),
     /// The disk holds the log up to this entry.
     Saved(EntryId),
+    /// The state machine's state after the entry of this index, which it has applied, is this text.
+    /// It can take the place of all entries up to there (§7).
+    SnapshotTaken {
+        /// The last entry that it stands for.
+        index: Index,
+        /// The state.
+        data: Arc<str>,
+    },
 }
 
 /// What a server wants done. Outputs are done in order, and a failure to save is a crash.
@@ -39,10 +50,17 @@ pub enum Output {
     SaveVote { current_term: Term, voted_for: Option<NodeId> },
     /// Save the log: behind index `after` it now holds these entries and no others.
     SaveEntries { after: Index, entries: Vec<Entry>, leader_id: NodeId },
+    /// Save the snapshot, in the place of the one before.
+    SaveSnapshot(Snapshot),
+    /// Let the saved log begin behind this entry, the snapshot's last: with the entries that follow
+    /// it (`retain`) or with none. To free the node's own copies takes time, if they are many.
+    DiscardLog { through: EntryId, retain: bool, discarded: Vec<Entry> },
     /// Send, without waiting.
     Send(Message),
     /// Apply to the state machine, and give the result to the client who waits for it, if one does.
     Apply { entry: Entry, request: Option<RequestId> },
+    /// Forget the state of the state machine, and take on this one.
+    Restore(Snapshot),
     /// Answer this client from the state machine as it is now.
     AnswerRead { request: RequestId },
     /// Tell this client no.
@@ -54,7 +72,13 @@ pub enum Output {
 impl Output {
     /// Whether it is for the disk.
     pub fn is_save(&self) -> bool {
-        matches!(self, Output::SaveVote { .. } | Output::SaveEntries { .. })
+        matches!(
+            self,
+            Output::SaveVote { .. }
+                | Output::SaveEntries { .. }
+                | Output::SaveSnapshot(_)
+                | Output::DiscardLog { .. }
+        )
     }
 }
 
@@ -65,6 +89,9 @@ pub enum Refusal {
     NotLeader,
     /// Another entry was committed in the place of the client's, which therefore never will be.
     Replaced,
+    /// A leader's snapshot took the place of the log in which the client's entry was: it may be
+    /// among those that the snapshot stands for, or not.
+    Unknown,
 }
 
 /// How fast time runs.
@@ -99,6 +126,8 @@ pub struct Settings {
     pub max_entries: usize,
     /// Most bytes of commands in one message, but for a single entry that has more.
     pub max_bytes: usize,
+    /// Most bytes of a snapshot in one message, at least 4.
+    pub max_chunk_bytes: usize,
     /// Where its random numbers begin. Servers of one cluster need different ones.
     pub seed: u64,
 }
@@ -110,7 +139,9 @@ pub struct Saved {
     pub current_term: Term,
     /// Its vote in that term.
     pub voted_for: Option<NodeId>,
-    /// Its log, from index 1 on.
+    /// What stands for the entries before the log (§7).
+    pub snapshot: Snapshot,
+    /// Its log: the entries that follow the snapshot's last.
     pub entries: Vec<Entry>,
 }
 

@@ -1,6 +1,6 @@
 //! What a node must not forget: `current_term`, `voted_for` and the log, "updated on stable storage
-//! before responding to RPCs" (Figure 2). They live in the node's own directory, in two text files
-//! that are made to be read with `cat`:
+//! before responding to RPCs" (Figure 2). They live in the node's own directory, in text files that
+//! are made to be read with `cat`:
 //!
 //! ```text
 //! $ cat data/2/RaftLog.txt
@@ -16,7 +16,8 @@
 //! checksum = 8659f950
 //! ```
 //!
-//! A third file, `lock`, keeps a second process out.
+//! When the log has been shortened (§7), `snapshot.txt` holds what stands for its beginning. The
+//! file `lock` keeps a second process out.
 //!
 //! **Space ahead.** To write where a file already has bytes is a third quicker to make durable than
 //! to make it longer, for the disk need not note a new length. So a log that has outgrown 64 KiB
@@ -33,19 +34,27 @@
 //! before the first entry, so every crash in between leaves a directory that is either new or
 //! whole.
 //!
+//! A snapshot is replaced like the vote, and then the log, by one that begins behind it. Between
+//! the two the log is longer than it need be, and the next start shortens it. All that takes long
+//! can be done by another thread before ([`Plan::write`]).
+//!
 //! [`Storage`] decides what is written, and in which order. What the bytes mean, and which bytes
 //! are damage, stands in `format`; what is done with real files, in `files`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 mod files;
 mod format;
 
-use crate::message::{Entry, Index, NodeId, Term};
+use crate::message::{Entry, EntryId, Index, NodeId, Term};
+use crate::snapshot::Snapshot;
 pub use files::{Directory, Files, SECTOR};
-use format::{LOG, NEW_VOTE, VOTE, encode_entry, encode_vote, log_headers, recover};
+use format::{Bytes, LOG, NEW_LOG, NEW_SNAPSHOT, NEW_VOTE, SNAPSHOT, VOTE};
 pub use format::{Recovered, without_space};
+use format::{encode_entry, encode_snapshot, encode_vote, log_headers, recover};
 
 /// The files of one node, open and locked.
 ///
@@ -61,14 +70,123 @@ pub struct Storage<F = Directory> {
     pub files: F,
     cluster: String,
     id: NodeId,
+    /// The entry behind which the log begins: the last that the snapshot stands for.
+    base: EntryId,
     /// How many bytes of the log were given to the file; what is in `buffer` comes after them.
     written: u64,
     /// How long the file is, with its space ahead.
     filled: u64,
+    /// The same, for whoever copies the log meanwhile.
+    synced: Synced,
+    /// How often bytes of the log have changed, and not only grown.
+    cuts: u64,
     /// The lines of entries that wait for [`Storage::sync`].
     buffer: String,
     /// Where each entry ends, waiting ones too; place 0 is the end of the headers.
     ends: Vec<u64>,
+    /// What was written ahead for the log that begins behind the new snapshot.
+    draft: Option<Draft>,
+}
+
+/// A snapshot that is to be written, perhaps by another thread, while the log goes on growing.
+#[derive(Debug)]
+pub struct Plan {
+    cluster: String,
+    id: NodeId,
+    /// Where in the log's file the entries begin that stay, if it has the snapshot's last.
+    start: Option<u64>,
+    synced: Synced,
+    cuts: u64,
+}
+
+/// A snapshot that is written, under another name than its own, and so is most of the log that is
+/// to begin behind it.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    last_included: EntryId,
+    start: Option<u64>,
+    /// How far the log's file was copied.
+    copied: u64,
+    cuts: u64,
+}
+
+/// How far the log's file is synced. Those who share it see it grow; a clone (of a whole disk, in
+/// the lab) goes its own way.
+#[derive(Debug)]
+struct Synced(Arc<AtomicU64>);
+
+impl Clone for Synced {
+    fn clone(&self) -> Synced {
+        Synced::at(self.get())
+    }
+}
+
+impl Synced {
+    fn at(end: u64) -> Synced {
+        Synced(Arc::new(AtomicU64::new(end)))
+    }
+
+    fn share(&self) -> Synced {
+        Synced(Arc::clone(&self.0))
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self, end: u64) {
+        self.0.store(end, Ordering::Release);
+    }
+}
+
+/// How many bytes of a large file are written at a time, and synced: an fsync of the log has to
+/// wait for what the disk was given before, and so does the client whose entry it is.
+const PIECE: u64 = 1 << 20;
+
+impl Plan {
+    /// Writes the snapshot, and the log behind it as far as it is there, and syncs both.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn write(self, files: &mut impl Files, snapshot: &Snapshot) -> Result<Draft, String> {
+        let Plan { cluster, id, start, synced, cuts } = self;
+        let last_included = snapshot.last_included;
+        files.create(NEW_SNAPSHOT)?;
+        let text = encode_snapshot(&cluster, id, snapshot);
+        for piece in text.as_bytes().chunks(PIECE as usize) {
+            files.append(NEW_SNAPSHOT, piece)?;
+            files.sync(NEW_SNAPSHOT)?;
+        }
+        let mut copied = start.unwrap_or_default();
+        if start.is_some() {
+            files.create(NEW_LOG)?;
+            files.append(NEW_LOG, log_headers(&cluster, id, last_included).as_bytes())?;
+            let end = synced.get();
+            copy_log(files, copied, end)?;
+            copied = copied.max(end);
+        }
+        Ok(Draft { last_included, start, copied, cuts })
+    }
+}
+
+impl Draft {
+    /// The last entry that the snapshot stands for.
+    pub fn last_included(&self) -> EntryId {
+        self.last_included
+    }
+}
+
+/// Appends these bytes of the log to the log that is to take its place.
+fn copy_log(files: &mut impl Files, from: u64, to: u64) -> Result<(), String> {
+    let mut from = from;
+    while from < to {
+        let end = to.min(from + PIECE);
+        let bytes = files.read_part(LOG, from, end)?;
+        files.append(NEW_LOG, &bytes)?;
+        files.sync(NEW_LOG)?;
+        from = end;
+    }
+    Ok(())
 }
 
 impl Storage {
@@ -89,8 +207,9 @@ impl Storage {
     pub fn forget(dir: &Path, id: NodeId) -> Result<bool, String> {
         let mut files = Directory::open(dir, id)?;
         let (vote, log) = (files.remove(VOTE)?, files.remove(LOG)?);
+        let snapshot = files.remove(SNAPSHOT)?;
         files.sync_names()?;
-        Ok(vote || log)
+        Ok(vote || log || snapshot)
     }
 }
 
@@ -106,12 +225,15 @@ impl<F: Files> Storage<F> {
     /// As [`Storage::open`].
     pub fn on(mut files: F, cluster: &str, id: NodeId) -> Result<(Self, Recovered), String> {
         let (log, vote) = (files.read(LOG)?.unwrap_or_default(), files.read(VOTE)?);
+        let snapshot = files.read(SNAPSHOT)?;
         let at = |text: String| files.path(&text).display().to_string();
-        let (mut recovered, ends) = recover(&log, vote.as_deref(), cluster, id).map_err(at)?;
+        let bytes = Bytes { log: &log, vote: vote.as_deref(), snapshot: snapshot.as_deref() };
+        let (mut recovered, file) = recover(bytes, cluster, id).map_err(at)?;
         recovered.torn = recovered.torn.map(at);
 
+        let ends = file.ends;
         let written = ends[ends.len() - 1];
-        let headers = log_headers(cluster, id);
+        let headers = log_headers(cluster, id, EntryId::default());
         if log.len() < headers.len() {
             files.append(LOG, &headers.as_bytes()[log.len()..])?;
         } else if log.get(written as usize - 1) != Some(&b'\n') {
@@ -120,8 +242,26 @@ impl<F: Files> Storage<F> {
         }
         files.cut(LOG, written)?;
         files.sync_names()?;
-        let (cluster, buffer) = (cluster.to_string(), String::new());
-        Ok((Storage { files, cluster, id, written, filled: written, buffer, ends }, recovered))
+        let (cluster, buffer, base) = (cluster.to_string(), String::new(), file.base);
+        let (synced, cuts, draft, filled) = (Synced::at(written), 0, None, written);
+        let mut storage = Storage {
+            files,
+            cluster,
+            id,
+            base,
+            written,
+            filled,
+            synced,
+            cuts,
+            buffer,
+            ends,
+            draft,
+        };
+        let last_included = recovered.snapshot.last_included;
+        if base != last_included {
+            storage.discard_log(last_included, !recovered.entries.is_empty())?;
+        }
+        Ok((storage, recovered))
     }
 
     /// Saves `current_term` and `voted_for`; they are durable when this returns.
@@ -155,14 +295,95 @@ impl<F: Files> Storage<F> {
         entries: &[Entry],
         leader_id: NodeId,
     ) -> Result<(), String> {
-        assert!(after < self.ends.len() as u64, "a gap before the entry after {after}");
+        assert!(after <= self.last_index(), "a gap before the entry after {after}");
         self.truncate(after)?;
         for entry in entries {
-            assert_eq!(entry.index, self.ends.len() as u64, "entries are saved in their order");
+            assert_eq!(entry.index, self.last_index() + 1, "entries are saved in their order");
             encode_entry(&mut self.buffer, self.id, entry, leader_id);
             self.ends.push(self.written + self.buffer.len() as u64);
         }
         Ok(())
+    }
+
+    // ---- Snapshots -----------------------------------------------------------------------------
+
+    /// Saves a snapshot in the place of the one before; it is durable when this returns. The log
+    /// must be shortened next: until then [`Storage::open`] would do it.
+    ///
+    /// # Errors
+    /// The disk failed: see [`Storage`].
+    pub fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        let draft = self.plan_snapshot(snapshot.last_included).write(&mut self.files, snapshot)?;
+        self.adopt_snapshot(draft)
+    }
+
+    /// The long part of [`Storage::save_snapshot`], to be done by another thread, on files that it
+    /// shares: see [`Plan::write`].
+    pub fn plan_snapshot(&self, last_included: EntryId) -> Plan {
+        let behind_base = last_included.index.checked_sub(self.base.index);
+        let start = behind_base.and_then(|place| self.ends.get(place as usize)).copied();
+        let (cluster, id) = (self.cluster.clone(), self.id);
+        Plan { cluster, id, start, synced: self.synced.share(), cuts: self.cuts }
+    }
+
+    /// The short part: the snapshot takes its place.
+    ///
+    /// # Errors
+    /// The disk failed: see [`Storage`].
+    pub fn adopt_snapshot(&mut self, draft: Draft) -> Result<(), String> {
+        self.files.rename(NEW_SNAPSHOT, SNAPSHOT)?;
+        self.draft = Some(draft);
+        self.files.sync_names()
+    }
+
+    /// Lets the log begin behind an entry, the snapshot's last: with the entries that follow it, or
+    /// with none. All of it is durable when this returns, entries that waited for [`Storage::sync`]
+    /// too.
+    ///
+    /// # Errors
+    /// The disk failed: see [`Storage`].
+    pub fn discard_log(&mut self, base: EntryId, retain: bool) -> Result<(), String> {
+        let headers = log_headers(&self.cluster, self.id, base);
+        let place = base.index.checked_sub(self.base.index).filter(|_| retain);
+        let kept = place.map_or(self.ends.len() - 1, |place| place as usize);
+        let kept = kept.min(self.ends.len() - 1);
+        let start = self.ends[kept];
+        let draft = self.draft.take().filter(|draft| {
+            draft.last_included == base && draft.cuts == self.cuts && draft.start == Some(start)
+        });
+        let copied = match draft {
+            Some(draft) => draft.copied,
+            None => {
+                self.files.create(NEW_LOG)?;
+                self.files.append(NEW_LOG, headers.as_bytes())?;
+                start
+            }
+        };
+        copy_log(&mut self.files, copied, self.written)?;
+        let waiting = start.saturating_sub(self.written) as usize;
+        self.files.append(NEW_LOG, &self.buffer.as_bytes()[waiting..])?;
+        self.files.sync(NEW_LOG)?;
+        self.files.rename(NEW_LOG, LOG)?;
+        self.files.sync_names()?;
+
+        self.ends.drain(..kept);
+        self.ends.iter_mut().for_each(|end| *end = *end - start + headers.len() as u64);
+        (self.base, self.written) = (base, self.ends[self.ends.len() - 1]);
+        self.filled = self.written;
+        self.buffer.clear();
+        self.cuts += 1;
+        self.synced.set(self.written);
+        Ok(())
+    }
+
+    /// How many bytes of the log stand for the entries up to this one.
+    pub fn bytes_up_to(&self, index: Index) -> u64 {
+        let place = index.saturating_sub(self.base.index) as usize;
+        self.ends.get(place).map_or(0, |end| end - self.ends[0])
+    }
+
+    fn last_index(&self) -> Index {
+        self.base.index + self.ends.len() as Index - 1
     }
 
     /// Writes and syncs all entries that wait: one write and one fsync, however many they are.
@@ -179,7 +400,9 @@ impl<F: Files> Storage<F> {
         if self.written > self.filled {
             self.fill()?;
         }
-        self.files.sync(LOG)
+        self.files.sync(LOG)?;
+        self.synced.set(self.written);
+        Ok(())
     }
 
     /// How long the log's file is, without its space ahead and without what waits.
@@ -205,14 +428,17 @@ impl<F: Files> Storage<F> {
     /// whole lines of dropped entries after the new ones, or a line of both, which no longer looks
     /// like one torn line at the end. Conflicts are rare, so the extra fsync costs little.
     fn truncate(&mut self, after: Index) -> Result<(), String> {
-        self.ends.truncate(after as usize + 1);
-        let end = self.ends[after as usize];
+        let kept = (after - self.base.index) as usize;
+        self.ends.truncate(kept + 1);
+        let end = self.ends[kept];
         if end >= self.written {
             self.buffer.truncate((end - self.written) as usize);
             return Ok(());
         }
         self.buffer.clear();
         (self.written, self.filled) = (end, end);
+        self.cuts += 1;
+        self.synced.set(end);
         self.files.cut(LOG, end)
     }
 }
@@ -225,7 +451,7 @@ pub fn log_path(dir: &Path) -> PathBuf {
 /// How many bytes a node's files have in this directory; what cannot be read counts nothing.
 pub fn size_bytes(dir: &Path) -> u64 {
     let size = |name| fs::metadata(dir.join(name)).map_or(0, |file| file.len());
-    [LOG, VOTE].into_iter().map(size).sum()
+    [LOG, VOTE, SNAPSHOT].into_iter().map(size).sum()
 }
 
 #[cfg(test)]
@@ -308,6 +534,69 @@ mod tests {
     }
 
     #[test]
+    fn snapshot_and_log_behind_it_as_documented() {
+        let scratch = Scratch::new();
+        let (mut storage, _) = scratch.open();
+        storage.save_vote(4, Some(NodeId(3))).unwrap();
+        let entries = [entry(1, 1, "no-op"), entry(2, 1, "set x=42"), entry(3, 1, "set y=1")];
+        storage.save_entries(0, &entries, LEADER).unwrap();
+        storage.sync().unwrap();
+        let snapshot = snapshot_to(2, "{\"sessions\":0,\"session_commands\":0}\nset x=42\n");
+        storage.save_snapshot(&snapshot).unwrap();
+        storage.discard_log(snapshot.last_included, true).unwrap();
+        for file in [LOG, SNAPSHOT] {
+            let block = format!("```text\n{}```", scratch.read(file));
+            assert!(DOCUMENT.contains(&block), "docs/PROTOCOL.md has another {file}: {block}");
+        }
+        drop(storage);
+        let recovered = scratch.open().1;
+        assert_eq!((recovered.snapshot, &recovered.entries[..]), (snapshot, &entries[2..]));
+    }
+
+    fn snapshot_to(index: Index, data: &str) -> Snapshot {
+        Snapshot { last_included: EntryId { index, term: 1 }, data: data.into() }
+    }
+
+    /// As the body does it: another thread writes, while the log grows, or is cut.
+    #[test]
+    fn plan_is_written_beside_a_log_that_changes() {
+        for cut in [false, true] {
+            let scratch = Scratch::new();
+            let (mut storage, _) = scratch.open();
+            storage.save_vote(4, None).unwrap();
+            let entries: Vec<Entry> = (1..=9).map(|index| entry(index, 1, "é\n")).collect();
+            storage.save_entries(0, &entries[..6], LEADER).unwrap();
+            storage.sync().unwrap();
+            let snapshot = snapshot_to(4, "state");
+            let plan = storage.plan_snapshot(snapshot.last_included);
+            let (mut files, written) = (storage.files.share(), snapshot.clone());
+            let thread = std::thread::spawn(move || plan.write(&mut files, &written));
+            let draft = thread.join().unwrap().unwrap();
+            if cut {
+                storage.save_entries(5, &[entry(6, 2, "other")], LEADER).unwrap();
+            } else {
+                storage.save_entries(6, &entries[6..8], LEADER).unwrap();
+            }
+            storage.sync().unwrap();
+            let last = if cut { entry(7, 2, "z") } else { entries[8].clone() };
+            storage.save_entries(last.index - 1, std::slice::from_ref(&last), LEADER).unwrap();
+            storage.adopt_snapshot(draft).unwrap();
+            storage.discard_log(snapshot.last_included, true).unwrap();
+            storage.save_entries(last.index, &[entry(last.index + 1, 3, "on")], N2).unwrap();
+            storage.sync().unwrap();
+            drop(storage);
+            let recovered = scratch.open().1;
+            let indexes = recovered.entries.iter().map(|entry| (entry.index, entry.term));
+            let expected = match cut {
+                true => vec![(5, 1), (6, 2), (7, 2), (8, 3)],
+                false => vec![(5, 1), (6, 1), (7, 1), (8, 1), (9, 1), (10, 3)],
+            };
+            assert_eq!(indexes.collect::<Vec<_>>(), expected);
+            assert_eq!(recovered.snapshot, snapshot);
+        }
+    }
+
+    #[test]
     fn open_cuts_torn_line_and_goes_on() {
         let scratch = Scratch::new();
         let entries = hostile_entries();
@@ -374,7 +663,7 @@ mod tests {
 
     #[test]
     fn open_after_crash_while_creating() {
-        let headers = log_headers("demo", N2);
+        let headers = log_headers("demo", N2, EntryId::default());
         for written in 0..=headers.len() {
             let scratch = Scratch::new();
             scratch.write(LOG, &headers[..written]);

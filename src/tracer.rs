@@ -82,6 +82,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> String {
 fn saved_from(outputs: &[Output]) -> Option<Index> {
     let from = outputs.iter().filter_map(|output| match output {
         Output::SaveEntries { after, .. } => Some(after + 1),
+        Output::DiscardLog { through, retain: false, .. } => Some(through.index + 1),
         _ => None,
     });
     from.min()
@@ -143,6 +144,7 @@ mod tests {
             rules: Rules::ALL,
             max_entries: 1,
             max_bytes: 1,
+            max_chunk_bytes: 1 << 20,
             seed: 1,
         };
         Node::new(settings, Saved::default(), 0)

@@ -143,7 +143,10 @@ fn node_tells_how_it_is() {
     }
     let reply = ask(&cluster, 1, "GET", "/log?from=2&limit=1", "");
     let log = r#"{"log":[{"index":2,"term":1,"command":"set x=1"}],"#;
-    assert_eq!(reply.text(), format!("{log}\"commit_index\":2,\"last_log_index\":2}}"));
+    assert_eq!(
+        reply.text(),
+        format!("{log}\"commit_index\":2,\"last_log_index\":2,\"snapshot_index\":0}}")
+    );
     let log = ask(&cluster, 1, "GET", "/log", "");
     assert!(log.text().contains("no-op") && log.text().contains("set x=1"), "{}", log.text());
 

@@ -711,6 +711,307 @@ deliver n3->n2";
     falls(Rule::CommitOwnTermOnly, LeaderCompleteness, run);
 }
 
+// ---- Snapshots: InstallSnapshot RPC, Figure 13 -------------------------------------------------
+
+/// §7: 2@1 is on n1 alone. A snapshot in its place would count it as committed.
+#[test]
+fn snapshot_committed_only_7() {
+    let run = "
+cluster 3
+timeout n1
+deliver n1->n2
+deliver n2->n1
+deliver n1->n2
+deliver n2->n1
+expect committed 1@1
+propose n1 set x=1
+snapshot n1";
+    falls(Rule::SnapshotCommittedOnly, StateMachineSafety, run);
+}
+
+/// §7, InstallSnapshot 1: the old leader n1 can only send, the new one dies. If n1's snapshot held
+/// back n3's timer, n3 would follow it for ever.
+#[test]
+fn refuse_old_snapshot_7() {
+    let run = "
+cluster 3
+cut n1->n3
+timeout n1
+run
+snapshot n1
+heal
+cut n2->n1
+cut n3->n1
+timeout n2
+run
+expect follows n3 n2
+crash n2
+run 10000
+expect candidate n3";
+    stalls(Rule::RefuseOldSnapshot, run);
+}
+
+/// §7, InstallSnapshot 2: n3 has a piece of n1's first snapshot, and n1 goes on with its second.
+#[test]
+fn begin_at_first_chunk_7() {
+    let run = "
+cluster 3
+chunk 20
+cut n1->n3
+timeout n1
+run
+snapshot n1
+heal
+timeout n1
+deliver n1->n3
+propose n1 @alice:1 set x=1
+deliver n1->n2 2
+deliver n2->n1 2
+expect committed 2@1
+snapshot n1
+drop all
+timeout n1
+run";
+    falls(Rule::BeginAtFirstChunk, StateMachineSafety, run);
+}
+
+/// §7, InstallSnapshot 3: the first chunk comes twice.
+#[test]
+fn write_at_offset_7() {
+    let run = "
+cluster 3
+chunk 20
+cut n1->n3
+timeout n1
+run
+snapshot n1
+heal
+timeout n1
+timeout n1
+deliver n1->n3 2
+run";
+    falls(Rule::WriteAtOffset, StateMachineSafety, run);
+}
+
+/// §7, InstallSnapshot 4: n3 takes the first chunk for the whole.
+#[test]
+fn wait_for_all_chunks_7() {
+    let run = "
+cluster 3
+chunk 20
+cut n1->n3
+timeout n1
+run
+snapshot n1
+heal
+timeout n1
+deliver n1->n3";
+    falls(Rule::WaitForAllChunks, StateMachineSafety, run);
+}
+
+/// §7, InstallSnapshot 5: n1 has discarded its log, starts again, and has nothing.
+#[test]
+fn save_snapshot_7() {
+    let run = "
+cluster 3
+timeout n1
+deliver n1->n2
+deliver n2->n1
+deliver n1->n2
+deliver n2->n1
+expect committed 1@1
+snapshot n1
+crash n1
+restart n1
+drop all
+timeout n1
+deliver n1->n3
+deliver n3->n1";
+    falls(Rule::SaveSnapshot, LeaderCompleteness, run);
+}
+
+/// §7, InstallSnapshot 5: n1's snapshot to 1@1 is late; n3 has one of its own to 2@1.
+#[test]
+fn ignore_older_snapshot_7() {
+    let run = "
+cluster 3
+timeout n1
+deliver n1->n2
+deliver n2->n1
+deliver n1->n2
+deliver n2->n1
+snapshot n1
+timeout n1
+deliver n1->n3 2
+deliver n3->n1 2
+propose n1 set x=1
+deliver n1->n2 2
+deliver n2->n1 2
+expect committed 2@1
+timeout n1
+deliver 12
+deliver 16
+expect committed 2@1 on n3
+snapshot n3
+deliver n1->n3";
+    falls(Rule::IgnoreOlderSnapshot, StateMachineSafety, run);
+}
+
+/// §7, InstallSnapshot 6: n1's snapshot to 1@1 is late; n2 has that entry, and 2@1 behind it, which
+/// n1 has committed with n2's copy.
+#[test]
+fn retain_matching_7() {
+    let run = "
+cluster 3
+timeout n1
+deliver n1->n3
+deliver n3->n1
+deliver n1->n3
+deliver n3->n1
+expect committed 1@1
+snapshot n1
+timeout n1
+deliver n1->n2 2
+deliver n2->n1 2
+propose n1 set x=1
+deliver 11
+deliver n2->n1
+expect committed 2@1
+deliver n1->n2
+drop all
+timeout n2
+deliver n2->n3
+deliver n3->n2";
+    falls(Rule::RetainMatching, LeaderCompleteness, run);
+}
+
+/// §7, InstallSnapshot 7: n2's snapshot stands for 1@2, and n1 has 2@1 behind its own 1@1.
+#[test]
+fn discard_whole_log_7() {
+    let run = "
+cluster 3
+timeout n1
+deliver n1->n2
+deliver n2->n1
+propose n1 set x=1
+drop all
+timeout n2
+deliver n2->n3
+deliver n3->n2
+deliver n2->n3
+deliver n3->n2
+expect committed 1@2
+snapshot n2
+drop all
+timeout n2
+deliver n2->n1";
+    falls(Rule::DiscardWholeLog, LogMatching, run);
+}
+
+/// §7, InstallSnapshot 8: n3 has the snapshot and not its state, and goes on from there.
+#[test]
+fn restore_state_7() {
+    let run = "
+cluster 3
+cut n1->n3
+timeout n1
+run
+snapshot n1
+heal
+timeout n1
+run
+propose n1 set x=1
+run
+timeout n1
+run";
+    falls(Rule::RestoreState, StateMachineSafety, run);
+}
+
+/// §7: n1 has discarded the entry that n3 needs.
+#[test]
+fn send_snapshot_7() {
+    let run = "
+cluster 3
+cut n1->n3
+timeout n1
+run
+snapshot n1
+heal
+run 1000
+expect committed 1@1 on n3";
+    stalls(Rule::SendSnapshot, run);
+}
+
+/// Figure 13, beyond its rules: a transfer goes on where it broke off. Each line that delivers a
+/// chunk or an answer loses or doubles another.
+#[test]
+fn snapshot_comes_through_loss_doubling_a_restart_and_another_leader() {
+    let begin = "
+cluster 3
+chunk 8
+cut n1->n3
+cut n2->n3
+timeout n1
+run
+propose n1 @alice:1 set x=42
+run
+timeout n1
+run
+snapshot n1
+snapshot n2
+heal
+timeout n1
+";
+    for (accident, chunks) in [
+        ("", 19),
+        ("drop n1->n3\ntimeout n1\n", 20),
+        ("deliver n1->n3\ndrop n3->n1\ntimeout n1\n", 20),
+        ("duplicate n1->n3\ndeliver n1->n3 2\n", 19),
+        ("deliver n1->n3\ndeliver n3->n1\ntimeout n1\n", 20),
+        (
+            "deliver n1->n3\ndeliver n3->n1\ndeliver n1->n3\ncrash n3\nrestart n3\n\
+             timeout n1\nrun\ntimeout n1\n",
+            23,
+        ),
+        // n2's own snapshot is the same text: it goes on behind the two chunks of n1.
+        (
+            "deliver n1->n3\ndeliver n3->n1\ndeliver n1->n3\ndrop all\ncrash n1\n\
+             timeout n2\nrun\ntimeout n2\n",
+            20,
+        ),
+    ] {
+        let run = format!("{begin}{accident}run\nexpect applied n3 x=42\n");
+        let text = script::run("chunks", &run).unwrap_or_else(|why| panic!("{accident}: {why}"));
+        assert_eq!(text.matches("sends n3 its snapshot to 2@1").count(), chunks, "{text}");
+        assert_eq!(text.matches("takes on").count(), 1, "{text}");
+    }
+}
+
+/// §7 with §8: the sessions come with the snapshot, and a retry is answered as the first time.
+#[test]
+fn snapshot_restores_sessions_7_8() {
+    let run = "
+cluster 3
+cut n1->n3
+timeout n1
+run
+propose n1 @alice:1 incr x
+run
+snapshot n1
+heal
+timeout n1
+run
+crash n1
+timeout n3
+run
+propose n3 @alice:1 incr x
+run
+expect answer 1
+expect applied n3 x=1
+expect safe";
+    script::run("sessions", run).unwrap_or_else(|why| panic!("{why}"));
+}
+
 // ---- Client interaction ------------------------------------------------------------------------
 
 /// §8: the answer to an increment is lost, and the client asks again.
@@ -829,7 +1130,7 @@ fn entries(terms: &[Term]) -> Vec<Entry> {
 
 /// A server that has these terms in its log, and knows term 7.
 fn server_with(id: u64, terms: &[Term], rules: Rules) -> Node {
-    let saved = Saved { current_term: 7, voted_for: None, entries: entries(terms) };
+    let saved = Saved { current_term: 7, entries: entries(terms), ..Saved::default() };
     let settings = Settings {
         id: NodeId(id),
         peers: (1..=7).filter(|&peer| peer != id).map(NodeId).collect(),
@@ -837,6 +1138,7 @@ fn server_with(id: u64, terms: &[Term], rules: Rules) -> Node {
         rules,
         max_entries: 64,
         max_bytes: 1 << 20,
+        max_chunk_bytes: 1 << 20,
         seed: id,
     };
     Node::new(settings, saved, 0)
@@ -961,8 +1263,8 @@ fn downtime_ms(seed: u64, rules: Rules) -> Millis {
     let mut world = World::new(&setup);
     for id in world.ids() {
         let terms: &[Term] = if id.0 < 4 { &[1, 1] } else { &[1] };
-        let (entries, voted_for) = (entries(terms), None);
-        world.lay(id, Saved { current_term: 1, voted_for, entries });
+        let entries = entries(terms);
+        world.lay(id, Saved { current_term: 1, entries, ..Saved::default() });
     }
     world.crash(NodeId(1), Power::Stays);
     let leads =

@@ -32,9 +32,11 @@ fn assert_reached(counts: &Counts, seeds: u64) {
     assert!(truncations > seeds / 4, "{truncations} truncations");
     assert!(restarts > 2 * seeds, "{restarts} restarts");
     assert!(saves_lost > seeds / 2, "{saves_lost} times a disk lost something");
-    assert!(torn > seeds / 6, "{torn} torn records");
+    assert!(torn > seeds / 8, "{torn} torn records");
     assert!(pauses > seeds && clock_faults > seeds, "{pauses} pauses, {clock_faults} clocks");
     assert!(cuts > seeds, "{cuts} times links were cut or stalled");
+    let Counts { snapshots, installed, .. } = *counts;
+    assert!(snapshots > seeds && installed > seeds / 10, "{snapshots} snapshots, {installed} sent");
     for rule in [
         Rule::RefuseOldCandidate,
         Rule::OneVotePerTerm,
@@ -51,6 +53,7 @@ fn assert_reached(counts: &Counts, seeds: u64) {
         Rule::IgnoreOldAnswers,
         Rule::CommitOwnTermOnly,
         Rule::ConfirmLeadership,
+        Rule::RetainMatching,
     ] {
         assert!(counts.cited(rule) > seeds / 10, "{rule:?} cited {} times", counts.cited(rule));
     }
@@ -105,6 +108,10 @@ fn exploration_notices_when_a_rule_is_left_out() {
         (Rule::ReadAfterOwnCommit, Property::Linearizability),
         (Rule::AdoptNewerTerm, Property::Liveness),
         (Rule::BackUpNextIndex, Property::Liveness),
+        (Rule::SaveSnapshot, Property::LeaderCompleteness),
+        (Rule::WriteAtOffset, Property::StateMachineSafety),
+        (Rule::RestoreState, Property::StateMachineSafety),
+        (Rule::SendSnapshot, Property::Liveness),
     ] {
         assert!(falls(property, rule, 0..500), "{property:?} without {rule:?}");
     }
@@ -141,7 +148,7 @@ fn failure_is_told_as_a_short_script_that_plays_to_the_same_end() {
         (Rule::OneVotePerTerm, 5, 20),
         (Rule::UpToDateLog, 3, 20),
         (Rule::KeepMatching, 3, 20),
-        (Rule::SaveEntries, 3, 20),
+        (Rule::SaveEntries, 3, 25),
         (Rule::SaveVote, 3, 20),
         (Rule::ApplyInOrder, 3, 20),
         (Rule::ConfirmLeadership, 3, 25),

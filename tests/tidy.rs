@@ -13,19 +13,20 @@ const MAX_FUNCTION_LINES: usize = 60;
 const MAX_NODE_LINES: usize = 700;
 
 /// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
-const ROOMS: [(&str, &str); 28] = [
+const ROOMS: [(&str, &str); 29] = [
     // The brain: pure.
     ("message", ""),
     ("rules", ""),
     ("event", "message rules"),
     ("log", "message"),
-    ("step", "event message rules"),
+    ("snapshot", "message"),
+    ("step", "event message rules snapshot"),
     ("role", "event message step"),
-    ("node", "event log message role rules step"),
+    ("node", "event log message role rules snapshot step"),
     // Around it.
     ("machine", "json message rules"),
     ("kv", "json machine"),
-    ("storage", "message"),
+    ("storage", "message snapshot"),
     ("json", ""),
     ("nearest", ""),
     ("transport", "event json message"),
@@ -39,12 +40,12 @@ const ROOMS: [(&str, &str); 28] = [
     ("client", "http json kv message"),
     (
         "server",
-        "config console event http inbox machine message metrics node record role rules status \
-         step storage tracer transport watchers",
+        "config console event http inbox machine message metrics node record role rules snapshot \
+         status step storage tracer transport watchers",
     ),
     ("record", "event json message node role step"),
     ("tracer", "message node record step"),
-    ("lab", "event kv log machine message nearest node record role rules step storage"),
+    ("lab", "event kv log machine message nearest node record role rules snapshot step storage"),
     (
         "cli",
         "client config console http json kv lab message nearest node rules server step storage \
@@ -56,7 +57,7 @@ const ROOMS: [(&str, &str); 28] = [
 
 /// The rooms of the brain, and what none of them may name: the world outside, and an order that
 /// changes from run to run.
-const PURE: [&str; 7] = ["message", "rules", "event", "log", "step", "role", "node"];
+const PURE: [&str; 8] = ["message", "rules", "event", "log", "snapshot", "step", "role", "node"];
 const IMPURE: &str = "std::net std::fs std::io std::thread std::time std::env std::process Instant \
                       SystemTime HashMap HashSet println! mpsc";
 

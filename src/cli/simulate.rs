@@ -153,7 +153,7 @@ impl Tally {
     fn summary(&self, options: &sim::Options) -> String {
         let Counts { steps, messages, messages_lost, cuts, .. } = &self.counts;
         let Counts { crashes, saves_lost, torn, pauses, clock_faults, .. } = &self.counts;
-        let Counts { elections, commits, truncations, .. } = &self.counts;
+        let Counts { elections, commits, truncations, snapshots, installed, .. } = &self.counts;
         let seconds = self.started.elapsed().as_secs_f64();
         let runs = if self.runs == 1 { "1 run".to_string() } else { format!("{} runs", self.runs) };
         format!(
@@ -166,6 +166,7 @@ impl Tally {
              pace\n\
              servers    {elections} leaders elected, {commits} commits, {truncations} logs \
              repaired\n\
+             snapshots  {snapshots} taken, {installed} took the place of a follower's log\n\
              rules      {} of {} were cited by an event\n\
              clients    {} operations, one consistent store\n\
              No property fell.\n",

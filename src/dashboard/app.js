@@ -1191,12 +1191,13 @@ function buildItem(item) {
 
 // ------------------------------------------------------------------------------------- Rules
 
-/** The boxes of Figure 2, and which places stand in them. */
+/** The boxes of Figures 2 and 13, and which places stand in them. */
 const FIGURE_2 = [
   ["state", "State", /^State/],
   ["request-vote", "RequestVote RPC", /^RequestVote/],
   ["append-entries", "AppendEntries RPC", /^AppendEntries/],
   ["servers", "Rules for Servers", null],
+  ["install-snapshot", "InstallSnapshot RPC (Figure 13)", /^InstallSnapshot/],
   ["text", "In the text, not in the figure", /^§|^dissertation/],
 ];
 const SERVERS = [
@@ -1279,7 +1280,8 @@ function showRule(wanted) {
     set(button, "aria-current", button.dataset.rule === wanted);
   }
   setText(byId("rule-name"), name);
-  setText(byId("rule-cites"), place ? `Figure 2, ${cites}` : (cites ?? ""));
+  const figure = place?.startsWith("InstallSnapshot") ? "Figure 13" : "Figure 2";
+  setText(byId("rule-cites"), place ? `${figure}, ${cites}` : (cites ?? ""));
   setText(byId("rule-sentence"), sentence);
   setText(byId("rule-property"), property ? `Without it, ${property} falls.` : "");
 }

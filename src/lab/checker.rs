@@ -11,16 +11,22 @@
 //!
 //! Each server's log and vote are shadowed from what it has had *saved*, and compared with what it
 //! holds: a node that forgets to save is caught as well.
+//!
+//! A snapshot stands for entries that are committed (§7). So a log that begins behind one holds all
+//! that is committed up to there, and whoever takes on a snapshot must come to the very state that
+//! others came to by applying those entries: the texts are compared.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::message::{Command, Entry, EntryId, Index, NodeId, Term};
 use crate::node::Node;
 use crate::record::read::Facts;
 use crate::role::Role;
 use crate::rules::Property;
+use crate::snapshot::Snapshot;
 use crate::step::{Output, Saved};
 
 /// A property that fell, and how.
@@ -65,7 +71,9 @@ struct Commit {
 /// What the checker knows of one server.
 #[derive(Clone, Debug, Default)]
 struct Shadow {
-    /// The terms of the entries that it has had saved.
+    /// The last entry that its saved snapshot stands for.
+    base: EntryId,
+    /// The terms of the entries that it has had saved behind that.
     log: Vec<Term>,
     /// The term and vote that it has had saved.
     vote: (Term, Option<NodeId>),
@@ -75,12 +83,39 @@ struct Shadow {
 }
 
 impl Shadow {
+    /// What a server has that starts with this on its disk.
+    fn of(saved: &Saved) -> Shadow {
+        let base = saved.snapshot.last_included;
+        Shadow {
+            base,
+            log: saved.entries.iter().map(|entry| entry.term).collect(),
+            vote: (saved.current_term, saved.voted_for),
+            leads: None,
+            commit_index: base.index,
+            last_applied: base.index,
+        }
+    }
+
     fn term_at(&self, index: Index) -> Option<Term> {
-        self.log.get(index.checked_sub(1)? as usize).copied()
+        match index.checked_sub(self.base.index)? {
+            0 => Some(self.base.term),
+            behind_base => self.log.get(behind_base as usize - 1).copied(),
+        }
+    }
+
+    /// Whether the log holds a committed entry, or its snapshot stands for it.
+    fn holds(&self, committed: EntryId) -> bool {
+        committed.index < self.base.index || self.term_at(committed.index) == Some(committed.term)
     }
 
     fn last(&self) -> EntryId {
-        EntryId { index: self.log.len() as Index, term: self.log.last().copied().unwrap_or(0) }
+        let index = self.base.index + self.log.len() as Index;
+        EntryId { index, term: self.log.last().copied().unwrap_or(self.base.term) }
+    }
+
+    /// Behind this index the log ends.
+    fn truncate(&mut self, after: Index) {
+        self.log.truncate(after.saturating_sub(self.base.index) as usize);
     }
 }
 
@@ -90,8 +125,10 @@ pub struct Checker {
     servers: BTreeMap<NodeId, Shadow>,
     elections: BTreeMap<Term, Election>,
     history: History,
-    /// What is committed at the indexes 1, 2, 3….
-    committed: Vec<Commit>,
+    /// What is committed at each index, as far as it is known.
+    committed: BTreeMap<Index, Commit>,
+    /// The state after an entry, as the first who took or took on a snapshot there has it.
+    states: BTreeMap<Index, (Arc<str>, NodeId)>,
 }
 
 impl Checker {
@@ -106,6 +143,9 @@ impl Checker {
                 Output::SaveEntries { after, entries, .. } => {
                     self.entries_saved(node.id(), leads, *after, entries)?;
                 }
+                Output::SaveSnapshot(snapshot) => self.check_state(node.id(), snapshot)?,
+                Output::DiscardLog { through, .. } => self.log_discarded(node, *through)?,
+                Output::Restore(snapshot) => self.check_restored(node.id(), snapshot)?,
                 _ => {}
             }
         }
@@ -124,10 +164,16 @@ impl Checker {
     pub fn told(&mut self, facts: &Facts) -> Result<(), Violation> {
         let Facts { id, current_term, voted_for, commit_index, .. } = *facts;
         let leads = facts.leads.then_some(current_term);
+        let snapshot = Snapshot { last_included: facts.snapshot, ..Snapshot::default() };
+        if !facts.starts && self.server(id).base != facts.snapshot {
+            self.log_begins_behind(id, facts.snapshot)?;
+            let shadow = self.server(id);
+            shadow.last_applied = shadow.last_applied.max(facts.snapshot.index);
+        }
         match &facts.log {
             Some((_, entries)) if facts.starts => {
                 let entries = entries.clone();
-                self.laid(id, &Saved { current_term, voted_for, entries })?;
+                self.laid(id, &Saved { current_term, voted_for, snapshot, entries })?;
             }
             Some((from, entries)) => self.log_is(id, leads, *from, entries)?,
             None => {}
@@ -154,9 +200,9 @@ impl Checker {
         self.entries_saved(id, leads, from - 1 + old as Index, &entries[old..])
     }
 
-    /// How long a server's log is, if the server has started.
-    pub fn log_length(&self, id: NodeId) -> Option<Index> {
-        Some(self.servers.get(&id)?.log.len() as Index)
+    /// Where a server's log ends, if the server has started.
+    pub fn last_index(&self, id: NodeId) -> Option<Index> {
+        Some(self.servers.get(&id)?.last().index)
     }
 
     /// How many servers, elected leaders and committed entries are known.
@@ -164,19 +210,77 @@ impl Checker {
         (self.servers.len(), self.elections.len(), self.committed.len())
     }
 
-    /// A server starts with what its disk holds; its state machine is empty again.
+    /// A server starts with what its disk holds; its state machine is that of the snapshot again.
     pub fn restarted(&mut self, id: NodeId, saved: &Saved) {
-        let log = saved.entries.iter().map(|entry| entry.term).collect();
-        let vote = (saved.current_term, saved.voted_for);
-        self.servers.insert(id, Shadow { log, vote, ..Shadow::default() });
+        self.servers.insert(id, Shadow::of(saved));
     }
 
     /// A server's log was laid by hand, as if it had been written so.
     pub fn laid(&mut self, id: NodeId, saved: &Saved) -> Result<(), Violation> {
-        self.restarted(id, &Saved::default());
-        self.entries_saved(id, None, 0, &saved.entries)?;
+        let Saved { snapshot, entries, .. } = saved;
+        let last_included = snapshot.last_included;
+        self.restarted(id, &Saved { snapshot: snapshot.clone(), ..Saved::default() });
+        self.log_begins_behind(id, last_included)?;
+        self.entries_saved(id, None, last_included.index, entries)?;
         self.restarted(id, saved);
         Ok(())
+    }
+
+    // ---- Snapshots -----------------------------------------------------------------------------
+
+    /// State Machine Safety: a snapshot stands only for what is committed, and for the same state
+    /// on every server. Log Matching: what stays of the log follows it.
+    fn log_discarded(&mut self, node: &Node, base: EntryId) -> Result<(), Violation> {
+        let id = node.id();
+        if !self.committed.contains_key(&base.index) {
+            let what = format!("{id} has a snapshot to {base}, which nobody committed");
+            return Err(Violation::new(Property::StateMachineSafety, what));
+        }
+        self.log_begins_behind(id, base)?;
+        self.entries_saved(id, None, base.index, node.log.entries_from(0))
+    }
+
+    /// A server has taken on this state in place of its own.
+    fn check_restored(&mut self, id: NodeId, snapshot: &Snapshot) -> Result<(), Violation> {
+        let last_included = snapshot.last_included;
+        let shadow = self.server(id);
+        let before = std::mem::replace(&mut shadow.last_applied, last_included.index);
+        if last_included.index < before {
+            let what = format!("{id} has applied {before} and goes back to {last_included}");
+            return Err(Violation::new(Property::StateMachineSafety, what));
+        }
+        self.check_state(id, snapshot)
+    }
+
+    fn check_state(&mut self, id: NodeId, snapshot: &Snapshot) -> Result<(), Violation> {
+        let Snapshot { last_included, data } = snapshot;
+        let first = || (Arc::clone(data), id);
+        let (state, other) = self.states.entry(last_included.index).or_insert_with(first);
+        if state == data {
+            return Ok(());
+        }
+        let what = format!("the state of {id} after {last_included} is not that of {other}");
+        Err(Violation::new(Property::StateMachineSafety, what))
+    }
+
+    /// A server's log begins behind this entry, which it counts as committed.
+    fn log_begins_behind(&mut self, id: NodeId, base: EntryId) -> Result<(), Violation> {
+        let shadow = self.servers.entry(id).or_default();
+        let behind = base.index.saturating_sub(shadow.base.index) as usize;
+        shadow.log.drain(..behind.min(shadow.log.len()));
+        shadow.base = base;
+        shadow.commit_index = shadow.commit_index.max(base.index);
+        if base.index == 0 {
+            return Ok(());
+        }
+        let EntryId { index, term } = base;
+        let first = Commit { term, in_term: term, by: id };
+        let Commit { term: other, by, .. } = self.committed.entry(index).or_insert(first);
+        if *other == term {
+            return Ok(());
+        }
+        let what = format!("{by} committed {index}@{other}, and {id} has a snapshot to {base}");
+        Err(Violation::new(Property::StateMachineSafety, what))
     }
 
     /// Mixes in what verdicts to come depend on.
@@ -184,7 +288,7 @@ impl Checker {
         for (term, Election { leader, last }) in &self.elections {
             (term, leader, last).hash(hasher);
         }
-        for Commit { term, in_term, .. } in &self.committed {
+        for Commit { term, in_term, .. } in self.committed.values() {
             (term, in_term).hash(hasher);
         }
         for same_index in &self.history.entries {
@@ -219,7 +323,7 @@ impl Checker {
             );
             return Err(Violation::new(Property::LeaderAppendOnly, what));
         }
-        shadow.log.truncate(after as usize);
+        shadow.truncate(after);
         let mut prev = shadow.last();
         for entry in entries {
             self.history.note(id, prev, entry)?;
@@ -259,12 +363,12 @@ impl Checker {
             return Err(Violation::new(Property::ElectionSafety, what));
         }
         // The last entry committed in an earlier term: with it come all before it.
-        let index = self.committed.partition_point(|commit| commit.in_term < term);
-        let Some(commit) = index.checked_sub(1).map(|last| &self.committed[last]) else {
+        let mut latest = self.committed.iter().rev();
+        let Some((&index, commit)) = latest.find(|(_, commit)| commit.in_term < term) else {
             return Ok(());
         };
-        let committed = EntryId { index: index as Index, term: commit.term };
-        if self.servers[&id].term_at(committed.index) == Some(committed.term) {
+        let committed = EntryId { index, term: commit.term };
+        if self.servers[&id].holds(committed) {
             return Ok(());
         }
         let Commit { by, in_term, .. } = commit;
@@ -279,14 +383,14 @@ impl Checker {
     fn check_commit(&mut self, id: NodeId, in_term: Term, to: Index) -> Result<(), Violation> {
         let shadow = self.servers.entry(id).or_default();
         let from = std::mem::replace(&mut shadow.commit_index, to) + 1;
-        let known = self.committed.len() as Index;
+        let known = self.committed.len();
         for index in from..=to {
             let Some(term) = shadow.term_at(index) else {
                 let what = format!("{id} counts {index} as committed, its log ends before");
                 return Err(Violation::new(Property::StateMachineSafety, what));
             };
-            match self.committed.get(index as usize - 1) {
-                None => self.committed.push(Commit { term, in_term, by: id }),
+            match self.committed.get(&index) {
+                None => drop(self.committed.insert(index, Commit { term, in_term, by: id })),
                 Some(commit) if commit.term == term => {}
                 Some(Commit { term: other, by, .. }) => {
                     let what =
@@ -295,10 +399,9 @@ impl Checker {
                 }
             }
         }
-        match self.committed.last() {
-            Some(last) if known < self.committed.len() as Index => {
-                let last = EntryId { index: self.committed.len() as Index, term: last.term };
-                self.check_later_leaders(id, in_term, last)
+        match self.committed.last_key_value() {
+            Some((&index, last)) if known < self.committed.len() => {
+                self.check_later_leaders(id, in_term, EntryId { index, term: last.term })
             }
             _ => Ok(()),
         }
@@ -331,7 +434,7 @@ impl Checker {
         let shadow = self.server(id);
         let expected = shadow.last_applied + 1;
         shadow.last_applied = applied.index;
-        let committed = self.committed.get(applied.index as usize - 1).map(|commit| commit.term);
+        let committed = self.committed.get(&applied.index).map(|commit| commit.term);
         let what = match committed {
             _ if applied.index < expected => format!("{id} applied {applied} twice"),
             _ if applied.index > expected => format!("{id} applied {applied} before {expected}"),
@@ -544,7 +647,7 @@ mod tests {
         write(&mut checker, N1, 0, &[entry(1, 1)]);
         checker.check_commit(N1, 1, 1).unwrap();
         checker.check_applied(N1, &entry(1, 1)).unwrap();
-        let saved = Saved { current_term: 1, voted_for: None, entries: vec![entry(1, 1)] };
+        let saved = Saved { current_term: 1, entries: vec![entry(1, 1)], ..Saved::default() };
         checker.restarted(N1, &saved);
         checker.check_commit(N1, 1, 1).unwrap();
         assert_eq!(checker.check_applied(N1, &entry(1, 1)), Ok(()));
@@ -570,5 +673,89 @@ mod tests {
         assert_eq!(property, Property::LeaderCompleteness);
         assert_eq!(what, "the log of n1 ends at 1@1, and what it saved at 0@0");
         assert_eq!(checker.after_step(&node, &outputs), Ok(()));
+    }
+
+    // ---- Snapshots -----------------------------------------------------------------------------
+
+    fn snapshot(index: Index, term: Term, data: &str) -> Snapshot {
+        Snapshot { last_included: EntryId { index, term }, data: data.into() }
+    }
+
+    /// n1 has committed and applied 1@1 and 2@1.
+    fn two_committed() -> Checker {
+        let mut checker = Checker::default();
+        write(&mut checker, N1, 0, &[entry(1, 1), entry(2, 1)]);
+        checker.check_commit(N1, 1, 2).unwrap();
+        checker
+    }
+
+    #[test]
+    fn leader_completeness_counts_what_a_snapshot_stands_for() {
+        let mut checker = two_committed();
+        checker.log_begins_behind(N2, EntryId { index: 2, term: 1 }).unwrap();
+        assert_eq!(checker.clone().check_election(N2, Some(2)), Ok(()));
+        write(&mut checker, N1, 2, &[entry(3, 1)]);
+        checker.check_commit(N1, 1, 3).unwrap();
+        let (property, what) = fell(checker.check_election(N2, Some(2)));
+        assert_eq!(property, Property::LeaderCompleteness);
+        assert_eq!(what, "n2 was elected in term 2 without 3@1, which n1 committed in term 1");
+    }
+
+    #[test]
+    fn state_machine_safety_falls_when_states_differ_or_go_back() {
+        let mut checker = two_committed();
+        assert_eq!(checker.check_state(N1, &snapshot(2, 1, "x=1")), Ok(()));
+        assert_eq!(checker.check_restored(N2, &snapshot(2, 1, "x=1")), Ok(()));
+        let (property, what) = fell(checker.check_restored(N3, &snapshot(2, 1, "x=")));
+        assert_eq!(property, Property::StateMachineSafety);
+        assert_eq!(what, "the state of n3 after 2@1 is not that of n1");
+        let (property, what) = fell(checker.check_restored(N2, &snapshot(1, 1, "")));
+        assert_eq!(property, Property::StateMachineSafety);
+        assert_eq!(what, "n2 has applied 2 and goes back to 1@1");
+    }
+
+    #[test]
+    fn state_machine_safety_falls_when_a_snapshot_stands_for_another_entry() {
+        let mut checker = two_committed();
+        let (property, what) = fell(checker.log_begins_behind(N2, EntryId { index: 2, term: 3 }));
+        assert_eq!(property, Property::StateMachineSafety);
+        assert_eq!(what, "n1 committed 2@1, and n2 has a snapshot to 2@3");
+    }
+
+    #[test]
+    fn log_matching_falls_when_a_log_does_not_follow_its_snapshot() {
+        let mut checker = two_committed();
+        write(&mut checker, N3, 0, &[entry(1, 1), entry(2, 2), entry(3, 2)]);
+        checker.log_begins_behind(N3, EntryId { index: 2, term: 1 }).unwrap();
+        assert!(checker.entries_saved(N3, None, 2, &[entry(3, 2)]).is_err());
+    }
+
+    /// A node's trace may begin when its log has been shortened long before.
+    #[test]
+    fn told_of_a_log_behind_a_snapshot_goes_on_from_there() {
+        let mut checker = Checker::default();
+        let mut facts = Facts {
+            id: N1,
+            starts: true,
+            current_term: 4,
+            voted_for: None,
+            leads: false,
+            snapshot: EntryId { index: 7, term: 3 },
+            log: Some((8, vec![entry(8, 4)])),
+            commit_index: 7,
+            applied: vec![],
+        };
+        assert_eq!(checker.told(&facts), Ok(()));
+        (facts.starts, facts.log) = (false, None);
+        (facts.commit_index, facts.applied) = (8, vec![entry(8, 4)]);
+        assert_eq!(checker.told(&facts), Ok(()));
+        (facts.snapshot, facts.applied) = (EntryId { index: 8, term: 4 }, vec![]);
+        assert_eq!(checker.told(&facts), Ok(()));
+        assert_eq!(checker.last_index(N1), Some(8));
+        facts.snapshot = EntryId { index: 9, term: 4 };
+        (facts.log, facts.commit_index) = (Some((10, vec![])), 9);
+        assert_eq!(checker.told(&facts), Ok(()), "it was sent one");
+        facts.applied = vec![entry(9, 4)];
+        assert!(checker.told(&facts).is_err(), "which stands for 9@4");
     }
 }

@@ -13,6 +13,7 @@ use crate::lab::checker::Violation;
 use crate::lab::platter::Platter;
 use crate::message::{Entry, EntryId, Index, NodeId, Term};
 use crate::rules::Property;
+use crate::snapshot::Snapshot;
 use crate::step::{Millis, Random, Saved};
 use crate::storage::{Recovered, Storage};
 
@@ -33,6 +34,8 @@ pub struct Disk {
 enum Write {
     Vote { current_term: Term, voted_for: Option<NodeId> },
     Entries { after: Index, entries: Vec<Entry>, leader_id: NodeId },
+    Snapshot(Snapshot),
+    Discard { through: EntryId, retain: bool },
 }
 
 /// What the storage writes on top of its files.
@@ -83,6 +86,16 @@ impl Disk {
         self.write(Write::Entries { after, entries, leader_id }, due);
     }
 
+    /// Takes a snapshot to save.
+    pub fn save_snapshot(&mut self, snapshot: Snapshot, due: Millis) {
+        self.write(Write::Snapshot(snapshot), due);
+    }
+
+    /// The log is to begin behind the snapshot's last entry, with what follows it or with nothing.
+    pub fn discard_log(&mut self, through: EntryId, retain: bool, due: Millis) {
+        self.write(Write::Discard { through, retain }, due);
+    }
+
     fn write(&mut self, write: Write, due: Millis) {
         self.due = if self.cache.is_empty() { due } else { self.due.min(due) };
         self.cache.push(write);
@@ -108,7 +121,7 @@ impl Disk {
         write_all(&mut self.storage, &self.cache).expect(POWERED);
         let entries_saved = self.cache.iter().any(|write| matches!(write, Write::Entries { .. }));
         self.cache.drain(..).for_each(|write| write.happen(&mut self.safe));
-        entries_saved.then(|| self.safe.entries.last().map(Entry::id).unwrap_or_default())
+        entries_saved.then(|| last(&self.safe))
     }
 
     // ---- Crashes: each ends with the storage started again, which must find what was safe ------
@@ -142,13 +155,13 @@ impl Disk {
         let files = std::mem::take(&mut self.storage.files);
         let why = match Storage::on(files, CLUSTER, self.id) {
             Ok((storage, recovered)) => {
-                let Recovered { current_term, voted_for, entries, torn } = recovered;
-                let found = Saved { current_term, voted_for, entries };
+                let Recovered { current_term, voted_for, snapshot, entries, torn } = recovered;
+                let found = Saved { current_term, voted_for, snapshot, entries };
                 if may_be(&found) {
                     (self.storage, self.safe, self.torn) = (storage, found, torn);
                     return Ok(());
                 }
-                let last = found.entries.last().map(Entry::id).unwrap_or_default();
+                let last = last(&found);
                 format!("it finds term {current_term} and a log that ends at {last}")
             }
             Err(damage) => damage,
@@ -172,8 +185,23 @@ impl Write {
                 (saved.current_term, saved.voted_for) = (current_term, voted_for);
             }
             Write::Entries { after, entries, .. } => {
-                saved.entries.truncate(after as usize);
-                saved.entries.extend(entries);
+                saved.entries.retain(|entry| entry.index <= after);
+                // Behind a gap they are of no use.
+                if after == last(saved).index {
+                    saved.entries.extend(entries);
+                }
+            }
+            // Before the log is shortened, a start would do it.
+            Write::Snapshot(snapshot) => {
+                let last = snapshot.last_included;
+                let retain = saved.entries.iter().any(|entry| entry.id() == last);
+                saved.entries.retain(|entry| retain && entry.index > last.index);
+                saved.snapshot = snapshot;
+            }
+            // Entries that follow what was not saved are of no use.
+            Write::Discard { through, retain } => {
+                let retain = retain && saved.snapshot.last_included == through;
+                saved.entries.retain(|entry| retain && entry.index > through.index);
             }
         }
     }
@@ -183,6 +211,8 @@ impl Write {
         match self {
             Write::Vote { .. } => 5,
             Write::Entries { .. } => 1,
+            Write::Snapshot(_) => 9,
+            Write::Discard { .. } => 6,
         }
     }
 }
@@ -197,29 +227,41 @@ fn write_all(storage: &mut Storage<Platter>, cache: &[Write]) -> Result<(), Stri
             Write::Entries { after, entries, leader_id } => {
                 storage.save_entries(*after, entries, *leader_id)?;
             }
+            Write::Snapshot(snapshot) => storage.save_snapshot(snapshot)?,
+            Write::Discard { through, retain } => storage.discard_log(*through, *retain)?,
         }
     }
     storage.sync()
 }
 
+/// The last entry of a log.
+fn last(saved: &Saved) -> EntryId {
+    saved.entries.last().map_or(saved.snapshot.last_included, Entry::id)
+}
+
 /// Whether this may be found after a power failure in the midst of these writes: the vote before
-/// or after any of them, and any first part of the log before or after, but for what none of them
-/// touches.
+/// or after any of them, and the snapshot with any first part of the log that goes with it, but for
+/// what none of them touches.
 fn may_be_left(safe: &Saved, cache: &[Write], found: &Saved) -> bool {
-    let mut after = safe.clone();
-    let mut votes = vec![(safe.current_term, safe.voted_for)];
-    let mut untouched = safe.entries.len();
+    let mut stages = vec![safe.clone()];
+    let mut untouched = last(safe).index;
     for write in cache {
+        let mut after = stages[stages.len() - 1].clone();
         write.clone().happen(&mut after);
-        votes.push((after.current_term, after.voted_for));
-        if let Write::Entries { after, .. } = write {
-            untouched = untouched.min(*after as usize);
-        }
+        stages.push(after);
+        untouched = untouched.min(match write {
+            Write::Vote { .. } | Write::Discard { .. } => Index::MAX,
+            Write::Entries { after, .. } => *after,
+            Write::Snapshot(snapshot) => snapshot.last_included.index,
+        });
     }
-    let is_part = |of: &Saved| of.entries.starts_with(&found.entries);
-    votes.contains(&(found.current_term, found.voted_for))
-        && found.entries.len() >= untouched
-        && (is_part(safe) || is_part(&after))
+    let vote = |saved: &Saved| (saved.current_term, saved.voted_for);
+    let has_log = |stage: &Saved| {
+        stage.snapshot == found.snapshot && stage.entries.starts_with(&found.entries)
+    };
+    stages.iter().any(|stage| vote(stage) == vote(found))
+        && last(found).index >= untouched
+        && stages.iter().any(has_log)
 }
 
 #[cfg(test)]
@@ -271,7 +313,7 @@ mod tests {
     /// A disk at work: a new vote, and entries that replace others.
     fn at_work() -> Disk {
         let log = (1..=3).map(|index| entry(index, 1)).collect();
-        let saved = Saved { current_term: 1, voted_for: None, entries: log };
+        let saved = Saved { current_term: 1, entries: log, ..Saved::default() };
         let mut disk = Disk::holding(N1, saved);
         disk.save_vote(2, Some(N2), 0);
         disk.save_entries(1, vec![entry(2, 2), entry(3, 2), entry(4, 2)], N2, 0);
@@ -319,12 +361,78 @@ mod tests {
     fn may_be_left_refuses_what_no_failure_explains() {
         let disk = at_work();
         let refused = |current_term, entries: &[Entry]| {
-            let found = Saved { current_term, voted_for: Some(N2), entries: entries.to_vec() };
+            let found = Saved {
+                current_term,
+                voted_for: Some(N2),
+                entries: entries.to_vec(),
+                ..Saved::default()
+            };
             !may_be_left(&disk.safe, &disk.cache, &found)
         };
         assert!(!refused(2, &[entry(1, 1), entry(2, 2)]));
         assert!(refused(3, &[entry(1, 1)]), "a term that it never had");
         assert!(refused(2, &[]), "an entry is gone that was not touched");
         assert!(refused(2, &[entry(1, 1), entry(2, 1), entry(3, 2)]), "old and new, mixed");
+    }
+
+    fn snapshot(index: Index, term: Term) -> Snapshot {
+        Snapshot { last_included: EntryId { index, term }, data: format!("at {index}").into() }
+    }
+
+    /// A disk that is given a snapshot, behind entries that wait, and another entry.
+    fn at_work_on(snapshot: Snapshot, retain: bool) -> Disk {
+        let log = (1..=3).map(|index| entry(index, 1)).collect();
+        let saved = Saved { current_term: 2, entries: log, ..Saved::default() };
+        let mut disk = Disk::holding(N1, saved);
+        let next = if retain { 5 } else { snapshot.last_included.index + 1 };
+        disk.save_entries(3, vec![entry(4, 1)], N2, 0);
+        disk.save_snapshot(snapshot.clone(), 0);
+        disk.discard_log(snapshot.last_included, retain, 0);
+        disk.save_entries(next - 1, vec![entry(next, 2)], N2, 0);
+        disk
+    }
+
+    /// All that is found when the power fails anywhere: snapshot, and the log behind it.
+    fn left(disk: &Disk) -> Vec<(Index, Vec<Index>)> {
+        let mut found = std::collections::BTreeSet::new();
+        for number in 0..500 {
+            let mut disk = disk.clone();
+            assert_eq!(disk.lose_power(number), Ok(()));
+            let log = disk.safe().entries.iter().map(|entry| entry.index).collect();
+            found.insert((disk.safe().snapshot.last_included.index, log));
+            assert_eq!(disk.lose_cache(), Ok(()), "what was found once is safe");
+            disk.save_entries(last(disk.safe()).index, vec![], N2, 0);
+            disk.finish();
+            assert_eq!(disk.end(), Ok(()), "and the files are of use");
+        }
+        found.into_iter().collect()
+    }
+
+    /// Entry 4 waits for its sync when the snapshot comes, and is durable with it.
+    #[test]
+    fn lose_power_while_a_snapshot_is_saved_leaves_it_or_the_log_before() {
+        let disk = at_work_on(snapshot(2, 1), true);
+        let expected = [(0, vec![1, 2, 3]), (2, vec![3]), (2, vec![3, 4]), (2, vec![3, 4, 5])];
+        assert_eq!(left(&disk), expected);
+        let mut finished = disk.clone();
+        assert_eq!(finished.finish(), Some(EntryId { index: 5, term: 2 }));
+        assert_eq!(finished.end(), Ok(()));
+    }
+
+    /// A leader's snapshot, which the log does not lead to.
+    #[test]
+    fn lose_power_while_a_snapshot_takes_the_logs_place_mixes_nothing() {
+        for last in [2, 9] {
+            let disk = at_work_on(snapshot(last, 2), false);
+            let expected = [(0, vec![1, 2, 3]), (last, vec![]), (last, vec![last + 1])];
+            assert_eq!(left(&disk), expected);
+        }
+    }
+
+    /// The leader's own disk was slower than the others: they committed what it had not saved.
+    #[test]
+    fn snapshot_may_stand_for_entries_that_were_never_written() {
+        let disk = at_work_on(snapshot(4, 1), true);
+        assert_eq!(left(&disk), [(0, vec![1, 2, 3]), (4, vec![]), (4, vec![5])]);
     }
 }

@@ -7,9 +7,9 @@
 use crate::message::{Message, NodeId, Rpc};
 use crate::step::Random;
 
-/// How many kinds there are: questions for a vote, entries and heartbeats, and their answers, yes
-/// or no.
-const KINDS: usize = 7;
+/// How many kinds there are: questions for a vote, entries, heartbeats and snapshots, and their
+/// answers, yes or no.
+const KINDS: usize = 10;
 
 /// How many messages of a kind are kept at most.
 const SIZE: usize = 5;
@@ -43,6 +43,8 @@ fn kind(rpc: &Rpc) -> usize {
         Rpc::RequestVoteReply(reply) => 1 + usize::from(reply.vote_granted),
         Rpc::AppendEntries(rpc) => 3 + usize::from(rpc.entries.is_empty()),
         Rpc::AppendEntriesReply(reply) => 5 + usize::from(reply.success),
+        Rpc::InstallSnapshot(_) => 7,
+        Rpc::InstallSnapshotReply(reply) => 8 + usize::from(reply.done),
     }
 }
 

@@ -280,7 +280,8 @@ fn is_dead(world: &World, message: &Message) -> bool {
             let refuses = !reply.success && reply.conflict.is_none();
             (matches!(node.role, Role::Leader(_)), refuses)
         }
-        Rpc::RequestVote(_) | Rpc::AppendEntries(_) => return false,
+        Rpc::InstallSnapshotReply(_) => (matches!(node.role, Role::Leader(_)), false),
+        Rpc::RequestVote(_) | Rpc::AppendEntries(_) | Rpc::InstallSnapshot(_) => return false,
     };
     let term = message.rpc.term();
     term < node.current_term || term == node.current_term && (!is_wanted || refuses)

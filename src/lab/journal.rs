@@ -111,6 +111,9 @@ impl fmt::Display for Outcome {
             Outcome::Refused(Refusal::Replaced) => {
                 f.write_str("refused, another entry took its place")
             }
+            Outcome::Refused(Refusal::Unknown) => {
+                f.write_str("refused, a snapshot took its place: it may be done")
+            }
         }
     }
 }
@@ -124,6 +127,10 @@ pub struct Counts {
     pub commits: u64,
     /// Followers that deleted entries of theirs.
     pub truncations: u64,
+    /// Snapshots that servers took of their own state.
+    pub snapshots: u64,
+    /// Snapshots of leaders that took the place of followers' logs.
+    pub installed: u64,
     pub crashes: u64,
     /// Crashes that took something from a disk's cache.
     pub saves_lost: u64,
@@ -150,6 +157,8 @@ impl Default for Counts {
             elections: 0,
             commits: 0,
             truncations: 0,
+            snapshots: 0,
+            installed: 0,
             crashes: 0,
             saves_lost: 0,
             torn: 0,
@@ -172,6 +181,8 @@ impl Counts {
             What::Transition { to: RoleName::Leader, .. } => self.elections += 1,
             What::Committed { on, .. } if !on.is_empty() => self.commits += 1,
             What::Deleted { .. } => self.truncations += 1,
+            What::SnapshotTaken { .. } => self.snapshots += 1,
+            What::SnapshotInstalled { .. } => self.installed += 1,
             _ => {}
         }
         if let Some(rule) = event.what.rule() {
@@ -185,6 +196,8 @@ impl Counts {
         self.elections += other.elections;
         self.commits += other.commits;
         self.truncations += other.truncations;
+        self.snapshots += other.snapshots;
+        self.installed += other.installed;
         self.crashes += other.crashes;
         self.saves_lost += other.saves_lost;
         self.torn += other.torn;

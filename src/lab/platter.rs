@@ -109,6 +109,12 @@ impl Files for Platter {
         Ok(self.files.get(name).map(|file| file.bytes.clone()))
     }
 
+    fn read_part(&mut self, name: &'static str, from: u64, to: u64) -> Result<Vec<u8>, String> {
+        let bytes = &self.files.get(name).ok_or_else(|| format!("there is no {name}"))?.bytes;
+        let part = bytes.get(from as usize..to as usize);
+        part.map(<[u8]>::to_vec).ok_or_else(|| format!("{name} is shorter"))
+    }
+
     fn create(&mut self, name: &'static str) -> Result<(), String> {
         self.work()?;
         self.files.insert(name, File::default());

@@ -47,7 +47,9 @@ fn beginnings(setup: &Setup) -> Vec<Beginning> {
     let left_out = Rule::all().filter(|&rule| !setup.rules.obeys(rule));
     needed.extend(left_out.map(|rule| format!("without {}", rule.name())));
     let (batch, slow) = (format!("batch {}", setup.max_entries), "disks slow".to_string());
-    [vec![], vec![batch.clone()], vec![slow.clone()], vec![batch, slow]]
+    let chunk = format!("chunk {}", setup.max_chunk_bytes);
+    let all = vec![batch.clone(), chunk.clone(), slow.clone()];
+    [vec![], vec![batch.clone()], vec![chunk], vec![slow.clone()], vec![batch, slow], all]
         .into_iter()
         .map(|more| Beginning::new([needed.clone(), more].concat()))
         .collect()
@@ -107,6 +109,7 @@ fn step(act: &Act) -> Step {
         Act::Crashed(id, Power::FailsMidway(number)) => {
             server("crash", id, format!("midway {number}"))
         }
+        Act::TookSnapshot(id) => server("snapshot", id, String::new()),
         Act::Restarted(id) => server("restart", id, String::new()),
     }
 }

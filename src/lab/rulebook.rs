@@ -18,9 +18,9 @@ holds the two together.*
 Raft is safe because every server obeys a few dozen small rules, and most of them are a sentence of
 Figure 2 of the paper (Ongaro and Ousterhout, \"In Search of an Understandable Consensus
 Algorithm\", extended version). Here they stand in the order of that figure, box by box. Read them
-with the figure beside you. Of each rule you find its place in the figure and its section; what it
-asks; what falls if it alone is left out; the line of a log that cites it, with the story in which
-it was written; and two commands.
+with the figure beside you; those of Figure 13 follow at the end. Of each rule you find its place in
+the figure and its section; what it asks; what falls if it alone is left out; the line of a log that
+cites it, with the story in which it was written; and two commands.
 
 - `raftlet break RULE` leaves the rule out and looks for a run in which that does harm. Predict the
   run before you look: that is the best exercise that this page has to offer.
@@ -28,11 +28,11 @@ it was written; and two commands.
   `tests/paper.rs`, and the code at `obeys(Rule::NAME)`: each rule stands in one place, nearly all
   in `src/node.rs`.
 
-Where no place in Figure 2 is named, the figure does not have the rule: it is in the text.
+Where no place in a figure is named, the figures do not have the rule: it is in the text.
 ";
 
-/// Figure 2's boxes, each with its first rule.
-const BOXES: [(Rule, &str); 8] = [
+/// The boxes of Figure 2 and that of Figure 13, each with its first rule.
+const BOXES: [(Rule, &str); 9] = [
     (Rule::SaveVote, "State"),
     (Rule::RefuseOldCandidate, "RequestVote RPC"),
     (Rule::RefuseOldLeader, "AppendEntries RPC"),
@@ -40,6 +40,7 @@ const BOXES: [(Rule, &str); 8] = [
     (Rule::ResetTimerSparingly, "Rules for Servers: Followers"),
     (Rule::IncrementTerm, "Rules for Servers: Candidates"),
     (Rule::HeartbeatAtOnce, "Rules for Servers: Leaders"),
+    (Rule::SnapshotCommittedOnly, "Snapshots: InstallSnapshot (Figure 13, §7)"),
     (Rule::RetryAppliedOnce, "Clients (§8, not in Figure 2)"),
 ];
 
@@ -69,6 +70,7 @@ fn section(rule: Rule, quotes: &Quotes) -> String {
     let name = rule.name();
     let place = match place.is_empty() {
         true => section.to_string(),
+        false if place.starts_with("InstallSnapshot") => format!("Figure 13, {place}; {section}"),
         false => format!("Figure 2, {place}; {section}"),
     };
     let mut text = format!("### {name}\n{place}\n\n{sentence}\n\n");

@@ -19,7 +19,7 @@ const fn story(name: &'static str, text: &'static str) -> Story {
 }
 
 /// All of them, in the order in which a course may take them.
-pub const STORIES: [Story; 17] = [
+pub const STORIES: [Story; 18] = [
     story("election", include_str!("stories/election.txt")),
     story("split-vote", include_str!("stories/split-vote.txt")),
     story("forgotten-vote", include_str!("stories/forgotten-vote.txt")),
@@ -37,6 +37,7 @@ pub const STORIES: [Story; 17] = [
     story("no-op", include_str!("stories/no-op.txt")),
     story("deposed-read", include_str!("stories/deposed-read.txt")),
     story("duplicated-retry", include_str!("stories/duplicated-retry.txt")),
+    story("snapshot", include_str!("stories/snapshot.txt")),
 ];
 
 impl Story {

@@ -22,10 +22,11 @@ use crate::lab::journal::{Answer, Counts, Happening, Outcome, Power};
 use crate::lab::network::{Network, Number, Slot};
 use crate::lab::trace::Recording;
 use crate::machine::Sessions;
-use crate::message::{Command, Entry, Message, NodeId};
+use crate::message::{Command, Entry, Index, Message, NodeId};
 use crate::node::Node;
 use crate::record::Cause;
-use crate::rules::Rules;
+use crate::rules::{Property, Rules};
+use crate::snapshot::Snapshot;
 use crate::step::{Input, Millis, Output, Random, RequestId, Saved, Settings, Timing};
 
 /// What all servers have in common.
@@ -39,6 +40,8 @@ pub struct Setup {
     pub rules: Rules,
     /// Most entries in one message.
     pub max_entries: usize,
+    /// Most bytes of a snapshot in one message.
+    pub max_chunk_bytes: usize,
     /// Where all that is random begins.
     pub seed: u64,
 }
@@ -47,7 +50,7 @@ impl Setup {
     /// A cluster of so many servers that obey all rules, with the paper's timing.
     pub fn of(servers: u64) -> Setup {
         let (timing, rules) = (Timing::PAPER, Rules::ALL);
-        Setup { servers, timing, rules, max_entries: 64, seed: 0 }
+        Setup { servers, timing, rules, max_entries: 64, max_chunk_bytes: 1 << 16, seed: 0 }
     }
 }
 
@@ -86,6 +89,7 @@ pub enum Act {
     Delivered(Message),
     Proposed(NodeId, Command),
     Read(NodeId, Request),
+    TookSnapshot(NodeId),
     Crashed(NodeId, Power),
     Restarted(NodeId),
 }
@@ -148,6 +152,7 @@ impl World {
                 rules: setup.rules,
                 max_entries: setup.max_entries,
                 max_bytes: 1 << 20,
+                max_chunk_bytes: setup.max_chunk_bytes,
                 seed: world.random.bits(),
             };
             world.servers.insert(id, Server::new(settings));
@@ -273,12 +278,13 @@ impl World {
             let node = node.as_ref();
             let part = node.map(|node| {
                 let Node { current_term, voted_for, log, commit_index, role, .. } = node;
-                (current_term, voted_for, log, commit_index, node.last_applied, role)
+                let snapshots = (&node.snapshot, &node.incoming);
+                (current_term, voted_for, log, commit_index, node.last_applied, role, snapshots)
             });
             part.hash(&mut hasher);
             if part.is_none() {
-                let Saved { current_term, voted_for, entries } = disk.safe();
-                (current_term, voted_for, entries).hash(&mut hasher);
+                let Saved { current_term, voted_for, snapshot, entries } = disk.safe();
+                (current_term, voted_for, snapshot, entries).hash(&mut hasher);
             }
             (reads, disk.due().is_some()).hash(&mut hasher);
         }
@@ -376,10 +382,11 @@ impl World {
         self.start(id);
         self.counts.restarts += 1;
         self.record_start(id, Cause::Restart);
-        let disk = &self.servers[&id].disk;
-        let Saved { current_term: term, voted_for, ref entries } = *disk.safe();
-        let last = entries.last().map(Entry::id).unwrap_or_default();
-        let what = What::Recovered { voted_for, last, note: disk.torn().cloned() };
+        let Server { node, disk, .. } = &self.servers[&id];
+        let Saved { current_term: term, voted_for, .. } = *disk.safe();
+        let last = node.as_ref().map(|node| node.log.last()).unwrap_or_default();
+        let base = disk.safe().snapshot.last_included;
+        let what = What::Recovered { voted_for, base, last, note: disk.torn().cloned() };
         self.note(|| Happening::Event(Event { node: id, term, what }));
     }
 
@@ -388,6 +395,7 @@ impl World {
         let server = self.server_mut(id);
         let saved = server.disk.safe().clone();
         server.store = Sessions::new(Store::default(), server.settings.rules);
+        server.restore(&saved.snapshot);
         server.node = Some(Node::new(server.settings.clone(), saved, server.clock.read(now)));
         self.checker.restarted(id, self.servers[&id].disk.safe());
     }
@@ -403,6 +411,15 @@ impl World {
         self.step(id, Input::Read(vec![request]));
     }
 
+    /// A snapshot of a server's state is taken, and given to it.
+    pub fn take_snapshot(&mut self, id: NodeId) {
+        let server = &self.servers[&id];
+        if let Some(node) = &server.node {
+            let (index, data) = (node.last_applied, server.store.snapshot().into());
+            self.step(id, Input::SnapshotTaken { index, data });
+        }
+    }
+
     /// A server is to have this term and vote, and this log, as if history had brought it there.
     pub fn lay(&mut self, id: NodeId, saved: Saved) {
         if let Err(violation) = self.checker.laid(id, &saved) {
@@ -415,16 +432,33 @@ impl World {
         }
     }
 
-    /// All servers are to obey these rules, and to send no more entries than that in one message.
-    /// Only before the first step: they start afresh.
-    pub fn change_settings(&mut self, rules: Rules, max_entries: usize) {
+    /// All servers are to obey these rules, and to send no more in one message than this says. Only
+    /// before the first step: they start afresh.
+    pub fn change_settings(&mut self, setup: &Setup) {
         for id in self.ids() {
             let settings = &mut self.server_mut(id).settings;
-            (settings.rules, settings.max_entries) = (rules, max_entries);
+            (settings.rules, settings.max_entries) = (setup.rules, setup.max_entries);
+            settings.max_chunk_bytes = setup.max_chunk_bytes;
             if self.node(id).is_some() {
                 self.start(id);
             }
         }
+    }
+
+    /// Servers that have applied the same entries are in the same state, by whatever way they came
+    /// there.
+    pub fn check_states_agree(&self) -> Result<(), Violation> {
+        let mut states: BTreeMap<Index, (NodeId, String)> = BTreeMap::new();
+        for (&id, Server { node, store, .. }) in &self.servers {
+            let Some(Node { last_applied, .. }) = *node else { continue };
+            let state = store.snapshot();
+            let (other, first) = states.entry(last_applied).or_insert((id, state.clone()));
+            if *first != state {
+                let what = format!("{other} and {id} differ after {last_applied} entries");
+                return Err(Violation::new(Property::StateMachineSafety, what));
+            }
+        }
+        Ok(())
     }
 
     // ---- Time ----------------------------------------------------------------------------------
@@ -509,6 +543,7 @@ impl World {
                     what.into_iter().for_each(|what| self.note_act(Act::Read(id, what)));
                 }
             }
+            Input::SnapshotTaken { .. } => self.note_act(Act::TookSnapshot(id)),
             Input::Saved(_) => {}
         }
     }
@@ -583,6 +618,15 @@ impl World {
                 let due = self.disk_due();
                 self.server_mut(id).disk.save_entries(after, entries, leader_id, due);
             }
+            Output::SaveSnapshot(snapshot) => {
+                let due = self.disk_due();
+                self.server_mut(id).disk.save_snapshot(snapshot, due);
+            }
+            Output::DiscardLog { through, retain, .. } => {
+                let due = self.disk_due();
+                self.server_mut(id).disk.discard_log(through, retain, due);
+            }
+            Output::Restore(snapshot) => self.server_mut(id).restore(&snapshot),
             Output::Send(message) => self.send(message),
             Output::Apply { entry, request } => self.apply(id, &entry, request),
             Output::AnswerRead { request } => {
@@ -649,6 +693,14 @@ impl Server {
             clock: Clock::default(),
             settings,
             reads: BTreeMap::new(),
+        }
+    }
+
+    /// Takes on the state of a snapshot, if it is one. Only where a rule is left out it may not be,
+    /// and then the checker has seen that it is another's.
+    fn restore(&mut self, snapshot: &Snapshot) {
+        if snapshot.last_included.index > 0 {
+            let _ = self.store.restore(&snapshot.data);
         }
     }
 

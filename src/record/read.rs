@@ -5,7 +5,7 @@
 //! are not looked at: what a server is and has done is said by its own variables.
 
 use crate::json::Json;
-use crate::message::{Command, Entry, Index, NodeId, Term};
+use crate::message::{Command, Entry, EntryId, Index, NodeId, Term};
 
 /// The greatest number in a line.
 const MAX_NUMBER: u64 = 1 << 53;
@@ -31,7 +31,7 @@ pub struct Line {
 pub struct Facts {
     /// Which server.
     pub id: NodeId,
-    /// Whether it has just started: then its log is told from index 1 on.
+    /// Whether it has just started: then its log is told from its beginning.
     pub starts: bool,
     /// Its term.
     pub current_term: Term,
@@ -39,6 +39,8 @@ pub struct Facts {
     pub voted_for: Option<NodeId>,
     /// Whether it leads that term.
     pub leads: bool,
+    /// The last entry that its snapshot stands for: the log begins behind it.
+    pub snapshot: EntryId,
     /// From this index on its log is these entries, and no others; `None`: it has not changed.
     pub log: Option<(Index, Vec<Entry>)>,
     /// The last entry that it counts as committed.
@@ -52,9 +54,8 @@ pub fn line(text: &str) -> Result<Line, String> {
     let json = Json::parse(text).map_err(|why| format!("this is not JSON: {why}"))?;
     let step = member(&json, "step", Json::as_str)?.to_string();
     let facts = match step.as_str() {
-        "Init" | "Restart" | "Timeout" | "Receive" | "ClientRequest" | "Read" | "Saved" => {
-            Some(facts(&json, &step)?)
-        }
+        "Init" | "Restart" | "Timeout" | "Receive" | "ClientRequest" | "Read" | "Saved"
+        | "TakeSnapshot" => Some(facts(&json, &step)?),
         "Crash" | "DropMessage" | "DuplicateMessage" | "Broken" => None,
         _ => return Err(format!("there is no step {step:?}")),
     };
@@ -75,13 +76,19 @@ fn shown(text: &str) -> String {
 
 fn facts(json: &Json, step: &str) -> Result<Facts, String> {
     let starts = step == "Init" || step == "Restart";
+    let snapshot = match json.get("snapshotIndex") {
+        Some(_) => {
+            EntryId { index: number(json, "snapshotIndex")?, term: number(json, "snapshotTerm")? }
+        }
+        None => EntryId::default(),
+    };
     let log = match json.get("log") {
         Some(_) => Some((number(json, "logFrom")?, entries(json, "log")?)),
         None if starts => return Err(format!("log is missing in a {step}")),
         None => None,
     };
     if let Some((from, entries)) = &log {
-        check_log(*from, entries, starts)?;
+        check_log(*from, entries, starts.then_some(snapshot))?;
     }
     let voted_for = match json.get("votedFor") {
         Some(Json::Null) => None,
@@ -98,15 +105,16 @@ fn facts(json: &Json, step: &str) -> Result<Facts, String> {
         current_term: number(json, "currentTerm")?,
         voted_for,
         leads,
+        snapshot,
         log,
         commit_index: number(json, "commitIndex")?,
         applied: entries(json, "applied")?,
     })
 }
 
-/// Indexes follow one another.
-fn check_log(from: Index, entries: &[Entry], starts: bool) -> Result<(), String> {
-    if from == 0 || starts && from != 1 {
+/// Indexes follow one another. At the start, the first follows the snapshot.
+fn check_log(from: Index, entries: &[Entry], start: Option<EntryId>) -> Result<(), String> {
+    if from == 0 || start.is_some_and(|snapshot| from != snapshot.index + 1) {
         return Err(format!("logFrom cannot be {from} here"));
     }
     match (from..).zip(entries).find(|(index, entry)| *index != entry.index) {
@@ -175,6 +183,7 @@ mod tests {
             current_term: 2,
             voted_for: Some(NodeId(1)),
             leads: true,
+            snapshot: EntryId::default(),
             log: Some((2, vec![entry(2, 2, "set x=1")])),
             commit_index: 1,
             applied: vec![entry(1, 1, "no-op")],

@@ -7,7 +7,7 @@
 use super::{Cause, Moment, Record, State, Step};
 use crate::event::RoleName;
 use crate::json::Json;
-use crate::message::{Entry, Index, Message, NodeId, Rpc};
+use crate::message::{Entry, EntryId, Index, Message, NodeId, Rpc};
 
 type Members = Vec<(&'static str, Json)>;
 
@@ -44,6 +44,7 @@ fn of_step(step: &Step) -> Members {
             members.push(("values", Json::Array(values)));
         }
         Cause::Read(reads) => members.push(("reads", (*reads).into())),
+        Cause::TakeSnapshot(index) => members.push(("lastIncludedIndex", (*index).into())),
         Cause::Init | Cause::Restart | Cause::Timeout | Cause::Saved => {}
     }
     members.extend(variables(&step.state));
@@ -65,6 +66,7 @@ pub fn cause_name(cause: &Cause) -> &'static str {
         Cause::ClientRequest(_) => "ClientRequest",
         Cause::Read(_) => "Read",
         Cause::Saved => "Saved",
+        Cause::TakeSnapshot(_) => "TakeSnapshot",
     }
 }
 
@@ -85,6 +87,10 @@ fn variables(state: &State) -> Members {
         ("commitIndex", state.commit_index.into()),
         ("lastApplied", state.last_applied.into()),
     ];
+    let EntryId { index, term } = state.snapshot;
+    if index > 0 {
+        members.extend([("snapshotIndex", index.into()), ("snapshotTerm", term.into())]);
+    }
     if let Some((from, log)) = &state.log {
         members.extend([("logFrom", (*from).into()), ("log", entries(log))]);
     }
@@ -125,6 +131,8 @@ fn message(number: Option<u64>, message: &Message) -> Json {
         Rpc::RequestVoteReply(_) => "RequestVoteResponse",
         Rpc::AppendEntries(_) => "AppendEntriesRequest",
         Rpc::AppendEntriesReply(_) => "AppendEntriesResponse",
+        Rpc::InstallSnapshot(_) => "InstallSnapshotRequest",
+        Rpc::InstallSnapshotReply(_) => "InstallSnapshotResponse",
     };
     members.extend([
         ("mtype", kind.into()),
@@ -165,5 +173,18 @@ fn body(rpc: &Rpc) -> Members {
             }));
             members
         }
+        // Of the text only the length: a state may be large.
+        Rpc::InstallSnapshot(rpc) => vec![
+            ("mlastIncludedIndex", rpc.last_included_index.into()),
+            ("mlastIncludedTerm", rpc.last_included_term.into()),
+            ("moffset", rpc.offset.into()),
+            ("mbytes", (rpc.data.len() as u64).into()),
+            ("mdone", rpc.done.into()),
+        ],
+        Rpc::InstallSnapshotReply(reply) => vec![
+            ("mlastIncludedIndex", reply.last_included_index.into()),
+            ("moffset", reply.offset.into()),
+            ("mdone", reply.done.into()),
+        ],
     }
 }

@@ -96,7 +96,7 @@ impl<M: StateMachine> Server<M> {
         for one in asked.todo {
             match (one, tell.take()) {
                 (Todo::Do(Output::Send(Message { to, rpc, .. })), Some(tell))
-                    if to == from && is_reply(&rpc) =>
+                    if to == from && rpc.is_reply() =>
                 {
                     batch.todo.push(Todo::Tell(tell, Answer::Rpc(rpc)));
                 }
@@ -202,6 +202,7 @@ impl<M: StateMachine> Server<M> {
             entries: entries.cloned().collect(),
             commit_index: self.node.commit_index,
             last_log_index: self.node.log.last_index(),
+            snapshot_index: self.node.log.base().index,
         }
     }
 
@@ -240,6 +241,7 @@ impl<M: StateMachine> Server<M> {
             commit_index: node.commit_index,
             last_applied: self.applied,
             last_log: node.log.last(),
+            snapshot: node.log.base(),
             log_terms: node.log.terms(TERMS_IN_STATUS),
             peers,
             counters: self.metrics.counters(),
@@ -264,8 +266,4 @@ impl<M: StateMachine> Server<M> {
 
 fn not_a_query() -> Answer {
     Answer::Refused("this state machine knows no such question".to_string())
-}
-
-fn is_reply(rpc: &Rpc) -> bool {
-    matches!(rpc, Rpc::RequestVoteReply(_) | Rpc::AppendEntriesReply(_))
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::message::NodeId;
 
@@ -26,6 +27,9 @@ pub trait Files {
 
     /// All bytes of a file, if it is there.
     fn read(&mut self, name: &'static str) -> Result<Option<Vec<u8>>, String>;
+
+    /// The bytes of a file between these two places, which it has.
+    fn read_part(&mut self, name: &'static str, from: u64, to: u64) -> Result<Vec<u8>, String>;
 
     /// Makes an empty file, in the place of any other of this name.
     fn create(&mut self, name: &'static str) -> Result<(), String>;
@@ -57,7 +61,7 @@ pub struct Directory {
     /// The files that were written to; each stands where the next bytes go.
     open: BTreeMap<&'static str, File>,
     /// Held, not used: the lock lasts as long as this file is open.
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 impl Directory {
@@ -70,7 +74,9 @@ impl Directory {
         let path = dir.join("lock");
         let lock = File::create(&path).map_err(failed("open", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Directory { dir: dir.into(), open: BTreeMap::new(), _lock: lock }),
+            Ok(()) => {
+                Ok(Directory { dir: dir.into(), open: BTreeMap::new(), _lock: Arc::new(lock) })
+            }
             Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
             Err(TryLockError::WouldBlock) => Err(format!(
                 "{} is in use by another process: is node {} already running?",
@@ -78,6 +84,13 @@ impl Directory {
                 id.0
             )),
         }
+    }
+
+    /// The same directory, for another thread of this process. Each must keep to its own files, but
+    /// for reading.
+    pub fn share(&self) -> Directory {
+        let (dir, lock) = (self.dir.clone(), Arc::clone(&self._lock));
+        Directory { dir, open: BTreeMap::new(), _lock: lock }
     }
 
     /// Removes a file; true if it was there.
@@ -122,6 +135,17 @@ impl Files for Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             read => read.map(Some).map_err(failed("read", &path)),
         }
+    }
+
+    fn read_part(&mut self, name: &'static str, from: u64, to: u64) -> Result<Vec<u8>, String> {
+        let path = self.path(name);
+        let read = || {
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(from))?;
+            let mut bytes = vec![0; (to - from) as usize];
+            file.read_exact(&mut bytes).map(|()| bytes)
+        };
+        read().map_err(failed("read", &path))
     }
 
     fn create(&mut self, name: &'static str) -> Result<(), String> {

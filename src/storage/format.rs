@@ -1,4 +1,4 @@
-//! What the bytes of a node's two files mean, and which bytes are damage.
+//! What the bytes of a node's files mean, and which bytes are damage.
 //!
 //! These functions know no file: they write and judge bytes.
 
@@ -7,6 +7,7 @@ use std::str::{self, Chars};
 
 use super::files::SECTOR;
 use crate::message::{Command, Entry, EntryId, NodeId, Term};
+use crate::snapshot::Snapshot;
 
 /// The name of the log's file.
 pub(super) const LOG: &str = "RaftLog.txt";
@@ -14,9 +15,18 @@ pub(super) const LOG: &str = "RaftLog.txt";
 pub(super) const VOTE: &str = "vote.txt";
 /// The name of the next such file, while it is written.
 pub(super) const NEW_VOTE: &str = "vote.txt.new";
+/// The name of the file with the snapshot.
+pub(super) const SNAPSHOT: &str = "snapshot.txt";
+/// The names of the next such file and of the log that goes with it, while they are written.
+pub(super) const NEW_SNAPSHOT: &str = "snapshot.txt.new";
+pub(super) const NEW_LOG: &str = "RaftLog.txt.new";
 /// What the columns of the log are.
 pub(super) const COLUMNS: &str = "Machine ID | Index | Term | Value | Leader Id | Checksum\n";
 const SEPARATOR: &str = " | ";
+/// How the second line of a log begins that begins behind a snapshot.
+const BEHIND: &str = "# The log begins behind ";
+/// How the last line of the other files begins.
+const CHECKSUM: &str = "checksum = ";
 /// How wide the column of the machine is. A line may begin with almost as many spaces.
 const MACHINE_WIDTH: usize = 10;
 
@@ -31,29 +41,49 @@ pub struct Recovered {
     pub current_term: Term,
     /// Who received its vote in that term.
     pub voted_for: Option<NodeId>,
-    /// The whole log, from index 1.
+    /// What stands for the entries before the log.
+    pub snapshot: Snapshot,
+    /// The log: the entries behind the snapshot's last.
     pub entries: Vec<Entry>,
     /// What a crash in mid-write left at the end of the log and is now cut off, told for people.
     pub torn: Option<String>,
 }
 
-/// Reads and checks the bytes of a node's two files; `vote` is `None` if that file does not exist.
+/// The bytes of a node's files; `None` if there is no such file.
+#[derive(Clone, Copy)]
+pub(super) struct Bytes<'a> {
+    pub log: &'a [u8],
+    pub vote: Option<&'a [u8]>,
+    pub snapshot: Option<&'a [u8]>,
+}
+
+/// What the file of the log has.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    /// The entry before its first.
+    pub base: EntryId,
+    /// Where each entry ends, in bytes; place 0 is the end of the headers. A new log may still lack
+    /// them, a torn one goes on after the last of these ends.
+    pub ends: Vec<u64>,
+}
+
+/// Reads and checks the bytes of a node's files.
 ///
-/// Also returns where in the log each entry ends, in bytes; place 0 is the end of the headers. A
-/// new log may still lack them, a torn one goes on after the last of these ends.
+/// The file of the log may begin before the snapshot ends: the power failed after the snapshot was
+/// there and before the log was cut. Figure 13 says what to keep of it.
 ///
 /// # Errors
 /// The file and line of the first damage, what is wrong and what to do.
 pub(super) fn recover(
-    log: &[u8],
-    vote: Option<&[u8]>,
+    bytes: Bytes,
     cluster: &str,
     id: NodeId,
-) -> Result<(Recovered, Vec<u64>), String> {
-    let headers = log_headers(cluster, id);
+) -> Result<(Recovered, LogFile), String> {
+    let Bytes { log, vote, snapshot } = bytes;
+    let headers = log_headers(cluster, id, EntryId::default());
     let is_new = log.len() < headers.len() && headers.as_bytes().starts_with(log);
     let log = if is_new { headers.as_bytes() } else { log };
-    let (mut recovered, ends) = read_log(log, cluster, id)?;
+    let (mut recovered, file) = read_log(log, cluster, id)?;
     match vote {
         Some(_) if is_new => {
             return Err(format!("{LOG}:1: the log is gone, though {VOTE} is there. {FRESH}"));
@@ -62,29 +92,60 @@ pub(super) fn recover(
         None if log.len() > headers.len() => {
             return Err(format!("{VOTE}: the file is gone, though {LOG} has entries. {FRESH}"));
         }
+        None if snapshot.is_some() => {
+            return Err(format!("{VOTE}: the file is gone, though {SNAPSHOT} is there. {FRESH}"));
+        }
         None => {}
     }
-    let (term, last_log_term) = (recovered.current_term, last_id(&recovered.entries).term);
+    if let Some(bytes) = snapshot {
+        recovered.snapshot = read_snapshot(bytes, cluster, id)?;
+    }
+    fit_log_to_snapshot(&mut recovered, file.base)?;
+    let last = last_id(&recovered.entries, recovered.snapshot.last_included);
+    let (term, last_log_term) = (recovered.current_term, last.term);
     if term < last_log_term {
         return Err(format!(
             "{VOTE}:2: current_term {term} is older than the log's last term, {last_log_term}: one \
              of the two files is an old copy. {FRESH}"
         ));
     }
-    Ok((recovered, ends))
+    Ok((recovered, file))
 }
 
-fn read_log(log: &[u8], cluster: &str, id: NodeId) -> Result<(Recovered, Vec<u64>), String> {
+/// Figure 13: "If existing log entry has same index and term as snapshot's last included entry,
+/// retain log entries following it"; else "discard the entire log".
+fn fit_log_to_snapshot(recovered: &mut Recovered, log_base: EntryId) -> Result<(), String> {
+    let snapshot = recovered.snapshot.last_included;
+    if log_base == snapshot {
+        return Ok(());
+    }
+    if log_base.index >= snapshot.index {
+        return Err(format!(
+            "{LOG}:2: the log begins behind {log_base}, and {SNAPSHOT} ends at {snapshot}: it is \
+             gone, or an old copy. {FRESH}"
+        ));
+    }
+    let entries = &mut recovered.entries;
+    match entries.iter().position(|entry| entry.id() == snapshot) {
+        Some(last_included) => drop(entries.drain(..=last_included)),
+        None => entries.clear(),
+    }
+    Ok(())
+}
+
+fn read_log(log: &[u8], cluster: &str, id: NodeId) -> Result<(Recovered, LogFile), String> {
     check_title(LOG, log, cluster, id)?;
-    let headers = log_headers(cluster, id);
+    let base = read_base(log).ok_or(format!("{LOG}:2: the header was damaged. {FRESH}"))?;
+    let headers = log_headers(cluster, id, base);
     let Some(lines) = log.strip_prefix(headers.as_bytes()) else {
         return Err(format!("{LOG}:2: the header was damaged. {FRESH}"));
     };
     let mut recovered = Recovered::default();
     let mut ends = vec![headers.len() as u64];
+    let first_line = headers.lines().count() + 1;
     let lines = without_space(lines).split_inclusive(|&byte| byte == b'\n');
-    for (number, line) in (3..).zip(lines) {
-        let (previous, start) = (last_id(&recovered.entries), ends[ends.len() - 1]);
+    for (number, line) in (first_line..).zip(lines) {
+        let (previous, start) = (last_id(&recovered.entries, base), ends[ends.len() - 1]);
         let whole_line = line.strip_suffix(b"\n").unwrap_or(line);
         let has_no_end = whole_line.len() == line.len();
         let is_torn = || match has_no_end {
@@ -108,7 +169,19 @@ fn read_log(log: &[u8], cluster: &str, id: NodeId) -> Result<(Recovered, Vec<u64
             Err(damage) => return Err(format!("{LOG}:{number}: {damage}. {FRESH}")),
         }
     }
-    Ok((recovered, ends))
+    Ok((recovered, LogFile { base, ends }))
+}
+
+/// The entry behind which a log begins: the second line says it, if it is not the very first.
+fn read_base(log: &[u8]) -> Option<EntryId> {
+    let second = log.split(|&byte| byte == b'\n').nth(1)?;
+    let Some(text) = second.strip_prefix(BEHIND.as_bytes()) else {
+        return Some(EntryId::default());
+    };
+    without_checksum(second)?;
+    let (id, _) = str::from_utf8(text).ok()?.split_once(':')?;
+    let (index, term) = id.split_once('@')?;
+    Some(EntryId { index: index.parse().ok()?, term: term.parse().ok()? })
 }
 
 /// A log without the space that it has ahead.
@@ -167,8 +240,8 @@ fn parse_columns(text: &[u8]) -> Option<(NodeId, Entry)> {
     Some((NodeId(number(machine)?), Entry { index: number(index)?, term: number(term)?, command }))
 }
 
-fn last_id(entries: &[Entry]) -> EntryId {
-    entries.last().map_or(EntryId::default(), Entry::id)
+fn last_id(entries: &[Entry], base: EntryId) -> EntryId {
+    entries.last().map_or(base, Entry::id)
 }
 
 fn read_vote(vote: &[u8], cluster: &str, id: NodeId) -> Result<(Term, Option<NodeId>), String> {
@@ -187,9 +260,44 @@ fn read_vote(vote: &[u8], cluster: &str, id: NodeId) -> Result<(Term, Option<Nod
     parse().ok_or(format!("{VOTE}:4: the checksum does not match, the file was damaged. {FRESH}"))
 }
 
-/// The two lines at the top of a node's `RaftLog.txt`.
-pub(super) fn log_headers(cluster: &str, id: NodeId) -> String {
-    title(cluster, id) + COLUMNS
+fn read_snapshot(bytes: &[u8], cluster: &str, id: NodeId) -> Result<Snapshot, String> {
+    check_title(SNAPSHOT, bytes, cluster, id)?;
+    let parse = || {
+        let (text, _) = bytes.split_last_chunk::<{ CHECKSUM.len() + 9 }>()?;
+        let text = str::from_utf8(text).ok()?.strip_prefix(&*title(cluster, id))?;
+        let (index, text) = text.strip_prefix("last_included_index = ")?.split_once('\n')?;
+        let (term, data) = text.strip_prefix("last_included_term = ")?.split_once('\n')?;
+        let last_included = EntryId { index: index.parse().ok()?, term: term.parse().ok()? };
+        let snapshot = Snapshot { last_included, data: data.strip_suffix('\n')?.into() };
+        // Written again, it must come out the same: this checks the checksum and all the rest.
+        (encode_snapshot(cluster, id, &snapshot).as_bytes() == bytes).then_some(snapshot)
+    };
+    parse().ok_or(format!("{SNAPSHOT}: the checksum does not match, the file was damaged. {FRESH}"))
+}
+
+/// The whole of a node's `snapshot.txt`. The state stands there as it is, in the midst.
+pub(super) fn encode_snapshot(cluster: &str, id: NodeId, snapshot: &Snapshot) -> String {
+    let Snapshot { last_included: EntryId { index, term }, data } = snapshot;
+    let mut text = title(cluster, id);
+    text.reserve(data.len() + 100);
+    text += &format!("last_included_index = {index}\nlast_included_term = {term}\n");
+    text += data;
+    text.push('\n');
+    end_with_checksum(text)
+}
+
+/// The lines at the top of a node's `RaftLog.txt`: two, or three if it begins behind a snapshot.
+pub(super) fn log_headers(cluster: &str, id: NodeId, base: EntryId) -> String {
+    let mut headers = title(cluster, id);
+    if base.index > 0 {
+        let start = headers.len();
+        headers += &format!("{BEHIND}{base}: {SNAPSHOT} has all up to there");
+        let checksum = checksum(&headers.as_bytes()[start..]);
+        headers.push_str(SEPARATOR);
+        headers.extend(checksum.map(char::from));
+        headers.push('\n');
+    }
+    headers + COLUMNS
 }
 
 /// Appends to `out` the line of one entry that node `id` was sent by `leader_id`.
@@ -215,13 +323,17 @@ pub(super) fn encode_vote(
     let voted_for = voted_for.map_or("nobody".to_string(), |candidate| candidate.0.to_string());
     let mut text = title(cluster, id);
     text += &format!("current_term = {term}\nvoted_for = {voted_for}\n");
+    end_with_checksum(text)
+}
+
+fn end_with_checksum(mut text: String) -> String {
     let checksum = checksum(text.as_bytes());
-    text += "checksum = ";
+    text += CHECKSUM;
     text.extend(checksum.map(char::from));
     text + "\n"
 }
 
-/// The first line of both files: whose they are.
+/// The first line of every file: whose they are.
 fn title(cluster: &str, id: NodeId) -> String {
     let mut line = "# raftlet cluster ".to_string();
     escape(cluster, &mut line);
@@ -348,13 +460,23 @@ pub(super) mod tests {
     }
 
     pub fn encode_log(entries: &[Entry]) -> String {
-        let mut text = log_headers("demo", N2);
+        let mut text = log_headers("demo", N2, EntryId::default());
         entries.iter().for_each(|entry| encode_entry(&mut text, N2, entry, LEADER));
         text
     }
 
     fn recover_demo(log: &[u8]) -> Result<(Recovered, Vec<u64>), String> {
-        recover(log, Some(encode_vote("demo", N2, 9, None).as_bytes()), "demo", N2)
+        let vote = encode_vote("demo", N2, 9, None);
+        let found = recover_files(log, Some(vote.as_bytes()), None);
+        found.map(|(recovered, file)| (recovered, file.ends))
+    }
+
+    fn recover_files(
+        log: &[u8],
+        vote: Option<&[u8]>,
+        snapshot: Option<&[u8]>,
+    ) -> Result<(Recovered, LogFile), String> {
+        recover(Bytes { log, vote, snapshot }, "demo", N2)
     }
 
     #[test]
@@ -473,14 +595,14 @@ pub(super) mod tests {
     fn recover_vote_every_flipped_bit_is_damage() {
         for voted_for in [None, Some(NodeId(3))] {
             let mut vote = encode_vote("demo", N2, 4, voted_for).into_bytes();
-            let log = log_headers("demo", N2);
+            let log = log_headers("demo", N2, EntryId::default());
             for place in 0..vote.len() * 8 {
                 vote[place / 8] ^= 1 << (place % 8);
-                let error = recover(log.as_bytes(), Some(&vote), "demo", N2).expect_err("damage");
+                let error = recover_files(log.as_bytes(), Some(&vote), None).expect_err("damage");
                 assert!(error.starts_with("vote.txt:"), "{error}");
                 vote[place / 8] ^= 1 << (place % 8);
             }
-            let (recovered, _) = recover(log.as_bytes(), Some(&vote), "demo", N2).unwrap();
+            let (recovered, _) = recover_files(log.as_bytes(), Some(&vote), None).unwrap();
             assert_eq!((recovered.current_term, recovered.voted_for), (4, voted_for));
         }
     }
@@ -512,7 +634,7 @@ pub(super) mod tests {
 
     #[test]
     fn recover_files_that_do_not_fit_together() {
-        let headers = log_headers("demo", N2);
+        let headers = log_headers("demo", N2, EntryId::default());
         let log = encode_log(&[entry(1, 5, "a")]);
         let torn = &log[..log.len() - 1];
         let vote = encode_vote("demo", N2, 4, None);
@@ -529,7 +651,84 @@ pub(super) mod tests {
             (&headers, Some(b""), "vote.txt:1: the first line was damaged"),
             (&headers, Some(title("demo", N2).trim_end().as_bytes()), "vote.txt:1: the first line"),
         ] {
-            let error = recover(log.as_bytes(), vote, "demo", N2).expect_err("damage");
+            let error = recover_files(log.as_bytes(), vote, None).expect_err("damage");
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+
+    fn snapshot(index: Index, term: Term) -> Snapshot {
+        let data = "{\"x\":\"é\",\n\"checksum\":1}".into();
+        Snapshot { last_included: EntryId { index, term }, data }
+    }
+
+    /// The file of a log that begins behind 7@3.
+    fn log_behind(entries: &[Entry]) -> String {
+        let mut text = log_headers("demo", N2, EntryId { index: 7, term: 3 });
+        entries.iter().for_each(|entry| encode_entry(&mut text, N2, entry, LEADER));
+        text
+    }
+
+    #[test]
+    fn recover_snapshot_and_the_log_behind_it_every_flipped_bit_is_damage() {
+        let vote = encode_vote("demo", N2, 9, None);
+        let mut file = encode_snapshot("demo", N2, &snapshot(7, 3)).into_bytes();
+        let mut log = log_behind(&[entry(8, 3, "a"), entry(9, 4, "b")]).into_bytes();
+        let found = |log: &[u8], file: &[u8]| {
+            recover_files(log, Some(vote.as_bytes()), Some(file)).map(|(recovered, _)| recovered)
+        };
+        let recovered = found(&log, &file).unwrap();
+        assert_eq!(recovered.snapshot, snapshot(7, 3));
+        assert_eq!(recovered.entries, [entry(8, 3, "a"), entry(9, 4, "b")]);
+        for place in 0..file.len() * 8 {
+            file[place / 8] ^= 1 << (place % 8);
+            let error = found(&log, &file).expect_err("damage");
+            assert!(error.starts_with("snapshot.txt:"), "{error}");
+            file[place / 8] ^= 1 << (place % 8);
+        }
+        for place in 0..(log.len() - 1) * 8 {
+            log[place / 8] ^= 1 << (place % 8);
+            let error = found(&log, &file).expect_err("damage");
+            assert!(error.starts_with("RaftLog.txt:"), "{error}");
+            log[place / 8] ^= 1 << (place % 8);
+        }
+    }
+
+    /// The power failed when the snapshot was there and the log not yet cut.
+    #[test]
+    fn recover_keeps_of_an_uncut_log_what_follows_the_snapshot() {
+        let vote = encode_vote("demo", N2, 9, None);
+        let entries: Vec<Entry> = (1..=4).map(|index| entry(index, 2, "a")).collect();
+        let log = encode_log(&entries);
+        for (last, kept) in [((2, 2), &entries[2..]), ((4, 2), &[]), ((2, 3), &[]), ((9, 2), &[])] {
+            let snapshot = snapshot(last.0, last.1);
+            let file = encode_snapshot("demo", N2, &snapshot);
+            let vote = Some(vote.as_bytes());
+            let found = recover_files(log.as_bytes(), vote, Some(file.as_bytes())).unwrap().0;
+            assert_eq!((&found.entries[..], found.snapshot), (kept, snapshot));
+        }
+    }
+
+    #[test]
+    fn recover_snapshot_that_does_not_fit_is_damage() {
+        let vote = encode_vote("demo", N2, 9, None);
+        let log = log_behind(&[entry(8, 3, "a")]);
+        let file = |index, term| encode_snapshot("demo", N2, &snapshot(index, term));
+        for (log, vote, file, said) in [
+            (&log[..], Some(&vote[..]), None, "RaftLog.txt:2: the log begins behind 7@3"),
+            (&log, Some(&vote), Some(file(6, 3)), "RaftLog.txt:2: the log begins behind 7@3"),
+            (&log, Some(&vote), Some(file(7, 2)), "RaftLog.txt:2: the log begins behind 7@3"),
+            (&encode_log(&[]), None, Some(file(7, 3)), "vote.txt: the file is gone, though snap"),
+            (&encode_log(&[]), Some(&vote), Some(file(7, 10)), "vote.txt:2: current_term 9 is"),
+            (
+                &log.replace("8 |    3", "9 |    3"),
+                Some(&vote),
+                Some(file(7, 3)),
+                "RaftLog.txt:4: ",
+            ),
+        ] {
+            let vote = vote.map(str::as_bytes);
+            let file = file.as_deref().map(str::as_bytes);
+            let error = recover_files(log.as_bytes(), vote, file).expect_err("damage");
             assert!(error.starts_with(said), "{error}");
         }
     }

@@ -9,8 +9,8 @@ use std::net::SocketAddrV6;
 
 use crate::json::Value;
 use crate::message::{
-    AppendEntries, AppendEntriesReply, Command, Conflict, Entry, EntryId, NodeId, RequestVote,
-    RequestVoteReply, Rpc, Term,
+    AppendEntries, AppendEntriesReply, Command, Conflict, Entry, EntryId, InstallSnapshot,
+    InstallSnapshotReply, NodeId, RequestVote, RequestVoteReply, Rpc, Term,
 };
 
 /// The greatest number in a message: the last up to which every JSON reader is exact. The brain
@@ -90,6 +90,8 @@ fn rpc(kind: &str, json: &Value, from: NodeId) -> Result<Rpc, String> {
         "RequestVoteReply" => Rpc::RequestVoteReply(request_vote_reply(json)?),
         "AppendEntries" => Rpc::AppendEntries(append_entries(json, from)?),
         "AppendEntriesReply" => Rpc::AppendEntriesReply(append_entries_reply(json)?),
+        "InstallSnapshot" => Rpc::InstallSnapshot(install_snapshot(json, from)?),
+        "InstallSnapshotReply" => Rpc::InstallSnapshotReply(install_snapshot_reply(json)?),
         _ => return Err(format!("unknown type {}", shown(kind))),
     })
 }
@@ -203,6 +205,30 @@ fn conflict(json: &Value, message_term: Term) -> Result<Conflict, String> {
     Ok(conflict)
 }
 
+fn install_snapshot(json: &Value, from: NodeId) -> Result<InstallSnapshot, String> {
+    let rpc = InstallSnapshot {
+        term: message_term(json)?,
+        leader_id: sender(json, "leader_id", from)?,
+        last_included_index: number(json, "last_included_index")?,
+        last_included_term: number(json, "last_included_term")?,
+        offset: number(json, "offset")?,
+        data: string(json, "data")?.into(),
+        done: boolean(json, "done")?,
+    };
+    check_position(rpc.last_included(), rpc.term)?;
+    check(rpc.last_included_index > 0, || "a snapshot of nothing".to_string())?;
+    Ok(rpc)
+}
+
+fn install_snapshot_reply(json: &Value) -> Result<InstallSnapshotReply, String> {
+    Ok(InstallSnapshotReply {
+        term: message_term(json)?,
+        last_included_index: number(json, "last_included_index")?,
+        offset: number(json, "offset")?,
+        done: boolean(json, "done")?,
+    })
+}
+
 /// Only "before the first entry" has index or term 0, and no entry is newer than the message that
 /// tells of it.
 fn check_position(id: EntryId, message_term: Term) -> Result<(), String> {
@@ -267,7 +293,7 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::write::tests::{
-        APPEND, CONFLICT, GRANTED, HELLO, REQUEST_VOTE, SUCCESS, messages,
+        APPEND, CHUNK, CHUNK_TAKEN, CONFLICT, GRANTED, HELLO, REQUEST_VOTE, SUCCESS, messages,
     };
     use super::*;
     use crate::json::Json;
@@ -314,6 +340,15 @@ mod tests {
         (CONFLICT, r#""index":5"#, r#""index":8"#, "a conflict at 8, not in 1..7"),
         (CONFLICT, r#""term":2"#, r#""term":5"#, "a conflict in term 5 after 4"),
         (CONFLICT, r#"{"prev"#, r#"{"before"#, r#""prev_log_index" must be"#),
+        (CHUNK, r#"leader_id":1"#, r#"leader_id":2"#, r#""leader_id" is n2"#),
+        (CHUNK, r#"index":9,"#, r#"index":0,"#, "no entry can be 0@3"),
+        (CHUNK, r#"9,"last_included_term":3"#, r#"0,"last_included_term":0"#, "of nothing"),
+        (CHUNK, r#"included_term":3"#, r#"included_term":5"#, "9@5 is newer than the message"),
+        (CHUNK, r#""offset":0"#, r#""offset":-1"#, r#""offset" must be"#),
+        (CHUNK, r#""data":"#, r#""date":"#, r#""data" must be a text"#),
+        (CHUNK, r#""done":false"#, r#""done":0"#, r#""done" must be true"#),
+        (CHUNK_TAKEN, r#"index":9"#, r#"index":9007199254740993"#, r#""last_included_index" must"#),
+        (CHUNK_TAKEN, r#""offset":43"#, r#""offset":"43""#, r#""offset" must be"#),
     ];
 
     #[test]
@@ -389,6 +424,15 @@ mod tests {
                 are_small(&[rpc.prev_log_index, rpc.leader_commit, rpc.round])
                     && ids.windows(2).all(|pair| pair[0].index + 1 == pair[1].index)
                     && ids.iter().map(|id| id.term).chain([term]).is_sorted()
+            }
+            Rpc::InstallSnapshot(rpc) => {
+                let InstallSnapshot { last_included_index, last_included_term, offset, .. } = rpc;
+                let is_entry = *last_included_index > 0 && *last_included_term > 0;
+                are_small(&[*last_included_index, *offset])
+                    && (is_entry && *last_included_term <= term)
+            }
+            Rpc::InstallSnapshotReply(reply) => {
+                are_small(&[reply.last_included_index, reply.offset])
             }
             Rpc::AppendEntriesReply(AppendEntriesReply {
                 match_index, round, conflict, ..

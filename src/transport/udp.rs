@@ -133,10 +133,15 @@ pub fn carries(command: &Command) -> bool {
 /// The text of a message, with as many entries as fit.
 fn datagram(mut message: Message, cluster: &str) -> Result<String, String> {
     let text = write::message(&message, Some(cluster));
-    let Rpc::AppendEntries(rpc) = &mut message.rpc else { return Ok(text) };
     if text.len() <= MAX_DATAGRAM_BYTES {
         return Ok(text);
     }
+    if let Rpc::InstallSnapshot(rpc) = &mut message.rpc {
+        // As JSON it may be several times as long. Its answer says how far it came.
+        (rpc.data, rpc.done) = (first_half(&rpc.data), false);
+        return datagram(message, cluster);
+    }
+    let Rpc::AppendEntries(rpc) = &mut message.rpc else { return Ok(text) };
     let bytes_of = |entry: &Entry| write::entry(entry).text().len() + ",".len();
     let mut bytes = text.len() - rpc.entries.iter().map(bytes_of).sum::<usize>();
     let fits = |entry: &&Entry| {
@@ -150,6 +155,15 @@ fn datagram(mut message: Message, cluster: &str) -> Result<String, String> {
     }
     rpc.entries.truncate(count);
     Ok(write::message(&message, Some(cluster)))
+}
+
+/// The first half of a text, and a character at least.
+fn first_half(text: &str) -> Arc<str> {
+    let mut end = text.len().div_ceil(2);
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    text[..end].into()
 }
 
 // ---- Listening ---------------------------------------------------------------------------------
@@ -209,7 +223,7 @@ mod tests {
     use super::super::read::{self, Hello, Letter};
     use super::super::tests::options;
     use super::*;
-    use crate::message::{AppendEntries, Command, NodeId};
+    use crate::message::{AppendEntries, Command, InstallSnapshot, NodeId};
 
     fn append_entries(commands: impl Iterator<Item = String>) -> Message {
         let entry = |(index, text): (u64, String)| {
@@ -276,5 +290,30 @@ mod tests {
         assert_eq!(first_fills(MAX_DATAGRAM_BYTES).unwrap().len(), MAX_DATAGRAM_BYTES);
         let why = first_fills(MAX_DATAGRAM_BYTES + 1).unwrap_err();
         assert_eq!(why, "entry 1@1 does not fit into a datagram: use TCP");
+    }
+
+    /// Quotes and line feeds take two bytes in JSON, other control characters six.
+    #[test]
+    fn datagram_shortens_a_chunk_that_does_not_fit() {
+        for (character, longest) in [('x', 32_768), ('\n', 16_384), ('\u{1}', 8_192), ('é', 32_768)]
+        {
+            let data: String = character.to_string().repeat(32_768 / character.len_utf8());
+            let rpc = InstallSnapshot {
+                term: 4,
+                leader_id: NodeId(1),
+                last_included_index: 9,
+                last_included_term: 3,
+                offset: 7,
+                data: data.as_str().into(),
+                done: true,
+            };
+            let rpc = Rpc::InstallSnapshot(rpc);
+            let text = datagram(Message { from: NodeId(1), to: NodeId(2), rpc }, "demo").unwrap();
+            assert!(text.len() <= MAX_DATAGRAM_BYTES);
+            let body = read::letter(text.as_bytes()).unwrap().body;
+            let Body::Rpc(Rpc::InstallSnapshot(sent)) = body else { panic!("{text}") };
+            assert!(data.starts_with(&*sent.data));
+            assert_eq!((sent.data.len(), sent.done), (longest, longest == 32_768), "{character:?}");
+        }
     }
 }

@@ -6,8 +6,8 @@
 use super::read::Hello;
 use crate::json::Value;
 use crate::message::{
-    AppendEntries, AppendEntriesReply, Conflict, Entry, Message, NodeId, RequestVote,
-    RequestVoteReply, Rpc,
+    AppendEntries, AppendEntriesReply, Conflict, Entry, InstallSnapshot, InstallSnapshotReply,
+    Message, NodeId, RequestVote, RequestVoteReply, Rpc,
 };
 
 type Members<'a> = Vec<(&'static str, Value<'a>)>;
@@ -58,6 +58,8 @@ fn fields(rpc: &Rpc) -> (&'static str, Members<'_>) {
         Rpc::RequestVoteReply(reply) => ("RequestVoteReply", request_vote_reply(reply)),
         Rpc::AppendEntries(rpc) => ("AppendEntries", append_entries(rpc)),
         Rpc::AppendEntriesReply(reply) => ("AppendEntriesReply", append_entries_reply(reply)),
+        Rpc::InstallSnapshot(rpc) => ("InstallSnapshot", install_snapshot(rpc)),
+        Rpc::InstallSnapshotReply(reply) => ("InstallSnapshotReply", install_snapshot_reply(reply)),
     }
 }
 
@@ -121,6 +123,27 @@ fn conflict_json(conflict: Conflict) -> Value<'static> {
     ])
 }
 
+fn install_snapshot(rpc: &InstallSnapshot) -> Members<'_> {
+    vec![
+        ("term", rpc.term.into()),
+        ("leader_id", rpc.leader_id.0.into()),
+        ("last_included_index", rpc.last_included_index.into()),
+        ("last_included_term", rpc.last_included_term.into()),
+        ("offset", rpc.offset.into()),
+        ("data", (*rpc.data).into()),
+        ("done", rpc.done.into()),
+    ]
+}
+
+fn install_snapshot_reply(reply: &InstallSnapshotReply) -> Members<'_> {
+    vec![
+        ("term", reply.term.into()),
+        ("last_included_index", reply.last_included_index.into()),
+        ("offset", reply.offset.into()),
+        ("done", reply.done.into()),
+    ]
+}
+
 #[cfg(test)]
 pub mod tests {
     use super::super::read::{self, Body, Letter};
@@ -155,6 +178,15 @@ pub mod tests {
         r#"{"type":"AppendEntriesReply","from":2,"to":1,"term":4,"success":false,"#,
         r#""match_index":0,"conflict":{"prev_log_index":7,"term":2,"index":5},"round":3}"#
     );
+    pub const CHUNK: &str = concat!(
+        r#"{"type":"InstallSnapshot","from":1,"to":2,"term":4,"leader_id":1,"#,
+        r#""last_included_index":9,"last_included_term":3,"offset":0,"#,
+        r#""data":"{\"sessions\":0,\"session_commands\":0}\nset x=1","done":false}"#
+    );
+    pub const CHUNK_TAKEN: &str = concat!(
+        r#"{"type":"InstallSnapshotReply","from":2,"to":1,"term":4,"#,
+        r#""last_included_index":9,"offset":43,"done":false}"#
+    );
 
     const REFUSED: &str = r#"{"type":"Refused","why":"no"}"#;
     const GRANTED_DATAGRAM: &str = concat!(
@@ -178,7 +210,7 @@ pub mod tests {
     }
 
     /// Every kind of message, and its text.
-    pub fn messages() -> [(Rpc, &'static str); 5] {
+    pub fn messages() -> [(Rpc, &'static str); 7] {
         let reply = |success, match_index, conflict| {
             let reply = AppendEntriesReply { term: 4, success, match_index, conflict, round: 3 };
             Rpc::AppendEntriesReply(reply)
@@ -186,12 +218,25 @@ pub mod tests {
         let conflict = Conflict { prev_log_index: 7, term: 2, index: 5 };
         let (term, candidate_id, last_log_index, last_log_term) = (4, NodeId(1), 8, 3);
         let vote = RequestVote { term, candidate_id, last_log_index, last_log_term };
+        let chunk = InstallSnapshot {
+            term,
+            leader_id: NodeId(1),
+            last_included_index: 9,
+            last_included_term: 3,
+            offset: 0,
+            data: "{\"sessions\":0,\"session_commands\":0}\nset x=1".into(),
+            done: false,
+        };
+        let (last_included_index, offset, done) = (9, 43, false);
+        let taken = InstallSnapshotReply { term, last_included_index, offset, done };
         [
             (Rpc::RequestVote(vote), REQUEST_VOTE),
             (Rpc::RequestVoteReply(RequestVoteReply { term, vote_granted: true }), GRANTED),
             (append(), APPEND),
             (reply(true, 9, None), SUCCESS),
             (reply(false, 0, Some(conflict)), CONFLICT),
+            (Rpc::InstallSnapshot(chunk), CHUNK),
+            (Rpc::InstallSnapshotReply(taken), CHUNK_TAKEN),
         ]
     }
 

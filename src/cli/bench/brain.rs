@@ -142,6 +142,7 @@ impl Trio {
             rules: Rules::ALL,
             max_entries: 1024,
             max_bytes: 1024 * 1024,
+            max_chunk_bytes: 1024 * 1024,
             seed: id.0,
         };
         let nodes = ids().map(|id| Node::new(settings(id), Saved::default(), 0)).collect();

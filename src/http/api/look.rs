@@ -67,12 +67,13 @@ pub fn log(call: &Call) -> Outcome {
     let from = parameter(call.request, "from", 1, u64::MAX)?;
     let limit = parameter(call.request, "limit", LOG_LIMIT, MAX_LOG_LIMIT)?;
     match call.ask(Ask::Log(from, limit as usize)) {
-        Some(Answer::Log { entries, commit_index, last_log_index }) => Ok(json(
+        Some(Answer::Log { entries, commit_index, last_log_index, snapshot_index }) => Ok(json(
             200,
             [
                 ("log", log_to_json(&entries)),
                 ("commit_index", commit_index.into()),
                 ("last_log_index", last_log_index.into()),
+                ("snapshot_index", snapshot_index.into()),
             ],
         )),
         other => Err(refusal(&call.request.path, other)),

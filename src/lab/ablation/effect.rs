@@ -41,7 +41,7 @@ const fn scene(rule: Rule, what: &'static str, script: &'static str, measure: Me
 
 use Measure::*;
 
-const SCENES: [Scene; 13] = [
+const SCENES: [Scene; 15] = [
     scene(
         Rule::RefuseOldCandidate,
         "ms to a leader, after an old candidate has asked n3 first and died",
@@ -112,6 +112,19 @@ const SCENES: [Scene; 13] = [
         "log n1 = 1 1 1 4 4 5 5 6 6 6\nlog n2 = 1 1 1 2 2 2 3 3 3 3 3\n\
          log n3 = 1 1 1 4 4 5 5 6 6 6\nterm n1 = 7\ntimeout n1\nrun\ntimeout n1\nrun",
         Refusals,
+    ),
+    scene(
+        Rule::RefuseOldSnapshot,
+        "ms until n3 gives up its dead leader, while an older one still sends its snapshot",
+        "cut n1->n3\ntimeout n1\nrun\nsnapshot n1\nheal\ncut n2->n1\ncut n3->n1\n\
+         timeout n2\nrun\ncrash n2",
+        Until("candidate n3"),
+    ),
+    scene(
+        Rule::SendSnapshot,
+        "ms until a server that was away has the entries that its leader has discarded",
+        "cut n1->n3\ntimeout n1\nrun\nsnapshot n1\nheal",
+        Until("committed 1@1 on n3"),
     ),
 ];
 

@@ -38,6 +38,8 @@ pub struct Start {
     pub one_by_one: bool,
     /// As Figure 2 has it, without the no-op of §8, which repairs some things by itself.
     pub without_no_op: bool,
+    /// The script's `chunk 43`: a snapshot takes more than one message.
+    pub in_chunks: bool,
 }
 
 /// The clusters that are tried in turn: mostly three servers, which suffice for most.
@@ -52,19 +54,26 @@ const STARTS: [Start; 8] = [
     start(4, false, false),
 ];
 
+/// The same for the rules of §7, where servers take snapshots.
+const STARTS_WITH_SNAPSHOTS: [Start; 2] =
+    [start(3, false, false), Start { in_chunks: true, ..start(3, false, false) }];
+
+/// Of a hundred moves, how many are snapshots in those clusters.
+const SNAPSHOTS_PERCENT: u64 = 25;
+
 const fn start(servers: u64, one_by_one: bool, without_no_op: bool) -> Start {
-    Start { servers, one_by_one, without_no_op }
+    Start { servers, one_by_one, without_no_op, in_chunks: false }
 }
 
 impl Start {
     /// How many lines it adds to a script that must be understood.
     fn oddities(self) -> usize {
-        usize::from(self.one_by_one) + usize::from(self.without_no_op)
+        [self.one_by_one, self.without_no_op, self.in_chunks].map(usize::from).iter().sum()
     }
 
     /// Plainer ones that may do as well, the plainest first.
     fn plainer(self) -> impl Iterator<Item = Start> {
-        let Start { servers, one_by_one, without_no_op } = self;
+        let Start { servers, one_by_one, without_no_op, .. } = self;
         let fewer = [start(servers, false, false), start(servers, one_by_one, false)];
         let fewer = fewer.into_iter().chain([start(servers, false, without_no_op)]);
         fewer.filter(move |other| other.oddities() < self.oddities())
@@ -79,6 +88,9 @@ impl Start {
         }
         if self.one_by_one {
             lines.push("batch 1".to_string());
+        }
+        if self.in_chunks {
+            lines.push("chunk 43".to_string());
         }
         lines
     }
@@ -132,6 +144,7 @@ impl Run {
 pub struct Search {
     rule: Rule,
     labs: Vec<(Start, Lab)>,
+    snapshots_percent: u64,
     /// How many random runs were tried.
     pub tried: u64,
     /// In how many of them the property fell.
@@ -145,8 +158,20 @@ pub struct Search {
 impl Search {
     /// A search for runs in which this rule's own property falls.
     pub fn new(rule: Rule) -> Search {
-        let labs = STARTS.iter().map(|&start| (start, start.lab(Some(rule)))).collect();
-        Search { rule, labs, tried: 0, found: 0, tried_first: None, shortest: None }
+        let (starts, snapshots_percent) = match rule.about().section {
+            "§7" => (&STARTS_WITH_SNAPSHOTS[..], SNAPSHOTS_PERCENT),
+            _ => (&STARTS[..], 0),
+        };
+        let labs = starts.iter().map(|&start| (start, start.lab(Some(rule)))).collect();
+        Search {
+            rule,
+            labs,
+            snapshots_percent,
+            tried: 0,
+            found: 0,
+            tried_first: None,
+            shortest: None,
+        }
     }
 
     /// Whether there is no need to try more.
@@ -158,9 +183,9 @@ impl Search {
     /// Tries one more random run.
     pub fn try_one(&mut self) {
         let property = self.rule.about().falls;
-        let (start, lab) = &self.labs[(self.tried % STARTS.len() as u64) as usize];
+        let (start, lab) = &self.labs[(self.tried % self.labs.len() as u64) as usize];
         self.tried += 1;
-        let mut walk = Walk::new(lab.clone(), self.tried);
+        let mut walk = Walk::new(lab.clone(), self.tried, self.snapshots_percent);
         walk.run(MAX_STEPS);
         let Some(violation) = walk.lab.world.broken().filter(|it| it.property == property) else {
             return;

@@ -61,7 +61,10 @@ impl Step {
                 match &mut rpc {
                     Rpc::RequestVote(rpc) => rpc.candidate_id = name(rpc.candidate_id),
                     Rpc::AppendEntries(rpc) => rpc.leader_id = name(rpc.leader_id),
-                    Rpc::RequestVoteReply(_) | Rpc::AppendEntriesReply(_) => {}
+                    Rpc::InstallSnapshot(rpc) => rpc.leader_id = name(rpc.leader_id),
+                    Rpc::RequestVoteReply(_)
+                    | Rpc::AppendEntriesReply(_)
+                    | Rpc::InstallSnapshotReply(_) => {}
                 }
                 Step::Message(verb, Message { from: name(*from), to: name(*to), rpc })
             }

@@ -23,10 +23,12 @@ struct Climate {
     twice: u64,
     /// Of a hundred messages that arrive, how many take their server's power down.
     crashes: u64,
+    /// Of a hundred moves, how many are snapshots.
+    snapshots: u64,
 }
 
 impl Climate {
-    fn draw(random: &mut Random) -> Climate {
+    fn draw(random: &mut Random, snapshots: u64) -> Climate {
         let mut pick = |of: [u64; 4]| of[random.between(0, 3) as usize];
         Climate {
             late: pick([0, 5, 10, 20]),
@@ -34,6 +36,7 @@ impl Climate {
             late_answers: pick([0, 5, 15, 35]),
             twice: pick([0, 0, 0, 12]),
             crashes: pick([0, 2, 5, 10]),
+            snapshots,
         }
     }
 }
@@ -54,10 +57,10 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// A run that begins here.
-    pub fn new(lab: Lab, seed: u64) -> Walk {
+    /// A run that begins here. Of a hundred moves so many are snapshots.
+    pub fn new(lab: Lab, seed: u64, snapshots: u64) -> Walk {
         let mut random = Random(seed);
-        let climate = Climate::draw(&mut random);
+        let climate = Climate::draw(&mut random, snapshots);
         Walk {
             lab,
             steps: Vec::new(),
@@ -127,6 +130,9 @@ impl Walk {
     // ---- Moves ---------------------------------------------------------------------------------
 
     fn make_a_move(&mut self) {
+        if self.climate.snapshots > 0 && self.chance(self.climate.snapshots) {
+            return self.take_snapshot();
+        }
         if self.chance(self.climate.late) {
             return self.one_way();
         }
@@ -247,6 +253,25 @@ impl Walk {
             let Some(follower) = self.pick(&others) else { return };
             self.exchange(leader, follower);
         }
+    }
+
+    /// Some server forgets what it has applied. A leader then sends what it has to those behind.
+    fn take_snapshot(&mut self) {
+        let world = &self.lab.world;
+        let has_new = |id: &NodeId| {
+            world.node(*id).is_some_and(|node| node.last_applied > node.log.base().index)
+        };
+        let able: Vec<NodeId> = world.ids().filter(has_new).collect();
+        let Some(id) = self.pick(&able) else { return };
+        self.server("snapshot", id, "");
+        if self.leads(id) && self.chance(80) {
+            self.server("timeout", id, "");
+            self.follow_up(id);
+        }
+    }
+
+    fn leads(&self, id: NodeId) -> bool {
+        self.lab.world.node(id).is_some_and(|node| matches!(node.role, Role::Leader(_)))
     }
 
     fn crash_and_restart(&mut self) {

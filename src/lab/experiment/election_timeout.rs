@@ -120,7 +120,7 @@ fn begin_with_a_leader(world: &mut World) {
     for id in world.ids() {
         let entry = |index: Index| Entry { index, term: 1, command: Command::new("set x=1") };
         let entries = (1..=id.0).map(entry).collect();
-        world.lay(id, Saved { current_term: 1, voted_for: None, entries });
+        world.lay(id, Saved { current_term: 1, entries, ..Saved::default() });
     }
     world.network.weather = Weather { delay_ms: (0, 0), ..Weather::FAIR };
     world.fire_timer(LEADER);

@@ -68,7 +68,7 @@ const SETUP: &[Verb] = &[
         ("cluster", "cl"),
         "N",
         "servers n1 to nN, all fresh, up to 9; at first there are three",
-        "Rules that were left out stay so, and so does `batch`.",
+        "Rules that were left out stay so, and so do `batch` and `chunk`.",
         Change(Lab::cluster),
     ),
     verb(
@@ -84,6 +84,13 @@ const SETUP: &[Verb] = &[
         "most entries in one message (at first 64); before anything happens",
         "",
         Change(Lab::batch),
+    ),
+    verb(
+        ("chunk", "ck"),
+        "N",
+        "most bytes of a snapshot in one message; before anything happens",
+        "At first 65536, and never less than 4.",
+        Change(Lab::chunk),
     ),
     verb(
         ("disks", "di"),
@@ -155,6 +162,13 @@ const TRAFFIC: &[Verb] = &[
         "messages are in flight once more: the words of `deliver`",
         "",
         Change(|lab, words| lab.each_message(words, World::duplicate)),
+    ),
+    verb(
+        ("snapshot", "sn"),
+        "n1",
+        "n1 takes a snapshot of what it has applied, and forgets those entries",
+        "A follower that needs forgotten entries gets the snapshot, with the next heartbeat.",
+        Change(Lab::snapshot),
     ),
     verb(
         ("delay", "de"),

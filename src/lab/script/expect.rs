@@ -15,7 +15,8 @@ leader              some server leads
 follows n2 n1       n2 takes n1 for the leader of its term
 term n1 3           its current_term
 vote n1 n2          its voted_for, or `none`
-log n1 = 1 1 2      the terms of its log
+log n1 = 1 1 2      the terms of its log, behind its snapshot if it has one
+snapshot n1 2@1     its snapshot stands for the entries up to this one, or `none`
 committed 2@4       a running server counts this entry as committed; `… on n1`: n1 does
 applied n1 x=1      its state machine holds this; `applied n1 x`: it has no x
 answer 1            what the client that asked last was told (`refused` if so), or `none`
@@ -54,6 +55,7 @@ impl Lab {
             "term" => self.term(words)?,
             "vote" => self.vote(words)?,
             "log" => self.log(words)?,
+            "snapshot" => self.base(words)?,
             "committed" => self.committed(words)?,
             "applied" => self.applied(words)?,
             "answer" => self.answer(words)?,
@@ -131,6 +133,16 @@ impl Lab {
         Ok((terms == wanted, text.join(" ")))
     }
 
+    fn base(&self, words: &mut Words) -> Found {
+        let base = self.node(words)?.log.base();
+        let wanted = match words.take("none") {
+            true => EntryId::default(),
+            false => words.entry()?,
+        };
+        let actual = if base.index == 0 { "none".to_string() } else { base.to_string() };
+        Ok((base == wanted, actual))
+    }
+
     fn committed(&self, words: &mut Words) -> Found {
         let entry = words.entry()?;
         if words.take("on") {
@@ -195,7 +207,7 @@ fn role(world: &World, id: NodeId) -> &'static str {
 }
 
 fn commits(node: &Node, entry: EntryId) -> bool {
-    entry.index <= node.commit_index && node.log.contains(entry)
+    entry.index <= node.commit_index && node.log.covers(entry)
 }
 
 /// The last entry that a server counts as committed.

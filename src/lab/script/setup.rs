@@ -18,7 +18,9 @@ impl Lab {
         let rules: Vec<String> = rules.map(|rule| format!("without {}", rule.name())).collect();
         let batch = self.setup.max_entries;
         let batch = (batch != Setup::of(1).max_entries).then(|| format!("batch {batch}"));
-        let kept: Vec<String> = rules.into_iter().chain(batch).collect();
+        let chunk = self.setup.max_chunk_bytes;
+        let chunk = (chunk != Setup::of(1).max_chunk_bytes).then(|| format!("chunk {chunk}"));
+        let kept: Vec<String> = rules.into_iter().chain(batch).chain(chunk).collect();
         if !kept.is_empty() {
             self.notes.push(format!("still {}", kept.join(", ")));
         }
@@ -35,6 +37,11 @@ impl Lab {
         self.change_settings()
     }
 
+    pub(super) fn chunk(&mut self, words: &mut Words) -> Result<(), String> {
+        self.setup.max_chunk_bytes = words.number("number of bytes", 4, 1_000_000)? as usize;
+        self.change_settings()
+    }
+
     pub(super) fn disks(&mut self, words: &mut Words) -> Result<(), String> {
         match words.need("how fast disks are")? {
             "slow" => self.world.disk_ms = (NEVER_MS, NEVER_MS),
@@ -46,7 +53,7 @@ impl Lab {
 
     fn change_settings(&mut self) -> Result<(), String> {
         self.check_fresh()?;
-        self.world.change_settings(self.setup.rules, self.setup.max_entries);
+        self.world.change_settings(&self.setup);
         Ok(())
     }
 
@@ -70,7 +77,7 @@ impl Lab {
         let entries: Vec<Entry> = words.terms()?.into_iter().enumerate().map(entry).collect();
         let last_term = entries.last().map_or(0, |entry| entry.term);
         let current_term = self.saved(id).current_term.max(last_term);
-        self.world.lay(id, Saved { current_term, voted_for: None, entries });
+        self.world.lay(id, Saved { current_term, entries, ..Saved::default() });
         Ok(())
     }
 
@@ -81,7 +88,7 @@ impl Lab {
         let Saved { entries, .. } = self.saved(id);
         let least = entries.last().map_or(0, |entry| entry.term);
         let current_term = words.number("term", least, words::MAX_TERM)?;
-        self.world.lay(id, Saved { current_term, voted_for: None, entries });
+        self.world.lay(id, Saved { current_term, entries, ..Saved::default() });
         Ok(())
     }
 

@@ -1,14 +1,15 @@
 //! Draws the cluster: a line a server, its log as the paper's boxes with the terms in them.
 //!
-//! The double line stands behind what the server counts as committed.
+//! The double line stands behind what the server counts as committed. Of the entries in a snapshot
+//! only the last is drawn, behind a grey field.
 
 use crate::lab::world::World;
-use crate::message::{Index, NodeId, Term};
+use crate::message::{EntryId, Index, NodeId, Term};
 
 /// `n1  leader     term 4  voted n1    │1│2║4│`, under a line of indexes.
 pub fn show(world: &World) -> Vec<String> {
     let rows: Vec<Row> = world.ids().filter_map(|id| row(world, id)).collect();
-    let longest = rows.iter().map(|row| row.log.len()).max().unwrap_or(0);
+    let longest = rows.iter().map(Row::last_index).max().unwrap_or(0);
     let greatest_term = rows.iter().filter_map(|row| row.log.last()).max().copied().unwrap_or(0);
     let width = longest.to_string().len().max(greatest_term.to_string().len());
     let mut lines = Vec::new();
@@ -25,6 +26,7 @@ struct Row {
     role: &'static str,
     term: Term,
     vote: String,
+    base: EntryId,
     log: Vec<Term>,
     commit_index: Index,
 }
@@ -32,26 +34,37 @@ struct Row {
 fn row(world: &World, id: NodeId) -> Option<Row> {
     let server = world.server(id)?;
     let saved = server.disk.safe();
-    let (role, term, voted_for, entries, commit_index) = match &server.node {
-        None => ("crashed", saved.current_term, saved.voted_for, saved.entries.as_slice(), 0),
+    let (role, term, voted_for, entries, base, commit_index) = match &server.node {
+        None => {
+            let (base, entries) = (saved.snapshot.last_included, saved.entries.as_slice());
+            ("crashed", saved.current_term, saved.voted_for, entries, base, base.index)
+        }
         Some(node) => {
             let role = node.role.name().lower();
-            let entries = node.log.entries_from(1);
-            (role, node.current_term, node.voted_for, entries, node.commit_index)
+            let (entries, base) = (node.log.entries_from(1), node.log.base());
+            (role, node.current_term, node.voted_for, entries, base, node.commit_index)
         }
     };
     let vote = voted_for.map_or("no vote".to_string(), |candidate| format!("voted {candidate}"));
     let log = entries.iter().map(|entry| entry.term).collect();
-    Some(Row { id, role, term, vote, log, commit_index })
+    Some(Row { id, role, term, vote, base, log, commit_index })
 }
 
 impl Row {
+    fn last_index(&self) -> Index {
+        self.base.index + self.log.len() as Index
+    }
+
     fn draw(&self, width: usize) -> String {
-        let Row { id, role, term, vote, log, commit_index } = self;
-        let line = |index: usize| if index as Index == *commit_index { '║' } else { '│' };
+        let Row { id, role, term, vote, base, log, commit_index } = self;
+        let line = |index: Index| if index == *commit_index { '║' } else { '│' };
         let mut boxes = String::from(line(0));
-        for (before, term) in log.iter().enumerate() {
-            boxes += &format!("{term:>width$}{}", line(before + 1));
+        if base.index > 0 {
+            boxes += &"░".repeat((base.index as usize - 1) * (width + 1));
+            boxes += &format!("{:>width$}{}", base.term, line(base.index));
+        }
+        for (index, term) in (base.index + 1..).zip(log) {
+            boxes += &format!("{term:>width$}{}", line(index));
         }
         let (id, term) = (id.to_string(), format!("term {term}"));
         format!("{id:4}{role:11}{term:9}{vote:12}{boxes}")
@@ -73,6 +86,21 @@ mod tests {
             "    n1  leader     term 13  voted n1    │ 1│ 1│12│13║",
             "    n2  follower   term 13  voted n1    ║ 1│ 1│12│13│",
             "    n3  crashed    term 13  voted n1    ║ 1│ 1│12│13│",
+        ];
+        assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn show_draws_a_snapshot_as_a_grey_field() {
+        let script = "quietly timeout n1\nquietly run\nquietly propose n1 set x=1\nquietly run\n\
+            quietly propose n1 set x=2\nquietly snapshot n1\nquietly snapshot n2\nshow\n";
+        let output = run("test", script).unwrap();
+        let drawn: Vec<&str> = output.lines().skip_while(|line| *line != "show").skip(1).collect();
+        let expected = [
+            "                                         1 2 3",
+            "    n1  leader     term 1   voted n1    │░░1║1│",
+            "    n2  follower   term 1   voted n1    │1║1│",
+            "    n3  follower   term 1   voted n1    │1║1│",
         ];
         assert_eq!(drawn, expected);
     }

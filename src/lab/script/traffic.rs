@@ -5,6 +5,7 @@ use super::words::{Words, link};
 use crate::lab::network::Slot;
 use crate::lab::world::World;
 use crate::message::NodeId;
+use crate::node::Node;
 use crate::step::Millis;
 
 /// How many messages `run` delivers before it gives up on quiet.
@@ -18,6 +19,16 @@ const MAX_MS: Millis = 600_000;
 const DELAY_MS: Millis = 100;
 
 impl Lab {
+    pub(super) fn snapshot(&mut self, words: &mut Words) -> Result<(), String> {
+        let id = self.running(words)?;
+        let has_new = |node: &Node| node.last_applied > node.log.base().index;
+        if !self.world.node(id).is_some_and(has_new) {
+            return Err(format!("{id} has applied nothing that is not in its snapshot"));
+        }
+        self.world.take_snapshot(id);
+        Ok(())
+    }
+
     pub(super) fn timeout(&mut self, words: &mut Words) -> Result<(), String> {
         let id = self.running(words)?;
         self.world.fire_timer(id);

@@ -74,8 +74,8 @@ pub struct Climate {
 }
 
 impl Climate {
-    /// The faults that come again and again by themselves.
-    pub const RECURRING: [Fault; 9] = [
+    /// The faults that come again and again by themselves, and snapshots, whatever is wanted.
+    pub const RECURRING: [Fault; 10] = [
         Fault::Crash,
         Fault::PowerFailure,
         Fault::Cut,
@@ -85,6 +85,7 @@ impl Climate {
         Fault::Jump,
         Fault::Rate,
         Fault::Pause,
+        Fault::Snapshot,
     ];
 
     /// Draws one, of these kinds of faults.
@@ -112,6 +113,7 @@ impl Climate {
             Fault::Mislead => 400,
             Fault::Jump => 200,
             Fault::OldMessages => 100,
+            Fault::Snapshot => 300,
             _ => 0,
         });
         let weather = Weather { delay_ms: (1, 10), kept_percent: 50, ..Weather::FAIR };
@@ -136,6 +138,7 @@ fn draw_mean_ms(random: &mut Random, kinds: Kinds, fault: Fault) -> Millis {
         Fault::Jump => (kinds.clock, &[0, 0, 100, 200, 600]),
         Fault::Rate => (kinds.clock, &[0, 0, 100, 400]),
         Fault::Pause => (kinds.clock, &[0, 0, 200, 600]),
+        Fault::Snapshot => (true, &[0, 100, 300]),
         _ => (false, &[0]),
     };
     let mean_ms = pick(random, choices);
@@ -180,7 +183,8 @@ mod tests {
         for seed in 0..50 {
             let climate = Climate::draw(&mut Random(seed), only_crashes);
             let mut recurring = Climate::RECURRING.into_iter();
-            assert!(recurring.all(|one| one == Fault::Crash || climate.mean_ms(one) == 0));
+            let may_come = [Fault::Crash, Fault::Snapshot];
+            assert!(recurring.all(|one| may_come.contains(&one) || climate.mean_ms(one) == 0));
             assert_eq!((climate.weather, climate.disk_ms), (Weather::FAIR, (0, 0)));
         }
     }

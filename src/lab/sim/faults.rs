@@ -9,7 +9,7 @@ use crate::lab::world::World;
 use crate::message::NodeId;
 use crate::step::{Millis, Random};
 
-/// One fault, or its end.
+/// One fault, or its end, or what else comes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     Crash,
@@ -34,6 +34,8 @@ pub enum Fault {
     /// A server stands still.
     Pause,
     Resume(NodeId),
+    /// No fault: a server takes a snapshot of what it has applied.
+    Snapshot,
 }
 
 /// How often things go wrong, and what comes next.
@@ -101,6 +103,12 @@ impl Faults {
                 self.after_outage(random, due, Fault::Resume(victim));
             }
             Fault::Resume(server) => world.resume(server),
+            Fault::Snapshot => {
+                let server = any(random, world);
+                if !world.is_paused(server) {
+                    world.take_snapshot(server);
+                }
+            }
         }
     }
 

@@ -3,8 +3,9 @@
 //! A run has two phases. In the first, clients work while faults strike, and after every step of a
 //! server the five properties of Figure 3 are checked. Then the faults end: now a leader must
 //! emerge, every server must apply everything, and every client must get its answer, in good time.
-//! Last, what clients saw must be linearizable. A run that fails is run again, to write down what
-//! happened, and is told as a script, as short as can be had.
+//! Last, all must have come to the same state, whether by entries or by a snapshot (servers take
+//! some all the time), and what clients saw must be linearizable. A run that fails is run again, to
+//! write down what happened, and is told as a script, as short as can be had.
 
 mod clients;
 mod climate;
@@ -179,6 +180,7 @@ impl Sim {
         let mut setup = Setup { seed: random.bits(), ..Setup::of(options.nodes) };
         setup.rules = options.rules;
         setup.max_entries = pick(&mut random, &[1, 2, 64]) as usize;
+        setup.max_chunk_bytes = pick(&mut random, &[16, 100, 1 << 16]) as usize;
         let mut world = World::new(&setup);
         (world.journal, world.acts) = (recording.then(Vec::new), recording.then(Vec::new));
         let faults = Faults::draw(&mut random, options.faults, &mut world);
@@ -208,6 +210,7 @@ impl Sim {
             }
             self.advance()?;
         }
+        self.world.check_states_agree()?;
         linearizability::check(&self.clients.history)
             .map_err(|why| Violation::new(Property::Linearizability, why))?;
         Ok(Report {

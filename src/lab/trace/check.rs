@@ -195,12 +195,13 @@ impl Judge {
     /// A server's lines are of use only from its start on, and without a gap.
     fn check_nothing_is_missing(&self, facts: &Facts) -> Result<(), String> {
         let id = facts.id;
-        let Some(length) = self.checker.log_length(id).or(facts.starts.then_some(0)) else {
+        let Some(last_index) = self.checker.last_index(id).or(facts.starts.then_some(0)) else {
             return Err(format!("lines are missing: {id} has not started before this one"));
         };
+        let next = last_index.max(facts.snapshot.index) + 1;
         match facts.log {
-            Some((from, _)) if !facts.starts && from > length + 1 => Err(format!(
-                "lines are missing: the log of {id} goes on at {from}, and ended at {length}"
+            Some((from, _)) if !facts.starts && from > next => Err(format!(
+                "lines are missing: the log of {id} goes on at {from}, and ended at {last_index}"
             )),
             _ => Ok(()),
         }

@@ -248,6 +248,11 @@ fn short(rpc: &Rpc) -> String {
             format!("match {match_index}, term {term}")
         }
         Rpc::AppendEntriesReply(_) => format!("no match, term {term}"),
+        Rpc::InstallSnapshot(rpc) => format!("snapshot to {}, term {term}", rpc.last_included()),
+        Rpc::InstallSnapshotReply(reply) => match reply.done {
+            true => format!("has all up to {}, term {term}", reply.last_included_index),
+            false => format!("has {} bytes, term {term}", reply.offset),
+        },
     }
 }
 

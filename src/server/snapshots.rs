@@ -1,0 +1,122 @@
+//! Snapshots (§7): when one is due, how it is written while clients are served, and how one comes
+//! from a leader.
+//!
+//! The state is cloned, which takes no time (`kv.rs`), and a thread writes the clone to the disk,
+//! under another name, with the log that is to follow it. When it has done so, the node is told;
+//! what it then wants done is short: the files take their places.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use super::{Server, Todo};
+use crate::machine::{Sessions, StateMachine};
+use crate::message::{Entry, EntryId, InstallSnapshot};
+use crate::snapshot::Snapshot;
+use crate::step::{Input, Millis};
+use crate::storage::Draft;
+
+/// How often one looks whether the thread has done its work.
+pub(super) const LOOK_MS: Millis = 10;
+
+/// More entries than that are freed by another thread.
+const MANY_ENTRIES: usize = 10_000;
+
+/// What the thread hands over, once it is done.
+pub(super) type Writing = JoinHandle<Result<(Draft, Arc<str>), String>>;
+
+impl<M: StateMachine> Server<M> {
+    /// Begins a snapshot if one is due, or takes up the one that is written.
+    pub(super) fn attend_to_snapshot(&mut self) -> Result<(), String> {
+        self.arrived = None; // what it was for is done
+        match self.writing.take_if(|writing| writing.is_finished()) {
+            Some(written) => self.take_up(written),
+            None if self.writing.is_none() && self.is_snapshot_due() => self.begin_snapshot(),
+            None => Ok(()),
+        }
+    }
+
+    /// The log has outgrown the state: what it says of applied entries is longer than the last
+    /// snapshot. So neither disk, memory nor restart takes more than a few times the state.
+    fn is_snapshot_due(&self) -> bool {
+        let least = self.options.config.snapshot_after_bytes;
+        let log_bytes = self.storage.bytes_up_to(self.applied);
+        log_bytes > least.max(self.node.snapshot.bytes()) && !self.clock.stands_still()
+    }
+
+    fn begin_snapshot(&mut self) -> Result<(), String> {
+        let Some(entry) = self.node.log.entry(self.applied) else { return Ok(()) };
+        let last_included = entry.id();
+        let plan = self.storage.plan_snapshot(last_included);
+        let (machine, mut files) = (self.machine.clone(), self.storage.files.share());
+        let write = move || {
+            let data: Arc<str> = machine.snapshot().into();
+            drop(machine);
+            let snapshot = Snapshot { last_included, data: Arc::clone(&data) };
+            plan.write(&mut files, &snapshot).map(|draft| (draft, data))
+        };
+        let thread = thread::Builder::new().name("snapshot".to_string()).spawn(write);
+        self.writing = Some(thread.map_err(|why| format!("cannot start a thread: {why}"))?);
+        Ok(())
+    }
+
+    fn take_up(&mut self, written: Writing) -> Result<(), String> {
+        let (draft, data) = joined(written)?;
+        let index = draft.last_included().index;
+        if index <= self.node.log.base().index {
+            return Ok(()); // a leader's came in between, and goes further
+        }
+        self.draft = Some(draft);
+        let outputs = self.step(Input::SnapshotTaken { index, data });
+        self.perform(outputs.into_iter().map(Todo::Do).collect())
+    }
+
+    /// A snapshot is to be saved: our own is written already.
+    pub(super) fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        let is_it = |draft: &mut Draft| draft.last_included() == snapshot.last_included;
+        if let Some(draft) = self.draft.take_if(is_it) {
+            return self.storage.adopt_snapshot(draft);
+        }
+        if let Some(writing) = self.writing.take() {
+            joined(writing)?; // it uses the same names
+        }
+        self.storage.save_snapshot(snapshot)
+    }
+
+    // ---- From a leader -------------------------------------------------------------------------
+
+    /// Why a leader's snapshot is none, if this message completes it and it is none. A good one is
+    /// kept until the node wants it.
+    pub(super) fn objection_to_snapshot(&mut self, rpc: &InstallSnapshot) -> Option<String> {
+        let text = self.node.incoming.completed_by(rpc)?;
+        let last_included = rpc.last_included();
+        let mut machine = self.machine.clone();
+        match machine.restore(&text) {
+            Ok(()) => self.arrived = Some((last_included, machine)),
+            Err(why) => return Some(format!("its snapshot to {last_included} is none: {why}")),
+        }
+        None
+    }
+
+    pub(super) fn restore(&mut self, snapshot: &Snapshot) {
+        let last_included = snapshot.last_included;
+        let is_it = |arrived: &mut (EntryId, Sessions<M>)| arrived.0 == last_included;
+        match self.arrived.take_if(is_it) {
+            Some((_, machine)) => self.machine = machine,
+            // Another has come since.
+            None => self.machine.restore(&snapshot.data).expect("it was looked at when it came"),
+        }
+        self.applied = last_included.index;
+    }
+}
+
+fn joined(writing: Writing) -> Result<(Draft, Arc<str>), String> {
+    writing.join().unwrap_or_else(|_| Err("the thread that writes snapshots has died".to_string()))
+}
+
+/// Entries that nobody needs any more.
+pub(super) fn free(entries: Vec<Entry>) {
+    if entries.len() > MANY_ENTRIES {
+        // If there is no thread to be had, they are freed here.
+        let _ = thread::Builder::new().spawn(move || drop(entries));
+    }
+}
