@@ -4,13 +4,21 @@
 //! then: cut it, lose a share of what is sent, or let everything come late. A late message waits
 //! here, with all that come after it, so the order stays. What finds the queue full is lost, as
 //! it might be on the way: Raft repairs loss.
+//!
+//! To wake the sending thread costs more than to write a message, and takes longer. So while that
+//! thread waits it lends its connection, and whoever has a message writes it there at once. What
+//! the peer's socket does not take at once is left to the thread after all.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::io::Write;
+use std::mem;
+use std::net::TcpStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::shared::lock;
+use super::write;
 use crate::message::Message;
 
 /// How many messages may wait for a peer.
@@ -34,6 +42,8 @@ pub struct Link {
 pub enum Errand {
     /// Send this.
     Send(Message),
+    /// Send the rest of a message, which the peer's socket took only in part.
+    Finish(Vec<u8>),
     /// Look after the peer: it is time to, or the peer has just called.
     Look,
 }
@@ -52,18 +62,28 @@ struct State {
     waiting: VecDeque<(Instant, Message)>,
     /// When the sending thread was asked to look after its peer, if it has not done so yet.
     stirred_at: Option<Instant>,
+    /// The connection, while its thread waits and lends it.
+    lent: Option<Arc<TcpStream>>,
+    /// What was written to it only in part.
+    rest: Vec<u8>,
+    /// Where a message becomes text; empty between two.
+    text: String,
 }
 
 impl Queue {
-    /// Leaves a message for the sending thread, if the link takes it and there is room.
+    /// Writes a message or leaves it for its thread, if the link takes it and there is room.
     pub fn push(&self, message: Message) {
         let mut state = lock(&self.state);
         let Link { blocked, drop_percent, .. } = state.link;
         if blocked || state.waiting.len() >= MAX_QUEUE || chance(drop_percent) {
             return;
         }
-        state.waiting.push_back((Instant::now(), message));
-        if state.waiting.len() == 1 {
+        if !state.write_at_once(&message) {
+            state.waiting.push_back((Instant::now(), message));
+        }
+        let is_news = state.waiting.len() == 1 || !state.rest.is_empty();
+        drop(state); // or the thread would wake to wait for it
+        if is_news {
             self.changed.notify_one(); // else the thread knows already what it waits for
         }
     }
@@ -99,11 +119,16 @@ impl Queue {
         lock(&self.state).waiting.clear();
     }
 
-    /// What to do next. Waits for it, but not beyond this time: then it is to look.
-    pub fn next(&self, until: Instant) -> Errand {
+    /// What to do next. Waits for it, but not beyond this time: then it is to look. Meanwhile this
+    /// connection is lent; no write to it may wait for long.
+    pub fn next(&self, until: Instant, connection: Option<&Arc<TcpStream>>) -> Errand {
         let mut state = lock(&self.state);
         loop {
+            state.lent = None;
             let now = Instant::now();
+            if !state.rest.is_empty() {
+                return Errand::Finish(mem::take(&mut state.rest));
+            }
             if state.stirred_at.take().is_some() || now >= until {
                 return Errand::Look;
             }
@@ -111,6 +136,7 @@ impl Queue {
                 return Errand::Send(message);
             }
             let next = state.first_due_at().map_or(until, |due| due.min(until));
+            state.lent = connection.cloned();
             state = self.wait(state, next - now);
         }
     }
@@ -145,6 +171,26 @@ impl Queue {
 }
 
 impl State {
+    /// Writes a message to the connection, if that is lent and no other message must go first.
+    /// False if the message is still to be sent.
+    fn write_at_once(&mut self, message: &Message) -> bool {
+        let is_first = self.waiting.is_empty() && self.link.delay_ms == 0;
+        let Some(connection) = self.lent.as_ref().filter(|_| is_first) else { return false };
+        write::append_message(&mut self.text, message, None);
+        self.text.push('\n');
+        let written = (&**connection).write(self.text.as_bytes());
+        if let Ok(count) = written
+            && count < self.text.len()
+        {
+            self.rest = self.text.as_bytes()[count..].to_vec();
+        }
+        self.text.clear();
+        if written.is_err() || !self.rest.is_empty() {
+            self.lent = None; // its thread will see to it
+        }
+        written.is_ok()
+    }
+
     /// When the first message is to be sent.
     fn first_due_at(&self) -> Option<Instant> {
         let delay = Duration::from_millis(self.link.delay_ms);
@@ -165,6 +211,10 @@ pub fn chance(percent: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::super::write::tests::messages;
     use super::*;
     use crate::message::NodeId;
@@ -177,7 +227,7 @@ mod tests {
     }
 
     fn next(queue: &Queue) -> Errand {
-        queue.next(Instant::now() + PATIENCE)
+        queue.next(Instant::now() + PATIENCE, None)
     }
 
     #[test]
@@ -218,6 +268,38 @@ mod tests {
         queue.set_link(Link { delay_ms: 1, ..Link::default() });
         assert_eq!(next(&queue), Errand::Look);
         assert_eq!([next(&queue), next(&queue)], [1, 2].map(message).map(Errand::Send));
+    }
+
+    /// The peer reads nothing until its socket is full. Nobody waits for it, and nothing is lost.
+    #[test]
+    fn lent_connection_is_written_to_at_once_and_the_rest_is_left_to_its_thread() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        stream.set_write_timeout(Some(Duration::from_millis(1))).unwrap();
+        let (queue, text) = (Queue::default(), messages()[2].1.to_string() + "\n");
+        let (pushed, errand) = thread::scope(|scope| {
+            let thread = scope.spawn(|| queue.next(Instant::now() + PATIENCE, Some(&stream)));
+            while lock(&queue.state).lent.is_none() {
+                thread::yield_now();
+            }
+            let mut pushed = 0;
+            while lock(&queue.state).lent.is_some() {
+                queue.push(message(2));
+                pushed += 1;
+            }
+            (pushed, thread.join().unwrap())
+        });
+        let (left, rest) = match errand {
+            Errand::Finish(rest) => (0, rest),
+            Errand::Send(_) => (1, Vec::new()), // the last one ended where the room did
+            Errand::Look => panic!("a socket that takes everything"),
+        };
+        let written = pushed - left - lock(&queue.state).waiting.len();
+        let mut found = vec![0; written * text.len() - rest.len()];
+        listener.accept().unwrap().0.read_exact(&mut found).unwrap();
+        found.extend(rest);
+        assert!(written > 100 && found == text.repeat(written).as_bytes());
+        assert!(lock(&queue.state).lent.is_none());
     }
 
     #[test]

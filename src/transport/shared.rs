@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -116,7 +116,7 @@ impl Shared {
         (shared, outboxes)
     }
 
-    /// Leaves a message for the sending thread, if the link takes it and there is room.
+    /// Sends a message, or leaves it for its thread, if the link takes it and there is room.
     pub fn send(&self, message: Message) {
         if let Some(peer) = self.peers.get(&message.to)
             && !self.is_paused()
@@ -367,9 +367,9 @@ impl Outbox {
         &self.at_peer().address
     }
 
-    /// What to do next. Waits for it.
-    pub fn next(&self) -> Errand {
-        self.at_peer().queue.next(self.looked_at + LOOK_EVERY)
+    /// What to do next. Waits for it, and lends the connection meanwhile to who has a message.
+    pub fn next(&self, connection: Option<&Arc<TcpStream>>) -> Errand {
+        self.at_peer().queue.next(self.looked_at + LOOK_EVERY, connection)
     }
 
     /// The next message, if one is to be sent now.

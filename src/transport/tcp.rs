@@ -9,6 +9,7 @@
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Kind;
@@ -20,9 +21,11 @@ use super::{read, write};
 use crate::message::{Message, NodeId};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a write may wait for room. One that finds a little room waits again for the rest, so a
-/// peer that has stopped reading is given up after some seconds.
+/// How long a message may wait for room. One that finds a little room waits again for the rest, so
+/// a peer that has stopped reading is given up after some seconds.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a single write waits: whoever borrows the connection has no time.
+const WRITE_WAIT: Duration = Duration::from_millis(5);
 /// Between two attempts to connect: the first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Messages that wait together go out together, up to about so many bytes.
@@ -43,7 +46,8 @@ pub fn send_all(mut outbox: Outbox) {
     let mut pause = PAUSES.0;
     loop {
         let connected = outbox.may_speak().and_then(|()| connect(outbox.address()));
-        let Err(why) = connected.and_then(|stream| Speaker { outbox: &mut outbox, stream }.talk());
+        let talk = |stream| Speaker { outbox: &mut outbox, stream: Arc::new(stream) }.talk();
+        let Err(why) = connected.and_then(talk);
         if why == CALLED_ANEW {
             continue; // nothing is lost yet: what waits goes over the next connection
         }
@@ -75,14 +79,14 @@ fn connect(address: &str) -> Result<TcpStream, String> {
 
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    stream.set_write_timeout(Some(WRITE_WAIT))?;
     Ok(stream)
 }
 
 /// The speaking end of a connection.
 struct Speaker<'a> {
     outbox: &'a mut Outbox,
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
 }
 
 impl Speaker<'_> {
@@ -91,10 +95,11 @@ impl Speaker<'_> {
         self.outbox.begin_listening();
         self.outbox.may_speak()?;
         let hello = self.outbox.hello();
-        self.write(hello + "\n")?;
+        self.write((hello + "\n").as_bytes())?;
         loop {
-            match self.outbox.next() {
+            match self.outbox.next(Some(&self.stream)) {
                 Errand::Send(message) => self.send(message)?,
+                Errand::Finish(rest) => self.write(&rest)?,
                 Errand::Look => self.look()?,
             }
         }
@@ -109,7 +114,7 @@ impl Speaker<'_> {
             let has_room = text.len() < MAX_WRITE_BYTES;
             next = if has_room { self.outbox.next_message() } else { None };
         }
-        self.write(text)
+        self.write(text.as_bytes())
     }
 
     fn look(&mut self) -> Result<(), String> {
@@ -124,16 +129,26 @@ impl Speaker<'_> {
         if self.outbox.finds_new_call() {
             return Err(CALLED_ANEW.to_string());
         }
-        self.outbox.hello_if_due().map_or(Ok(()), |hello| self.write(hello + "\n"))
+        let hello = self.outbox.hello_if_due();
+        hello.map_or(Ok(()), |hello| self.write((hello + "\n").as_bytes()))
     }
 
-    fn write(&mut self, text: String) -> Result<(), String> {
-        let Err(error) = self.stream.write_all(text.as_bytes()) else { return Ok(()) };
-        self.read_refusal()?; // which is the better reason, if there is one
-        Err(match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => "it takes no data".to_string(),
-            _ => error.to_string(),
-        })
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+        let mut since = Instant::now();
+        while !bytes.is_empty() {
+            match (&*self.stream).write(bytes) {
+                Ok(count) => (bytes, since) = (&bytes[count..], Instant::now()),
+                Err(error) if is_passing(&error) && since.elapsed() < WRITE_TIMEOUT => {}
+                Err(error) => {
+                    self.read_refusal()?; // which is the better reason, if there is one
+                    return Err(match is_passing(&error) {
+                        true => "it takes no data".to_string(),
+                        false => error.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sees whether the peer has hung up, and what it said then, without waiting.
@@ -149,10 +164,16 @@ impl Speaker<'_> {
 
     fn read_at_once(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.stream.set_nonblocking(true)?;
-        let result = self.stream.read(bytes);
+        let result = (&*self.stream).read(bytes);
         self.stream.set_nonblocking(false)?;
         result
     }
+}
+
+/// Whether a write failed only because it found no room in time, or was interrupted.
+fn is_passing(error: &io::Error) -> bool {
+    use ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }
 
 // ---- Listening ---------------------------------------------------------------------------------

@@ -31,8 +31,9 @@ pub fn send_all(outbox: Outbox, sockets: Arc<Vec<UdpSocket>>) {
     speaker.look_up();
     speaker.greet();
     loop {
-        match speaker.outbox.next() {
+        match speaker.outbox.next(None) {
             Errand::Send(message) => speaker.send(message),
+            Errand::Finish(_) => {} // a datagram goes as a whole
             Errand::Look => speaker.look(),
         }
     }
