@@ -675,6 +675,7 @@ impl Node {
 mod tests {
     use super::*;
     use crate::event::RoleName;
+    use crate::message::InstallSnapshot;
     use crate::rules::Rules;
     use crate::step::Timing;
 
@@ -1040,6 +1041,25 @@ mod tests {
         assert!(answers(&outputs, 1) && answers(&outputs, 2) && !answers(&outputs, 3));
         assert_eq!(appends_to(N3, &outputs), [(1, 0)], "the next round begins");
         assert!(answers(&node.step(214, success(N3, 1, 1, 2)), 3));
+    }
+
+    /// A leader compacts its log while this server is away: the first it hears of the new term is
+    /// the snapshot. At the next start a snapshot of a later term than the vote's is damage.
+    #[test]
+    fn install_snapshot_saves_the_term_first() {
+        let mut node = node_of(3, 1);
+        let rpc = InstallSnapshot {
+            term: 4,
+            leader_id: N2,
+            last_included_index: 7,
+            last_included_term: 4,
+            offset: 0,
+            data: "state".into(),
+            done: true,
+        };
+        let outputs = node.step(100, from(N2, Rpc::InstallSnapshot(rpc)));
+        let vote = place(&outputs, |output| matches!(output, Output::SaveVote { .. }));
+        assert!(vote < place(&outputs, |output| matches!(output, Output::SaveSnapshot(_))));
     }
 
     #[test]

@@ -122,6 +122,9 @@ impl Clone for Synced {
 }
 
 impl Synced {
+    /// Where the log ends for those who shared it before a cut: it is another one now.
+    const CUT: u64 = 0;
+
     fn at(end: u64) -> Synced {
         Synced(Arc::new(AtomicU64::new(end)))
     }
@@ -149,10 +152,10 @@ impl Plan {
     /// # Errors
     /// The disk failed.
     pub fn write(self, files: &mut impl Files, snapshot: &Snapshot) -> Result<Draft, String> {
-        let Plan { cluster, id, start, synced, cuts } = self;
+        let Plan { ref cluster, id, start, cuts, .. } = self;
         let last_included = snapshot.last_included;
         files.create(NEW_SNAPSHOT)?;
-        let text = encode_snapshot(&cluster, id, snapshot);
+        let text = encode_snapshot(cluster, id, snapshot);
         for piece in text.as_bytes().chunks(PIECE as usize) {
             files.append(NEW_SNAPSHOT, piece)?;
             files.sync(NEW_SNAPSHOT)?;
@@ -160,12 +163,21 @@ impl Plan {
         let mut copied = start.unwrap_or_default();
         if start.is_some() {
             files.create(NEW_LOG)?;
-            files.append(NEW_LOG, log_headers(&cluster, id, last_included).as_bytes())?;
-            let end = synced.get();
-            copy_log(files, copied, end)?;
+            files.append(NEW_LOG, log_headers(cluster, id, last_included).as_bytes())?;
+            let end = self.synced.get();
+            self.copy(files, copied, end)?;
             copied = copied.max(end);
         }
         Ok(Draft { last_included, start, copied, cuts })
+    }
+
+    /// Copies the log up to where it was synced. It may be cut meanwhile, and end before: then this
+    /// copy will not be used.
+    fn copy(&self, files: &mut impl Files, from: u64, to: u64) -> Result<(), String> {
+        match copy_log(files, from, to) {
+            Err(_) if self.synced.get() == Synced::CUT => Ok(()),
+            copied => copied,
+        }
     }
 }
 
@@ -438,7 +450,8 @@ impl<F: Files> Storage<F> {
         self.buffer.clear();
         (self.written, self.filled) = (end, end);
         self.cuts += 1;
-        self.synced.set(end);
+        self.synced.set(Synced::CUT);
+        self.synced = Synced::at(end);
         self.files.cut(LOG, end)
     }
 }
@@ -594,6 +607,23 @@ mod tests {
             assert_eq!(indexes.collect::<Vec<_>>(), expected);
             assert_eq!(recovered.snapshot, snapshot);
         }
+    }
+
+    #[test]
+    fn plan_bears_a_cut_while_it_copies() {
+        let scratch = Scratch::new();
+        let (mut storage, _) = scratch.open();
+        storage.save_vote(1, None).unwrap();
+        let entries: Vec<Entry> = (1..=9).map(|index| entry(index, 1, "a")).collect();
+        storage.save_entries(0, &entries, LEADER).unwrap();
+        storage.sync().unwrap();
+        let plan = storage.plan_snapshot(EntryId { index: 4, term: 1 });
+        let (from, to) = (plan.start.unwrap(), plan.synced.get());
+        let mut files = storage.files.share();
+        files.create(NEW_LOG).unwrap();
+        assert!(plan.copy(&mut files, from, to + 1).is_err(), "the disk has lost the end");
+        storage.save_entries(5, &[], LEADER).unwrap();
+        assert_eq!(plan.copy(&mut files, from, to), Ok(()));
     }
 
     #[test]

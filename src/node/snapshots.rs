@@ -44,6 +44,8 @@ impl Node {
         self.commit_index = self.commit_index.max(last_included.index);
         self.last_applied = self.last_applied.max(last_included.index);
         self.snapshot = snapshot.clone();
+        // The term first, as before entries: no file may be of a later term than the vote's.
+        self.save_vote();
         // 5. "Save snapshot file", then 7. "discard the entire log", or the part that is in it.
         if self.obeys(Rule::SaveSnapshot) {
             self.outputs.push(Output::SaveSnapshot(snapshot));
