@@ -126,12 +126,8 @@ impl Pen {
         response.headers.extend_from_slice(&exchange.headers);
         let mut bytes = response.encode(exchange.manner);
         let taken = match bytes.len() {
-            ..=SHORT_BYTES => (&*exchange.stream).write(&bytes),
+            ..=SHORT_BYTES => write_at_once(&exchange.stream, &bytes),
             _ => Ok(0),
-        };
-        let taken = match taken {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-            taken => taken,
         };
         *state = match taken {
             Ok(count) if count < bytes.len() => {
@@ -148,6 +144,21 @@ impl Pen {
         drop(state);
         exchange.thread.unpark();
         true
+    }
+}
+
+/// Writes what the socket has room for now. The connection's thread may read meanwhile: it may then
+/// be told that there is nothing yet, and waits for this answer instead, which takes the lock that
+/// we hold.
+fn write_at_once(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.set_nonblocking(true)?;
+    let taken = stream.write(bytes);
+    stream.set_nonblocking(false)?;
+    match taken {
+        Err(error) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&error.kind()) => {
+            Ok(0)
+        }
+        taken => taken,
     }
 }
 
