@@ -93,7 +93,7 @@ impl Connection {
         let start = Instant::now();
         let stream = resolve(address, timeout)
             .and_then(|found| connect(&found, timeout.saturating_sub(start.elapsed())))
-            .and_then(Timed::new)
+            .map(Timed::new)
             .map_err(|error| Error::NotSent(format!("cannot reach {address}: {error}")))?;
         let reader = BufReader::new(stream);
         Ok(Connection { address: address.to_string(), reader, is_open: true })

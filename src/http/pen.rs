@@ -11,7 +11,7 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -31,8 +31,9 @@ pub struct Later {
     pub too_late: fn() -> Response,
 }
 
-/// Writes the answer to one request.
-pub struct Pen(Arc<Exchange>);
+/// Writes the answer to one request. It does not keep the connection open: a leader without a
+/// majority has pens whose clients have long gone, and the system allows only so many sockets.
+pub struct Pen(Weak<Exchange>);
 
 /// A request that is to be answered by whoever has its pen.
 pub struct Exchange {
@@ -69,7 +70,7 @@ impl Exchange {
         let state = Mutex::new(state);
         let exchange = Exchange { stream, manner, headers, time_to_read, state, thread };
         let exchange = Arc::new(exchange);
-        let pen = Pen(Arc::clone(&exchange));
+        let pen = Pen(Arc::downgrade(&exchange));
         (exchange, pen)
     }
 
@@ -117,7 +118,7 @@ impl Exchange {
 impl Pen {
     /// Writes the answer, if the client still waits for it; false if it does not.
     pub fn write(self, mut response: Response) -> bool {
-        let Pen(exchange) = self;
+        let Some(exchange) = self.0.upgrade() else { return false };
         let mut state = exchange.state();
         if !matches!(*state, State::Awaited) {
             return false;
@@ -125,12 +126,8 @@ impl Pen {
         response.headers.extend_from_slice(&exchange.headers);
         let mut bytes = response.encode(exchange.manner);
         let taken = match bytes.len() {
-            ..=SHORT_BYTES => (&*exchange.stream).write(&bytes),
+            ..=SHORT_BYTES => write_at_once(&exchange.stream, &bytes),
             _ => Ok(0),
-        };
-        let taken = match taken {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-            taken => taken,
         };
         *state = match taken {
             Ok(count) if count < bytes.len() => {
@@ -147,6 +144,21 @@ impl Pen {
         drop(state);
         exchange.thread.unpark();
         true
+    }
+}
+
+/// Writes what the socket has room for now. The connection's thread may read meanwhile: it may then
+/// be told that there is nothing yet, and waits for this answer instead, which takes the lock that
+/// we hold.
+fn write_at_once(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.set_nonblocking(true)?;
+    let taken = stream.write(bytes);
+    stream.set_nonblocking(false)?;
+    match taken {
+        Err(error) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&error.kind()) => {
+            Ok(0)
+        }
+        taken => taken,
     }
 }
 
@@ -267,6 +279,17 @@ mod tests {
             written += body.len();
         }
         panic!("a socket that takes everything");
+    }
+
+    /// The answer may never come: without a majority there is none.
+    #[test]
+    fn pen_does_not_keep_the_connection_of_a_client_that_has_gone() {
+        let (mut stream, pens) = client(Duration::from_millis(20));
+        ask(&mut stream, "GET");
+        expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "closed on the other side, too");
+        assert!(!pens.recv().unwrap().write(Response::text(200, "no")));
     }
 
     #[test]

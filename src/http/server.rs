@@ -58,7 +58,7 @@ pub fn serve(
     handler: &dyn Fn(&Request) -> Response,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut connection = BufReader::new(Timed::new(stream)?);
+    let mut connection = BufReader::new(Timed::new(stream));
     connection.get_mut().allow(deadlines.idle);
     while wait_for_request(&mut connection)? {
         let (response, mut manner) = match read_request(&mut connection, deadlines) {

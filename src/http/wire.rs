@@ -52,9 +52,6 @@ pub fn bad<T>(why: &str) -> Result<T, Fault> {
     Err(Fault::Bad(400, why.to_string()))
 }
 
-/// How long a single write may wait. Those who have more time try again.
-const WRITE_WAIT: Duration = Duration::from_millis(5);
-
 /// By so much a read may overstay the time allowed: to set its timeout anew is a system call.
 const READ_SLACK: Duration = Duration::from_millis(100);
 
@@ -70,13 +67,9 @@ pub struct Timed {
 }
 
 impl Timed {
-    /// Allows no time yet. No write to this socket will wait for long, not by other ways either.
-    ///
-    /// # Errors
-    /// The socket is of no use.
-    pub fn new(stream: TcpStream) -> io::Result<Timed> {
-        stream.set_write_timeout(Some(WRITE_WAIT))?;
-        Ok(Timed::again(&Arc::new(stream)))
+    /// Allows no time yet.
+    pub fn new(stream: TcpStream) -> Timed {
+        Timed::again(&Arc::new(stream))
     }
 
     /// The same socket, with a time of its own for writing.
@@ -122,12 +115,10 @@ impl Read for Timed {
 
 impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            self.left()?;
-            match (&*self.stream).write(bytes) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {} // `WRITE_WAIT` is over
-                result => return result,
-            }
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        match (&*self.stream).write(bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(timed_out()),
+            result => result,
         }
     }
 
@@ -352,7 +343,7 @@ mod tests {
     fn timed_allow_starts_the_time_anew() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let mut timed = Timed::new(stream).unwrap();
+        let mut timed = Timed::new(stream);
         let patience = Duration::from_secs(20);
         timed.allow(patience);
         timed.since -= patience;
