@@ -1,13 +1,15 @@
-//! What reaches a server, and how a client waits for its answer.
+//! What reaches a server, and what it answers.
 //!
-//! The body of a node is one thread that reads one inbox. The transport puts messages there, the
-//! HTTP threads put clients' requests there through a [`Desk`]. Some wait for the answer; for
-//! commands and reads, which are many, they say what is to be done with it and need not wake.
+//! A node has one inbox. The transport's threads put messages there, the HTTP threads put clients'
+//! requests there through a [`Desk`]; `inbox/desk.rs` is how that is done, and who then serves
+//! them. Some who ask wait for the answer; for commands and reads, which are many, they say what is
+//! to be done with it and need not wake.
+
+mod desk;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::time::Duration;
+use std::sync::mpsc::SyncSender;
 
 use crate::event::What;
 use crate::machine::Reply;
@@ -16,18 +18,20 @@ use crate::status::{Leader, State, Status};
 use crate::transport::Link;
 use crate::watchers::Notice;
 
+pub use desk::{Desk, Inbox, Serve, open};
+
 /// One thing in the inbox.
 pub enum Incoming {
-    /// A message from a peer.
-    Message(Message),
+    /// Messages from a peer, in the order in which they came.
+    Messages(Vec<Message>),
     /// The transport has news for the student.
     Report(What),
     /// A client asks.
     Client(Ask, Tell),
 }
 
-/// What is to be done with the answer to a client; false if the client has gone. The server's own
-/// thread does it: it must not wait for anything.
+/// What is to be done with the answer to a client; false if the client has gone. Whoever has the turn
+/// does it: it must not wait for anything.
 pub type Tell = Box<dyn FnOnce(Answer) -> bool + Send>;
 
 /// What a client asks.
@@ -113,35 +117,4 @@ pub enum Answer {
     Links(NodeId, Vec<(NodeId, Link)>),
     /// A text.
     Text(String),
-}
-
-/// How much may wait in an inbox. Whoever brings more waits too, so that a flood of messages fills
-/// the network's buffers and not this process's memory.
-const MAX_WAITING: usize = 4096;
-
-/// The inbox of a server, and where to hand in what is for it.
-pub fn open() -> (Desk, Receiver<Incoming>) {
-    let (sender, inbox) = mpsc::sync_channel(MAX_WAITING);
-    (Desk(sender), inbox)
-}
-
-/// Where the threads of peers and clients hand in what they have. Clones lead to the same inbox.
-#[derive(Clone, Debug)]
-pub struct Desk(SyncSender<Incoming>);
-
-impl Desk {
-    /// Hands in what needs no answer.
-    pub fn hand_in(&self, incoming: Incoming) {
-        // The inbox lives as long as the process: if it has gone, so has everyone who would care.
-        let _ = self.0.send(incoming);
-    }
-
-    /// Asks the server and waits; `None` if no answer came in time, or none will ever come. What
-    /// was asked may still be done.
-    pub fn ask(&self, ask: Ask, patience: Duration) -> Option<Answer> {
-        let (sender, answer) = mpsc::sync_channel(1);
-        let tell = move |answer| sender.try_send(answer).is_ok();
-        self.0.send(Incoming::Client(ask, Box::new(tell))).ok()?;
-        answer.recv_timeout(patience).ok()
-    }
 }

@@ -13,7 +13,7 @@
 //!
 //! Then what carries it about in the world.
 //!
-//! 8. [`server`]: **the body**. One thread, one inbox; does what the brain says, in order.
+//! 8. [`server`]: **the body**. One inbox, one turn at a time; does what the brain says, in order.
 //! 9. [`transport`]: **the mouth**. Messages out, messages in, over TCP or UDP.
 //! 10. [`storage`]: what a node must not forget, in files that `cat` can show.
 //! 11. [`machine`] and [`kv`]: the state machine, clients' sessions, and a key-value store.

@@ -1,9 +1,10 @@
-//! The body: one thread that owns the node, its disk and its state machine, and serves one inbox.
+//! The body: it owns the node, its disk and its state machine, and serves one inbox, turn by turn.
 //!
 //! Each turn it takes all that waits in the inbox, tells the node (messages one by one, clients'
 //! proposals as one batch), and does what the node says, **in order**. All that must be saved in a
 //! turn is saved by one write and one fsync: while the disk works, the next turn's batch gathers.
-//! That is group commit. A disk error is a crash: the server stops and says why.
+//! That is group commit. A disk error is a crash: the server stops and says why. Whose thread it is
+//! that has the turn, `inbox.rs` decides; here nobody needs to know.
 //!
 //! `server/asks.rs` is what clients ask of it, `server/clock.rs` its time, which stands still while
 //! a student has it play dead.
@@ -15,7 +16,6 @@ mod snapshots;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use crate::config::{Config, FaultsFrom};
 use crate::console::Console;
 use crate::event::{Event, What};
 use crate::http::{self, api::Site};
-use crate::inbox::{self, Answer, Desk, Incoming, Tell};
+use crate::inbox::{self, Answer, Desk, Incoming, Serve, Tell};
 use crate::machine::{Sessions, StateMachine};
 use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
 use crate::metrics::Metrics;
@@ -38,10 +38,6 @@ use crate::transport::{self, Kind, Received, Transport};
 use crate::watchers::{Direction, Watchers};
 use clock::Clock;
 use snapshots::Writing;
-
-/// The most that one turn takes from the inbox: a flood of requests must not keep the node from
-/// its timers.
-const MAX_INCOMING_PER_TURN: usize = 4096;
 
 /// The most that one message carries: entries, and bytes of commands.
 const MAX_PER_MESSAGE: (usize, usize) = (1024, 1024 * 1024);
@@ -98,9 +94,7 @@ pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
     let mut server = Server::new(&options, machine, storage, recovered, transport)?;
     server.tell_how_it_starts(note);
     server.begin_trace(tracer);
-    let outcome = server.serve(&inbox);
-    server.console.close();
-    outcome
+    inbox.keep(server)
 }
 
 fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
@@ -112,11 +106,13 @@ fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
     let (site, started) = site(desk.clone(), options);
     let transport = transport::start(
         transport::Options { cluster, me, nodes, kind, drop_percent, bind, advertise },
-        move |received| {
-            for_peers.hand_in(match received {
-                Received::Message(message) => Incoming::Message(message),
-                Received::Report(what) => Incoming::Report(what),
-            });
+        move |received| match received {
+            // While a turn is taken no datagrams are read, and the system throws them away.
+            Received::Messages(messages) if kind == Kind::Udp => {
+                for_peers.leave(Incoming::Messages(messages));
+            }
+            Received::Messages(messages) => for_peers.hand_in(Incoming::Messages(messages)),
+            Received::Report(what) => for_peers.leave(Incoming::Report(what)),
         },
         move |stream| http::api::serve(stream, &site),
     )?;
@@ -202,6 +198,29 @@ impl Batch {
     }
 }
 
+impl<M: StateMachine> Serve for Server<M> {
+    fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
+        let done = self.tell_node(incoming).and_then(|()| self.attend_to_snapshot());
+        match done {
+            Ok(()) => self.tell_state(),
+            Err(_) => self.console.close(), // this was the last turn
+        }
+        done
+    }
+
+    fn wait(&self) -> Duration {
+        let for_node = match self.clock.stands_still() {
+            true => LONG,
+            false => self.node.deadline().saturating_sub(self.clock.now()),
+        };
+        let uptime_ms = self.clock.uptime_ms();
+        let for_watchers =
+            self.watchers.deadline().map_or(LONG, |deadline| deadline.saturating_sub(uptime_ms));
+        let for_snapshot = self.writing.as_ref().map_or(LONG, |_| snapshots::LOOK_MS);
+        Duration::from_millis(for_node.min(for_watchers).min(for_snapshot))
+    }
+}
+
 impl<M: StateMachine> Server<M> {
     fn new(
         options: &Options,
@@ -264,40 +283,14 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// Serves for ever; returns only when the disk fails.
-    fn serve(&mut self, inbox: &Receiver<Incoming>) -> Result<(), String> {
-        loop {
-            let first = match inbox.recv_timeout(self.wait()) {
-                Ok(first) => Some(first),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            };
-            let waiting = first.into_iter().chain(inbox.try_iter());
-            self.turn(waiting.take(MAX_INCOMING_PER_TURN))?;
-            self.attend_to_snapshot()?;
-            self.tell_state();
-        }
-    }
-
-    /// How long until there is something to do, if nothing comes before.
-    fn wait(&self) -> Duration {
-        let for_node = match self.clock.stands_still() {
-            true => LONG,
-            false => self.node.deadline().saturating_sub(self.clock.now()),
-        };
-        let uptime_ms = self.clock.uptime_ms();
-        let for_watchers =
-            self.watchers.deadline().map_or(LONG, |deadline| deadline.saturating_sub(uptime_ms));
-        let for_snapshot = self.writing.as_ref().map_or(LONG, |_| snapshots::LOOK_MS);
-        Duration::from_millis(for_node.min(for_watchers).min(for_snapshot))
-    }
-
     /// Tells the node all that is waiting, and does what it says.
-    fn turn(&mut self, waiting: impl Iterator<Item = Incoming>) -> Result<(), String> {
+    fn tell_node(&mut self, waiting: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
         let mut batch = Batch::default();
         for incoming in waiting {
             match incoming {
-                Incoming::Message(message) => self.take_message(message, &mut batch),
+                Incoming::Messages(messages) => {
+                    messages.into_iter().for_each(|message| self.take_message(message, &mut batch));
+                }
                 Incoming::Report(what) => batch.add(vec![self.event(what)]),
                 Incoming::Client(ask, tell) => self.take_ask(ask, tell, &mut batch),
             }

@@ -78,8 +78,8 @@ pub struct Options {
 /// What a transport has to tell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Received {
-    /// A message came, from a peer and for this node.
-    Message(Message),
+    /// Messages came, from a peer and for this node, in this order.
+    Messages(Vec<Message>),
     /// A line for the student: [`What::Unreachable`], [`What::Reachable`] or [`What::Dropped`].
     Report(What),
 }

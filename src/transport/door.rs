@@ -22,6 +22,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 pub const HURRY: Duration = Duration::from_millis(200);
 /// How long the last words to a client may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// By so much a read may overstay its time: to tell the system another one is a call of its own.
+const SLACK: Duration = Duration::from_millis(100);
 /// After an error of the system's, before the next try.
 pub const PAUSE: Duration = Duration::from_millis(50);
 
@@ -146,6 +148,15 @@ pub struct Patient {
     pub stream: TcpStream,
     /// When patience ends.
     pub until: Instant,
+    /// What the system was told of it last.
+    timeout: Duration,
+}
+
+impl Patient {
+    /// Has patience until then.
+    pub fn new(stream: TcpStream, until: Instant) -> Patient {
+        Patient { stream, until, timeout: Duration::ZERO }
+    }
 }
 
 impl Read for Patient {
@@ -154,7 +165,10 @@ impl Read for Patient {
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.stream.set_read_timeout(Some(left))?;
+        if self.timeout < left || self.timeout > left + SLACK {
+            self.timeout = left + SLACK / 2;
+            self.stream.set_read_timeout(Some(self.timeout))?;
+        }
         self.stream.read(bytes)
     }
 }
@@ -165,7 +179,7 @@ pub fn farewell(mut stream: TcpStream, words: &str) {
     let _ = stream.set_write_timeout(Some(FAREWELL));
     let said = stream.write_all(words.as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
     if said.is_ok() {
-        let rest = Patient { stream, until: Instant::now() + FAREWELL };
+        let rest = Patient::new(stream, Instant::now() + FAREWELL);
         let _ = io::copy(&mut rest.take(1 << 20), &mut io::sink());
     }
 }

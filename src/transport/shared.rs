@@ -169,9 +169,9 @@ impl Shared {
         all.into_iter().collect()
     }
 
-    /// Hands a message to the node.
-    pub fn deliver(&self, message: Message) {
-        self.tell(Received::Message(message));
+    /// Hands messages to the node.
+    pub fn deliver(&self, messages: Vec<Message>) {
+        self.tell(Received::Messages(messages));
     }
 
     fn tell(&self, received: Received) {
@@ -531,7 +531,7 @@ mod tests {
         shared.set_paused(true);
         shared.send(to_node_2());
         shared.heard(peer);
-        shared.deliver(to_node_2());
+        shared.deliver(vec![to_node_2()]);
         shared.found(peer);
         shared.lost(peer, "cut".to_string());
         assert!(!shared.dropped("me".to_string(), "nonsense".to_string()));

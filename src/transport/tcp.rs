@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ const WRITE_WAIT: Duration = Duration::from_millis(5);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Messages that wait together go out together, up to about so many bytes.
 const MAX_WRITE_BYTES: usize = 256 * 1024;
+/// So much is read at once, if it is there: what came while the last messages were served.
+const READ_BYTES: usize = 256 * 1024;
 /// Why a connection is given up that may be dead in our direction.
 const CALLED_ANEW: &str = "it has connected anew";
 /// The longest first line, from whoever it may be.
@@ -182,7 +185,7 @@ fn is_passing(error: &io::Error) -> bool {
 pub fn hear(shared: &Shared, stream: TcpStream) {
     let Ok(address) = stream.peer_addr() else { return };
     let until = Instant::now() + PATIENCE;
-    let mut reader = BufReader::with_capacity(64 * 1024, Patient { stream, until });
+    let mut reader = BufReader::with_capacity(READ_BYTES, Patient::new(stream, until));
     if let Err(why) = hear_lines(shared, &mut reader, address)
         && !shared.is_paused()
     {
@@ -204,7 +207,12 @@ fn hear_lines(
     let (peer, hello) = check_hello(shared, &line)?;
     let speaker = shared.enter(peer, hello, source)?;
     shared.heard_first(peer);
+    let mut messages = Vec::new();
     loop {
+        // What came together is handed in together: then it is also saved together.
+        if !reader.buffer().contains(&b'\n') && !messages.is_empty() {
+            shared.deliver(mem::take(&mut messages));
+        }
         reader.get_mut().until = Instant::now() + LINE_PATIENCE;
         if !read_line(reader, &mut line, MAX_LINE_BYTES)? {
             return Ok(());
@@ -212,15 +220,21 @@ fn hear_lines(
         if let Some(speaker) = &speaker {
             shared.check_speaker(peer, speaker)?;
         }
-        let letter = read::letter(&line)?;
-        let (from, to) = (letter.from, letter.to);
-        if (from, to) != (peer, shared.me) {
-            return Err(format!("{peer} may not send a message from {from} to {to}"));
-        }
-        shared.heard(peer);
-        if let Body::Rpc(rpc) = letter.body {
-            shared.deliver(Message { from, to, rpc });
-        }
+        messages.extend(hear_line(shared, peer, &line)?);
+    }
+}
+
+/// What a line of this peer says to the node, if anything.
+fn hear_line(shared: &Shared, peer: NodeId, line: &[u8]) -> Result<Option<Message>, String> {
+    let letter = read::letter(line)?;
+    let (from, to) = (letter.from, letter.to);
+    if (from, to) != (peer, shared.me) {
+        return Err(format!("{peer} may not send a message from {from} to {to}"));
+    }
+    shared.heard(peer);
+    match letter.body {
+        Body::Rpc(rpc) => Ok(Some(Message { from, to, rpc })),
+        _ => Ok(None),
     }
 }
 

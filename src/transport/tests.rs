@@ -22,7 +22,13 @@ impl Node {
         let (deliver, received) = channel();
         let (serve, http) = channel();
         // Threads go on when a test is over, and then nobody hears them.
-        let deliver = move |what| deliver.send(what).unwrap_or_default();
+        let deliver = move |what| match what {
+            Received::Messages(messages) => {
+                let one_by_one = messages.into_iter().map(alone);
+                one_by_one.for_each(|one| deliver.send(one).unwrap_or_default());
+            }
+            report => deliver.send(report).unwrap_or_default(),
+        };
         let serve = move |stream| serve.send(stream).unwrap_or_default();
         let transport = super::start(options, deliver, serve).unwrap();
         Node { transport, received, http }
@@ -34,8 +40,8 @@ impl Node {
 
     fn next_message(&self) -> Message {
         loop {
-            if let Received::Message(message) = self.next() {
-                return message;
+            if let Received::Messages(mut messages) = self.next() {
+                return messages.remove(0);
             }
         }
     }
@@ -43,13 +49,18 @@ impl Node {
     fn next_report(&self) -> What {
         match self.next() {
             Received::Report(what) => what,
-            Received::Message(message) => panic!("{message}"),
+            Received::Messages(messages) => panic!("{messages:?}"),
         }
     }
 
     fn wait_until_reachable(&self) {
         while !matches!(self.next_report(), What::Reachable { .. }) {}
     }
+}
+
+/// A message that was received by itself.
+fn alone(message: Message) -> Received {
+    Received::Messages(vec![message])
 }
 
 /// Addresses at which nobody listens.
@@ -300,7 +311,7 @@ fn garbage_is_reported_once_a_second_and_does_no_harm() {
         match node.next() {
             Received::Report(What::Dropped { .. }) => reports += 1,
             Received::Report(_) => {}
-            Received::Message(message) => came = Some(message),
+            Received::Messages(mut messages) => came = messages.pop(),
         }
     }
     assert_eq!(came, Some(message(2, 1, messages()[1].0.clone())));
@@ -372,7 +383,7 @@ fn send_until_it_arrives(from: &Node, to: &Node, message: &Message) {
     while Instant::now() < end {
         from.transport.send(message.clone());
         let wait = Duration::from_millis(100);
-        if to.received.recv_timeout(wait) == Ok(Received::Message(message.clone())) {
+        if to.received.recv_timeout(wait) == Ok(alone(message.clone())) {
             return;
         }
     }
@@ -416,7 +427,7 @@ fn delayed_messages_come_at_once_when_the_delay_is_removed() {
         late.iter().for_each(|message| one.transport.send(message.clone()));
         send_until_it_arrives(&two, &one, &message(2, 1, messages()[1].0.clone()));
         one.transport.set_link(NodeId(2), Link::default());
-        assert_eq!([two.next(), two.next()], late.map(Received::Message));
+        assert_eq!([two.next(), two.next()], late.map(alone));
     }
 }
 
@@ -474,7 +485,7 @@ fn enter_as_instance(node: &Node, address: &str, instance: Option<u64>) -> TcpSt
         let mut stream = connect_as_instance(address, instance);
         writeln!(stream, "{GRANTED}").unwrap();
         while let Ok(received) = node.received.recv_timeout(Duration::from_secs(1)) {
-            if matches!(received, Received::Message(_)) {
+            if matches!(received, Received::Messages(_)) {
                 return stream;
             }
         }

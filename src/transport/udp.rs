@@ -212,7 +212,7 @@ fn hear(
         }
         Body::Rpc(rpc) => {
             shared.heard(from);
-            shared.deliver(Message { from, to, rpc });
+            shared.deliver(vec![Message { from, to, rpc }]);
         }
     }
     Ok(())

@@ -1,0 +1,412 @@
+//! Who serves an inbox: one thread at a time, and mostly the one that is awake anyway.
+//!
+//! Whoever deals with what is in the inbox has the **turn**. To wake a thread of its own for that,
+//! each time, would cost more than all else that is done for a small request, and take longer. So
+//! who hands something in while nobody has the turn takes it, and serves the inbox once; who finds
+//! it taken goes away, for the other will see to it. What came meanwhile is left to the **keeper**,
+//! a thread that has nothing else to do: it goes on until the inbox is empty, and then sleeps until
+//! something is due by itself. So a quiet node hands nothing over, and in a busy one nearly all is
+//! done by the keeper, in large batches.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Answer, Ask, Incoming};
+
+/// How much may wait in an inbox. Whoever brings more waits too, so that a flood of messages fills
+/// the network's buffers and not this process's memory.
+const MAX_WAITING: usize = 4096;
+
+/// What serves an inbox: one thing at a time, though not always by the same thread.
+pub trait Serve: Send + 'static {
+    /// Deals with what has come in, and with what is due.
+    ///
+    /// # Errors
+    /// It cannot go on: why.
+    fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String>;
+
+    /// How long until it wants a turn, if nothing comes before.
+    fn wait(&self) -> Duration;
+}
+
+/// The inbox of a server, and where to hand in what is for it.
+pub fn open() -> (Desk, Inbox) {
+    let (sender, things) = mpsc::sync_channel(MAX_WAITING);
+    // Who opens an inbox has the first turn.
+    let counted = Arc::new(AtomicUsize::new(0));
+    let desk = Desk { sender, counted, service: Arc::default() };
+    desk.put(Thing::Bell);
+    (desk.clone(), Inbox { things, desk })
+}
+
+/// What stands in an inbox.
+enum Thing {
+    /// Something for the server.
+    Incoming(Incoming),
+    /// The keeper wants the turn, since something may be due.
+    Bell,
+}
+
+/// Where the threads of peers and clients hand in what they have. Clones lead to the same inbox.
+#[derive(Clone)]
+pub struct Desk {
+    sender: SyncSender<Thing>,
+    /// How much was put in since the inbox was last empty and at rest. Who raises it from 0 has the
+    /// turn, and with it the duty to serve what is counted; who has the turn sets it back to 0, if
+    /// no more has come than was served.
+    counted: Arc<AtomicUsize>,
+    service: Arc<OnceLock<Arc<dyn Turns>>>,
+}
+
+impl Desk {
+    /// Hands in what needs no answer, and serves it, if nobody else has the turn.
+    pub fn hand_in(&self, incoming: Incoming) {
+        if self.put(Thing::Incoming(incoming))
+            && let Some(service) = self.service.get()
+        {
+            service.take_one();
+        }
+    }
+
+    /// Hands in what needs no answer, and leaves it to others to serve it.
+    pub fn leave(&self, incoming: Incoming) {
+        if self.put(Thing::Incoming(incoming))
+            && let Some(service) = self.service.get()
+        {
+            service.call_keeper(Call::Turn { served: 0 });
+        }
+    }
+
+    /// Asks the server and waits; `None` if no answer came in time, or none will ever come. What
+    /// was asked may still be done.
+    pub fn ask(&self, ask: Ask, patience: Duration) -> Option<Answer> {
+        let (sender, answer) = mpsc::sync_channel(1);
+        let tell = move |answer| sender.try_send(answer).is_ok();
+        self.hand_in(Incoming::Client(ask, Box::new(tell)));
+        answer.recv_timeout(patience).ok()
+    }
+
+    /// True if the turn now is ours.
+    fn put(&self, thing: Thing) -> bool {
+        // The inbox lives as long as the process: if it has gone, so has everyone who would care.
+        self.sender.send(thing).is_ok() && self.counted.fetch_add(1, Ordering::AcqRel) == 0
+    }
+}
+
+/// What those who hand things in know of the service.
+trait Turns: Send + Sync {
+    /// Takes one turn. The caller has it.
+    fn take_one(&self);
+
+    /// Gives the turn to the keeper.
+    fn call_keeper(&self, call: Call);
+}
+
+/// What the keeper is told.
+enum Call {
+    /// The turn is yours. So many of the things counted are served already.
+    Turn { served: usize },
+    /// The server cannot go on.
+    Failed(String),
+}
+
+/// What a desk is for.
+pub struct Inbox {
+    things: Receiver<Thing>,
+    desk: Desk,
+}
+
+impl Inbox {
+    /// Has a server serve all that comes, until it cannot go on. This thread is the keeper.
+    ///
+    /// # Errors
+    /// Why it cannot go on.
+    pub fn keep(self, server: impl Serve) -> Result<(), String> {
+        let Inbox { things, desk } = self;
+        let (keeper, calls) = mpsc::channel();
+        let (counted, alarm) = (Arc::clone(&desk.counted), Instant::now());
+        let state = Mutex::new(State { server, things, alarm });
+        let service = Arc::new(Service { state, counted, keeper });
+        let for_others = Arc::clone(&service);
+        let _ = desk.service.set(for_others); // the first time, and the only one
+        let mut served = 0; // `open` has given us the turn
+        loop {
+            let mut rest = service.serve_all(served)?;
+            served = loop {
+                match calls.recv_timeout(rest) {
+                    Ok(Call::Turn { served }) => break served,
+                    Ok(Call::Failed(why)) => return Err(why),
+                    Err(RecvTimeoutError::Timeout) if desk.put(Thing::Bell) => break 0,
+                    // Whoever has the turn will find the bell, and give it to us.
+                    Err(_) => rest = Duration::MAX,
+                }
+            };
+        }
+    }
+}
+
+/// A server, and who serves.
+struct Service<S> {
+    /// Locked by whoever has the turn.
+    state: Mutex<State<S>>,
+    counted: Arc<AtomicUsize>,
+    keeper: Sender<Call>,
+}
+
+struct State<S> {
+    server: S,
+    things: Receiver<Thing>,
+    /// When the keeper will ring the bell.
+    alarm: Instant,
+}
+
+impl<S: Serve> Service<S> {
+    fn state(&self) -> MutexGuard<'_, State<S>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The keeper's turn: serves until nothing is left. Returns how long the keeper may sleep.
+    fn serve_all(&self, mut served: usize) -> Result<Duration, String> {
+        let mut state = self.state();
+        loop {
+            (served, _) = state.serve(served, &self.counted)?;
+            // Before others may have the turn: they must know when we shall be up.
+            let rest = state.server.wait();
+            state.alarm = Instant::now() + rest;
+            if self.is_over(served) {
+                return Ok(rest);
+            }
+        }
+    }
+
+    /// Gives the turn back, if no more has come than this.
+    fn is_over(&self, served: usize) -> bool {
+        self.counted.compare_exchange(served, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+impl<S: Serve> Turns for Service<S> {
+    fn take_one(&self) {
+        let _crash = Crash(&self.keeper);
+        let mut state = self.state();
+        let (served, rung) = match state.serve(0, &self.counted) {
+            Ok(done) => done,
+            Err(why) => return self.call_keeper(Call::Failed(why)),
+        };
+        let sleeps_too_long = Instant::now() + state.server.wait() < state.alarm;
+        drop(state);
+        if rung || sleeps_too_long || !self.is_over(served) {
+            self.call_keeper(Call::Turn { served });
+        }
+    }
+
+    fn call_keeper(&self, call: Call) {
+        // If the keeper has gone, the process is about to end.
+        let _ = self.keeper.send(call);
+    }
+}
+
+impl<S: Serve> State<S> {
+    /// Serves all that is counted and not served. Returns how much now is, and whether the keeper
+    /// has rung.
+    fn serve(&mut self, served: usize, counted: &AtomicUsize) -> Result<(usize, bool), String> {
+        let counted = counted.load(Ordering::Acquire);
+        let mut rung = false;
+        let things = self.things.iter().take(counted - served); // they are all there
+        let mut incoming = things.filter_map(|thing| match thing {
+            Thing::Incoming(incoming) => Some(incoming),
+            Thing::Bell => {
+                rung = true;
+                None
+            }
+        });
+        self.server.turn(&mut incoming)?;
+        incoming.for_each(drop);
+        Ok((counted, rung))
+    }
+}
+
+/// A server that panics is in no state to go on, whichever thread it was.
+struct Crash<'a>(&'a Sender<Call>);
+
+impl Drop for Crash<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.0.send(Call::Failed("it has panicked, as told above".to_string()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{channel, sync_channel};
+    use std::thread::ThreadId;
+
+    use super::*;
+    use crate::event::What;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// Tells what it was given in each turn, and on which thread; does then what it is told to.
+    struct Probe {
+        turns: Sender<(ThreadId, Vec<Incoming>)>,
+        then: Box<dyn FnMut(&[Incoming]) -> Result<Duration, String> + Send>,
+        wait: Duration,
+    }
+
+    impl Serve for Probe {
+        fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
+            let incoming: Vec<Incoming> = incoming.collect();
+            let done = (self.then)(&incoming);
+            let _ = self.turns.send((thread::current().id(), incoming));
+            self.wait = done?;
+            Ok(())
+        }
+
+        fn wait(&self) -> Duration {
+            self.wait
+        }
+    }
+
+    /// A desk, the turns that are taken, and how the keeper ends.
+    struct Office {
+        desk: Desk,
+        turns: Receiver<(ThreadId, Vec<Incoming>)>,
+        keeper: thread::JoinHandle<Result<(), String>>,
+    }
+
+    impl Office {
+        /// Its keeper has had the first turn, in which nothing was there, and rests.
+        fn open(
+            then: impl FnMut(&[Incoming]) -> Result<Duration, String> + Send + 'static,
+        ) -> Office {
+            let (desk, inbox) = open();
+            let (sender, turns) = channel();
+            let probe = Probe { turns: sender, then: Box::new(then), wait: LONG };
+            let keeper = thread::spawn(move || inbox.keep(probe));
+            let office = Office { desk, turns, keeper };
+            assert!(office.next().1.is_empty());
+            while office.desk.counted.load(Ordering::Acquire) > 0 {
+                thread::yield_now();
+            }
+            office
+        }
+
+        fn next(&self) -> (ThreadId, Vec<Incoming>) {
+            self.turns.recv_timeout(PATIENCE).expect("a turn")
+        }
+    }
+
+    /// Something to hand in.
+    fn thing(words: &'static str) -> Incoming {
+        Incoming::Report(What::Asked(words))
+    }
+
+    fn words(incoming: &[Incoming]) -> Vec<&str> {
+        let words = |one: &Incoming| match one {
+            Incoming::Report(What::Asked(words)) => *words,
+            _ => unreachable!(),
+        };
+        incoming.iter().map(words).collect::<Vec<&str>>()
+    }
+
+    #[test]
+    fn who_finds_nobody_serving_serves() {
+        let office = Office::open(|_| Ok(LONG));
+        for what in ["one", "two"] {
+            office.desk.hand_in(thing(what));
+            let (thread, incoming) = office.next();
+            assert_eq!((thread, words(&incoming)), (thread::current().id(), vec![what]));
+        }
+        office.desk.leave(thing("three"));
+        let (thread, incoming) = office.next();
+        assert_eq!((thread, words(&incoming)), (office.keeper.thread().id(), vec!["three"]));
+    }
+
+    #[test]
+    fn what_comes_in_during_a_turn_is_left_to_the_keeper_together() {
+        let (go_on, wait) = sync_channel::<()>(0);
+        let office = Office::open(move |incoming| {
+            if !incoming.is_empty() {
+                let _ = wait.recv();
+            }
+            Ok(LONG)
+        });
+        let desk = office.desk.clone();
+        let first = thread::spawn(move || desk.hand_in(thing("one")));
+        while office.desk.counted.load(Ordering::Acquire) == 0 {
+            thread::yield_now();
+        }
+        ["two", "three"].map(thing).into_iter().for_each(|thing| office.desk.hand_in(thing));
+        go_on.send(()).unwrap();
+        let (thread, incoming) = office.next();
+        assert_eq!((thread, words(&incoming)), (first.thread().id(), vec!["one"]));
+        first.join().unwrap();
+        drop(go_on);
+        let (thread, incoming) = office.next();
+        assert_eq!((thread, words(&incoming)), (office.keeper.thread().id(), vec!["two", "three"]));
+    }
+
+    #[test]
+    fn keeper_wakes_when_something_is_due_though_others_decide_when() {
+        let mut waits = [LONG, Duration::ZERO, LONG].into_iter();
+        let office = Office::open(move |_| Ok(waits.next().unwrap_or(LONG)));
+        office.desk.hand_in(thing("now it is due at once"));
+        let threads = [office.next().0, office.next().0];
+        assert_eq!(threads, [thread::current().id(), office.keeper.thread().id()]);
+        assert!(office.turns.recv_timeout(Duration::from_millis(50)).is_err(), "it sleeps again");
+    }
+
+    #[test]
+    fn keeper_wakes_by_itself() {
+        let mut waits = [Duration::from_millis(1), LONG].into_iter();
+        let office = Office::open(move |_| Ok(waits.next().unwrap_or(LONG)));
+        assert_eq!(office.next().0, office.keeper.thread().id());
+    }
+
+    /// Whoever would find the turn taken twice, or a thing twice or never, counts wrong here.
+    #[test]
+    fn many_hands_lose_nothing_and_never_serve_at_once() {
+        const HANDS: usize = 8;
+        const EACH: usize = 2000;
+        let (mut left, (done, all)) = (HANDS * EACH, channel());
+        let office = Office::open(move |incoming| {
+            left -= incoming.len();
+            if left == 0 {
+                done.send(()).unwrap();
+            }
+            // Now and then the keeper must ring.
+            Ok(if left.is_multiple_of(3) { Duration::ZERO } else { LONG })
+        });
+        thread::scope(|scope| {
+            for _ in 0..HANDS {
+                scope.spawn(|| (0..EACH).for_each(|_| office.desk.hand_in(thing("one of many"))));
+            }
+        });
+        all.recv_timeout(PATIENCE).expect("all to be served");
+    }
+
+    #[test]
+    fn server_that_fails_or_panics_ends_the_keeper_whose_turn_it_ever_is() {
+        let office = Office::open(|incoming| match words(incoming)[..] {
+            ["fail"] => Err("the disk is full".to_string()),
+            _ => Ok(LONG),
+        });
+        office.desk.hand_in(thing("fail"));
+        assert_eq!(office.keeper.join().unwrap(), Err("the disk is full".to_string()));
+
+        let office = Office::open(|incoming| match words(incoming)[..] {
+            ["panic"] => panic!("a test of what happens then"),
+            _ => Ok(LONG),
+        });
+        let desk = office.desk.clone();
+        assert!(thread::spawn(move || desk.hand_in(thing("panic"))).join().is_err());
+        let why = office.keeper.join().unwrap().expect_err("it cannot go on");
+        assert!(why.contains("panicked"), "{why}");
+        office.desk.hand_in(thing("nobody serves any more, and nobody waits"));
+    }
+}
