@@ -11,6 +11,7 @@
 
 mod asks;
 mod clock;
+mod gathering;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term}
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::record::Cause;
+use crate::role::Role;
 use crate::rules::Rules;
 use crate::status::Leader;
 use crate::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
@@ -37,6 +39,7 @@ use crate::tracer::Tracer;
 use crate::transport::{self, Kind, Received, Transport};
 use crate::watchers::{Direction, Watchers};
 use clock::Clock;
+use gathering::Gathering;
 use snapshots::Writing;
 
 /// The most that one message carries: entries, and bytes of commands.
@@ -151,6 +154,8 @@ struct Server<M> {
     /// Clients that wait, by the number that the node knows them by.
     clients: BTreeMap<RequestId, Client>,
     next_request: RequestId,
+    /// Commands that the node has not been told of yet.
+    gathering: Gathering,
     /// The last picture of the state that someone asked for, and how far it had applied the log.
     picture: Option<(Index, Arc<str>)>,
     /// A snapshot that is being written.
@@ -217,7 +222,9 @@ impl<M: StateMachine> Serve for Server<M> {
         let for_watchers =
             self.watchers.deadline().map_or(LONG, |deadline| deadline.saturating_sub(uptime_ms));
         let for_snapshot = self.writing.as_ref().map_or(LONG, |_| snapshots::LOOK_MS);
-        Duration::from_millis(for_node.min(for_watchers).min(for_snapshot))
+        let for_gathered = self.gathering.wait(self.is_on_the_way(), uptime_ms).unwrap_or(LONG);
+        let first = for_node.min(for_watchers).min(for_snapshot).min(for_gathered);
+        Duration::from_millis(first)
     }
 }
 
@@ -251,6 +258,7 @@ impl<M: StateMachine> Server<M> {
             options: options.clone(),
             clients: BTreeMap::new(),
             next_request: 0,
+            gathering: Gathering::default(),
             picture: None,
             writing: None,
             draft: None,
@@ -285,6 +293,7 @@ impl<M: StateMachine> Server<M> {
 
     /// Tells the node all that is waiting, and does what it says.
     fn tell_node(&mut self, waiting: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
+        let is_on_the_way = self.is_on_the_way();
         let mut batch = Batch::default();
         for incoming in waiting {
             match incoming {
@@ -296,7 +305,9 @@ impl<M: StateMachine> Server<M> {
             }
         }
         let Batch { mut todo, proposals, reads } = batch;
-        let mut outputs = Vec::new();
+        let (mut outputs, uptime_ms) = (Vec::new(), self.clock.uptime_ms());
+        self.gathering.add(proposals, uptime_ms);
+        let proposals = self.gathering.take_due(is_on_the_way, uptime_ms);
         if !proposals.is_empty() {
             outputs.extend(self.step(Input::Propose(proposals)));
         }
@@ -307,8 +318,14 @@ impl<M: StateMachine> Server<M> {
             outputs.extend(self.step(Input::Tick));
         }
         todo.extend(outputs.into_iter().map(Todo::Do));
-        self.watchers.tick(self.clock.uptime_ms());
+        self.watchers.tick(uptime_ms);
         self.perform(todo)
+    }
+
+    /// Whether a leader's entries wait for a majority.
+    fn is_on_the_way(&self) -> bool {
+        let Node { role, commit_index, log, .. } = &self.node;
+        matches!(role, Role::Leader(_)) && *commit_index < log.last_index()
     }
 
     /// Tells the node one thing, and the trace what came of it.
