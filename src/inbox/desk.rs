@@ -2,11 +2,11 @@
 //!
 //! Whoever deals with what is in the inbox has the **turn**. To wake a thread of its own for that,
 //! each time, would cost more than all else that is done for a small request, and take longer. So
-//! who hands something in while nobody has the turn takes it, and serves the inbox once; who finds
-//! it taken goes away, for the other will see to it. What came meanwhile is left to the **keeper**,
-//! a thread that has nothing else to do: it goes on until the inbox is empty, and then sleeps until
-//! something is due by itself. So a quiet node hands nothing over, and in a busy one nearly all is
-//! done by the keeper, in large batches.
+//! who hands something in while nobody has the turn takes it, and serves the inbox; who finds it
+//! taken goes away, for the other will see to it. If the inbox is not empty after a few rounds, the
+//! rest is left to the **keeper**, a thread that has nothing else to do: it goes on until the inbox
+//! is empty, and then sleeps until something is due by itself. So a quiet node hands nothing over,
+//! and in a busy one nearly all is done by the keeper, in large batches.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -19,6 +19,10 @@ use super::{Answer, Ask, Incoming};
 /// How much may wait in an inbox. Whoever brings more waits too, so that a flood of messages fills
 /// the network's buffers and not this process's memory.
 const MAX_WAITING: usize = 4096;
+
+/// How often a thread serves the inbox that has its own work to do, before it calls the keeper: its
+/// own round, and that of the answers that came meanwhile.
+const MOST_ROUNDS: usize = 3;
 
 /// What serves an inbox: one thing at a time, though not always by the same thread.
 pub trait Serve: Send + 'static {
@@ -67,7 +71,7 @@ impl Desk {
         if self.put(Thing::Incoming(incoming))
             && let Some(service) = self.service.get()
         {
-            service.take_one();
+            service.take_turn();
         }
     }
 
@@ -98,8 +102,8 @@ impl Desk {
 
 /// What those who hand things in know of the service.
 trait Turns: Send + Sync {
-    /// Takes one turn. The caller has it.
-    fn take_one(&self);
+    /// Serves some rounds. The caller has the turn.
+    fn take_turn(&self);
 
     /// Gives the turn to the keeper.
     fn call_keeper(&self, call: Call);
@@ -163,6 +167,16 @@ struct State<S> {
     alarm: Instant,
 }
 
+/// What came of a round.
+struct Round {
+    /// How much of what is counted is served now.
+    served: usize,
+    /// How long the server can do without another.
+    rest: Duration,
+    /// The keeper wants the turn.
+    is_rung: bool,
+}
+
 impl<S: Serve> Service<S> {
     fn state(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -170,16 +184,34 @@ impl<S: Serve> Service<S> {
 
     /// The keeper's turn: serves until nothing is left. Returns how long the keeper may sleep.
     fn serve_all(&self, mut served: usize) -> Result<Duration, String> {
-        let mut state = self.state();
         loop {
-            (served, _) = state.serve(served, &self.counted)?;
-            // Before others may have the turn: they must know when we shall be up.
-            let rest = state.server.wait();
-            state.alarm = Instant::now() + rest;
+            let round = self.serve(served)?;
+            served = round.served;
+            // Others must know it, who may have the turn next.
+            self.state().alarm = Instant::now() + round.rest;
             if self.is_over(served) {
-                return Ok(rest);
+                return Ok(round.rest);
             }
         }
+    }
+
+    /// Serves all that is counted and not served yet.
+    fn serve(&self, served: usize) -> Result<Round, String> {
+        let mut state = self.state();
+        let State { server, things, .. } = &mut *state;
+        let counted = self.counted.load(Ordering::Acquire);
+        let mut is_rung = false;
+        let things = things.iter().take(counted - served); // they are all there
+        let mut incoming = things.filter_map(|thing| match thing {
+            Thing::Incoming(incoming) => Some(incoming),
+            Thing::Bell => {
+                is_rung = true;
+                None
+            }
+        });
+        server.turn(&mut incoming)?;
+        incoming.for_each(drop);
+        Ok(Round { served: counted, rest: server.wait(), is_rung })
     }
 
     /// Gives the turn back, if no more has come than this.
@@ -189,43 +221,29 @@ impl<S: Serve> Service<S> {
 }
 
 impl<S: Serve> Turns for Service<S> {
-    fn take_one(&self) {
+    fn take_turn(&self) {
         let _crash = Crash(&self.keeper);
-        let mut state = self.state();
-        let (served, rung) = match state.serve(0, &self.counted) {
-            Ok(done) => done,
-            Err(why) => return self.call_keeper(Call::Failed(why)),
-        };
-        let sleeps_too_long = Instant::now() + state.server.wait() < state.alarm;
-        drop(state);
-        if rung || sleeps_too_long || !self.is_over(served) {
-            self.call_keeper(Call::Turn { served });
+        let mut served = 0;
+        for _ in 0..MOST_ROUNDS {
+            let round = match self.serve(served) {
+                Ok(round) => round,
+                Err(why) => return self.call_keeper(Call::Failed(why)),
+            };
+            served = round.served;
+            let keeper_sleeps_too_long = Instant::now() + round.rest < self.state().alarm;
+            if round.is_rung || keeper_sleeps_too_long {
+                break;
+            }
+            if self.is_over(served) {
+                return;
+            }
         }
+        self.call_keeper(Call::Turn { served });
     }
 
     fn call_keeper(&self, call: Call) {
         // If the keeper has gone, the process is about to end.
         let _ = self.keeper.send(call);
-    }
-}
-
-impl<S: Serve> State<S> {
-    /// Serves all that is counted and not served. Returns how much now is, and whether the keeper
-    /// has rung.
-    fn serve(&mut self, served: usize, counted: &AtomicUsize) -> Result<(usize, bool), String> {
-        let counted = counted.load(Ordering::Acquire);
-        let mut rung = false;
-        let things = self.things.iter().take(counted - served); // they are all there
-        let mut incoming = things.filter_map(|thing| match thing {
-            Thing::Incoming(incoming) => Some(incoming),
-            Thing::Bell => {
-                rung = true;
-                None
-            }
-        });
-        self.server.turn(&mut incoming)?;
-        incoming.for_each(drop);
-        Ok((counted, rung))
     }
 }
 
@@ -328,27 +346,33 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_during_a_turn_is_left_to_the_keeper_together() {
-        let (go_on, wait) = sync_channel::<()>(0);
+    fn what_comes_in_meanwhile_is_served_together_and_at_last_by_the_keeper() {
+        let ((begun, begins), (go_on, wait)) = (channel(), sync_channel::<()>(0));
         let office = Office::open(move |incoming| {
             if !incoming.is_empty() {
-                let _ = wait.recv();
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
             }
             Ok(LONG)
         });
         let desk = office.desk.clone();
-        let first = thread::spawn(move || desk.hand_in(thing("one")));
-        while office.desk.counted.load(Ordering::Acquire) == 0 {
-            thread::yield_now();
+        let helper = thread::spawn(move || desk.hand_in(thing("first")));
+        let mut found = Vec::new();
+        for round in 0..=MOST_ROUNDS {
+            begins.recv_timeout(PATIENCE).expect("a round to begin");
+            if round < MOST_ROUNDS {
+                ["one", "two"].map(thing).into_iter().for_each(|thing| office.desk.hand_in(thing));
+            }
+            go_on.send(()).unwrap();
+            let (thread, incoming) = office.next();
+            found.push((thread, words(&incoming).join(" ")));
         }
-        ["two", "three"].map(thing).into_iter().for_each(|thing| office.desk.hand_in(thing));
-        go_on.send(()).unwrap();
-        let (thread, incoming) = office.next();
-        assert_eq!((thread, words(&incoming)), (first.thread().id(), vec!["one"]));
-        first.join().unwrap();
-        drop(go_on);
-        let (thread, incoming) = office.next();
-        assert_eq!((thread, words(&incoming)), (office.keeper.thread().id(), vec!["two", "three"]));
+        let (helper, keeper) = (helper.thread().id(), office.keeper.thread().id());
+        let both = "one two".to_string();
+        let mut expected = vec![(helper, "first".to_string())];
+        expected.extend(vec![(helper, both.clone()); MOST_ROUNDS - 1]);
+        expected.push((keeper, both));
+        assert_eq!(found, expected);
     }
 
     #[test]
