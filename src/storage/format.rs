@@ -2,6 +2,7 @@
 //!
 //! These functions know no file: they write and judge bytes.
 
+use std::borrow::Cow;
 use std::str::{self, Chars};
 
 use super::files::SECTOR;
@@ -291,27 +292,33 @@ pub(super) fn log_headers(cluster: &str, id: NodeId, base: EntryId) -> String {
     if base.index > 0 {
         let start = headers.len();
         headers += &format!("{BEHIND}{base}: {SNAPSHOT} has all up to there");
-        end_line_with_checksum(&mut headers, start);
+        let checksum = checksum(&headers.as_bytes()[start..]);
+        headers.push_str(SEPARATOR);
+        headers.extend(checksum.map(char::from));
+        headers.push('\n');
     }
     headers + COLUMNS
 }
 
 /// Appends to `out` the line of one entry that node `id` was sent by `leader_id`.
-pub(super) fn encode_entry(out: &mut String, id: NodeId, entry: &Entry, leader_id: NodeId) {
+pub(super) fn encode_entry(out: &mut Vec<u8>, id: NodeId, entry: &Entry, leader_id: NodeId) {
     let start = out.len();
     for (number, width) in [(id.0, MACHINE_WIDTH), (entry.index, 5), (entry.term, 4)] {
-        push_number(out, number, width);
-        out.push_str(SEPARATOR);
+        append_number(out, number, width);
+        out.extend_from_slice(SEPARATOR.as_bytes());
     }
-    escape(entry.command.as_str(), out);
-    out.push_str(SEPARATOR);
-    push_number(out, leader_id.0, 1);
-    end_line_with_checksum(out, start);
+    out.extend_from_slice(escape(entry.command.as_str()).as_bytes());
+    out.extend_from_slice(SEPARATOR.as_bytes());
+    append_number(out, leader_id.0, 1);
+    let checksum = checksum(&out[start..]);
+    out.extend_from_slice(SEPARATOR.as_bytes());
+    out.extend_from_slice(&checksum);
+    out.push(b'\n');
 }
 
 /// Appends a number, with spaces in front if it is narrower than its column. `write!` can do the
 /// same and much more, and would take longer for this than all the rest of a line.
-fn push_number(out: &mut String, number: u64, width: usize) {
+fn append_number(out: &mut Vec<u8>, number: u64, width: usize) {
     let mut column = [b' '; 20]; // as wide as the greatest number
     let (mut first, mut rest) = (column.len(), number);
     while rest > 0 || first == column.len() {
@@ -319,16 +326,7 @@ fn push_number(out: &mut String, number: u64, width: usize) {
         column[first] = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    let column = &column[first.min(column.len() - width)..];
-    out.push_str(str::from_utf8(column).expect("spaces and digits"));
-}
-
-/// Ends the line that begins at `start` with its last column, the checksum of all before.
-fn end_line_with_checksum(out: &mut String, start: usize) {
-    let checksum = checksum(&out.as_bytes()[start..]);
-    out.push_str(SEPARATOR);
-    out.push_str(str::from_utf8(&checksum).expect("hexadecimal digits"));
-    out.push('\n');
+    out.extend_from_slice(&column[first.min(column.len() - width)..]);
 }
 
 /// The whole of a node's `vote.txt`.
@@ -353,9 +351,7 @@ fn end_with_checksum(mut text: String) -> String {
 
 /// The first line of every file: whose they are.
 fn title(cluster: &str, id: NodeId) -> String {
-    let mut line = "# raftlet cluster ".to_string();
-    escape(cluster, &mut line);
-    line + &format!(" node {}\n", id.0)
+    format!("# raftlet cluster {} node {}\n", escape(cluster), id.0)
 }
 
 fn check_title(file: &str, bytes: &[u8], cluster: &str, id: NodeId) -> Result<(), String> {
@@ -381,20 +377,22 @@ fn parse_title(line: &[u8]) -> Option<(String, NodeId)> {
 
 /// Makes any text one line of printable text: what would break the line or the terminal is written
 /// as in a Rust string, and so is the backslash. All other text stays as it is.
-fn escape(text: &str, out: &mut String) {
+fn escape(text: &str) -> Cow<'_, str> {
     // Nearly always nothing is to be done. This loop sees it fast, for it never leaves early: so
     // the compiler looks at many bytes at a time.
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\';
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-        return out.push_str(text);
+        return text.into();
     }
+    let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if c == '\\' || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            out.extend(c.escape_default());
+            escaped.extend(c.escape_default());
         } else {
-            out.push(c);
+            escaped.push(c);
         }
     }
+    escaped.into()
 }
 
 fn unescape(text: &str) -> Option<String> {
@@ -489,9 +487,13 @@ pub(super) mod tests {
     }
 
     pub fn encode_log(entries: &[Entry]) -> String {
-        let mut text = log_headers("demo", N2, EntryId::default());
-        entries.iter().for_each(|entry| encode_entry(&mut text, N2, entry, LEADER));
-        text
+        encode_log_behind(EntryId::default(), entries)
+    }
+
+    fn encode_log_behind(base: EntryId, entries: &[Entry]) -> String {
+        let mut log = log_headers("demo", N2, base).into_bytes();
+        entries.iter().for_each(|entry| encode_entry(&mut log, N2, entry, LEADER));
+        String::from_utf8(log).unwrap()
     }
 
     fn recover_demo(log: &[u8]) -> Result<(Recovered, Vec<u64>), String> {
@@ -527,10 +529,10 @@ pub(super) mod tests {
     fn columns_are_as_wide_as_their_numbers_need() {
         for number in [0, 1, 9, 10, 9_999, 10_000, 99_999, 100_000, u64::MAX] {
             let entry = Entry { index: number, term: number, command: Command::new("a") };
-            let mut line = String::new();
+            let mut line = Vec::new();
             encode_entry(&mut line, NodeId(number), &entry, NodeId(number));
             let columns = format!("{number:>10} | {number:>5} | {number:>4} | a | {number} | ");
-            assert_eq!(line[..line.len() - 9], columns);
+            assert_eq!(line[..line.len() - 9], *columns.as_bytes());
         }
     }
 
@@ -713,9 +715,7 @@ pub(super) mod tests {
 
     /// The file of a log that begins behind 7@3.
     fn log_behind(entries: &[Entry]) -> String {
-        let mut text = log_headers("demo", N2, EntryId { index: 7, term: 3 });
-        entries.iter().for_each(|entry| encode_entry(&mut text, N2, entry, LEADER));
-        text
+        encode_log_behind(EntryId { index: 7, term: 3 }, entries)
     }
 
     #[test]
