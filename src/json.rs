@@ -190,6 +190,65 @@ impl<'a> Value<'a> {
     }
 }
 
+/// Writes an object member by member, where a tree of it would only be built to be written.
+///
+/// ```
+/// use raftlet::json::ObjectWriter;
+///
+/// let mut text = String::new();
+/// let mut vote = ObjectWriter::new(&mut text);
+/// vote.add([("term", 4_u64.into()), ("vote_granted", true.into())]);
+/// vote.end();
+/// assert_eq!(text, r#"{"term":4,"vote_granted":true}"#);
+/// ```
+pub struct ObjectWriter<'a> {
+    text: &'a mut String,
+    /// What stands before the next member.
+    separator: char,
+}
+
+impl<'a> ObjectWriter<'a> {
+    /// Begins an object at the end of a text.
+    pub fn new(text: &'a mut String) -> ObjectWriter<'a> {
+        ObjectWriter { text, separator: '{' }
+    }
+
+    /// Appends these members. Their names must differ, and need no escapes.
+    pub fn add<'v>(&mut self, members: impl IntoIterator<Item = (&'static str, Value<'v>)>) {
+        for (name, value) in members {
+            value.append_to(self.name(name));
+        }
+    }
+
+    /// Appends an array of things, each written by `append`.
+    pub fn add_array<T>(&mut self, name: &str, items: &[T], append: fn(&mut String, &T)) {
+        let text = self.name(name);
+        text.push('[');
+        for (i, item) in items.iter().enumerate() {
+            if i > 0 {
+                text.push(',');
+            }
+            append(text, item);
+        }
+        text.push(']');
+    }
+
+    /// Appends a name, and returns the text in which its value is to follow.
+    fn name(&mut self, name: &str) -> &mut String {
+        self.text.push(self.separator);
+        self.separator = ',';
+        self.text.push('"');
+        self.text.push_str(name);
+        self.text.push_str("\":");
+        self.text
+    }
+
+    /// Ends the object, which has members.
+    pub fn end(self) {
+        self.text.push('}');
+    }
+}
+
 /// Compact JSON. [`Json::text`] is the faster way.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
