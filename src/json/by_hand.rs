@@ -9,6 +9,9 @@ use std::fmt::Write;
 
 use super::{Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, repeats_a_name};
 
+/// Room for the members of most objects that are read: entries of the log.
+const USUAL_MEMBERS: usize = 3;
+
 /// Reads a whole text as one value.
 pub fn parse(text: &str) -> Result<Value<'_>, Error> {
     let mut parser = Parser { text, at: 0, values_left: MAX_VALUES };
@@ -49,10 +52,10 @@ impl<'a> Parser<'a> {
 
     fn object(&mut self, levels: usize) -> Result<Value<'a>, Error> {
         let levels = self.enter(levels)?;
-        let mut members = Vec::new();
         if self.take_token("}") {
-            return Ok(Value::Object(members));
+            return Ok(Value::Object(Vec::new()));
         }
+        let mut members = Vec::with_capacity(USUAL_MEMBERS);
         loop {
             self.skip_whitespace();
             if self.peek() != Some(b'"') {
