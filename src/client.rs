@@ -146,7 +146,7 @@ impl Client {
     /// # Errors
     /// [`Error`], but never [`Error::Unknown`], as of [`Client::query`].
     pub fn get(&mut self, key: &str) -> Result<Option<String>, Error> {
-        Ok(self.query(&Request::Get { key: key.into() }.to_string())?.result)
+        Ok(self.query(&Request::Get { key }.to_string())?.result)
     }
 
     /// Deletes a key; the result tells whether it was there.

@@ -3,6 +3,7 @@
 //! [`Json::parse`] reads a text into a tree of values, and [`Json::append_to`] (or its `Display`)
 //! writes it back, compact and on one line. A [`Value`] may borrow its texts, from what was read or
 //! for what is to be written: entries come and go by thousands, and need not be copied for that.
+//! Nor need a tree of them be built to be written: an [`ObjectWriter`] does without.
 //! [`Json`] is a value that has all its texts to itself. Reading is strict: what two readers could
 //! understand in two ways is refused, so an object may not hold a name twice. Nor may a text nest
 //! deeper than [`MAX_DEPTH`], or a hostile message could exhaust the stack, nor hold
@@ -187,6 +188,64 @@ impl<'a> Value<'a> {
     pub fn as_array(&self) -> Option<&[Value<'a>]> {
         let Value::Array(items) = self else { return None };
         Some(items)
+    }
+}
+
+/// Writes an object member by member, where a tree of it would only be built to be written.
+///
+/// ```
+/// use raftlet::json::ObjectWriter;
+///
+/// let mut text = String::new();
+/// let mut vote = ObjectWriter::new(&mut text);
+/// vote.add([("term", 4_u64.into()), ("vote_granted", true.into())]);
+/// vote.end();
+/// assert_eq!(text, r#"{"term":4,"vote_granted":true}"#);
+/// ```
+pub struct ObjectWriter<'a> {
+    text: &'a mut String,
+    is_empty: bool,
+}
+
+impl<'a> ObjectWriter<'a> {
+    /// Begins an object at the end of a text.
+    pub fn new(text: &'a mut String) -> ObjectWriter<'a> {
+        text.push('{');
+        ObjectWriter { text, is_empty: true }
+    }
+
+    /// Appends these members. Their names must differ, and need no escapes.
+    pub fn add<'v>(&mut self, members: impl IntoIterator<Item = (&'static str, Value<'v>)>) {
+        for (name, value) in members {
+            value.append_to(self.name(name));
+        }
+    }
+
+    /// Appends an array of things, each written by `append`.
+    pub fn add_array<T>(&mut self, name: &'static str, items: &[T], append: fn(&mut String, &T)) {
+        let text = self.name(name);
+        text.push('[');
+        for (i, item) in items.iter().enumerate() {
+            if i > 0 {
+                text.push(',');
+            }
+            append(text, item);
+        }
+        text.push(']');
+    }
+
+    /// Appends a name, and returns the text in which its value is to follow.
+    fn name(&mut self, name: &'static str) -> &mut String {
+        self.text.push_str(if self.is_empty { "\"" } else { ",\"" });
+        self.is_empty = false;
+        self.text.push_str(name);
+        self.text.push_str("\":");
+        self.text
+    }
+
+    /// Ends the object.
+    pub fn end(self) {
+        self.text.push('}');
     }
 }
 
@@ -430,6 +489,31 @@ mod tests {
         let mut line = "é ".to_string();
         Json::object([("term", 4_u64.into())]).append_to(&mut line);
         assert_eq!(line, r#"é {"term":4}"#);
+    }
+
+    #[test]
+    fn object_writer_writes_what_a_tree_would() {
+        let item = |n: u64| Json::object([("n", n.into()), ("text", "é\n\"".into())]);
+        let mut text = "é ".to_string();
+        let mut out = ObjectWriter::new(&mut text);
+        out.add([("a", 4_u64.into()), ("b", item(7))]);
+        out.add(None);
+        out.add_array("none", &[], |text, item: &Json| item.append_to(text));
+        out.add_array("two", &[item(1), item(2)], |text, item| item.append_to(text));
+        out.add([("last", (-1.5).into())]);
+        out.end();
+        let none = Json::Array(Vec::new());
+        let tree = Json::object([
+            ("a", 4_u64.into()),
+            ("b", item(7)),
+            ("none", none),
+            ("two", vec![item(1), item(2)].into()),
+            ("last", (-1.5).into()),
+        ]);
+        assert_eq!(text, format!("é {tree}"));
+        text.clear();
+        ObjectWriter::new(&mut text).end();
+        assert_eq!(text, "{}");
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! lie in many small shards, in a tree of two levels: what is copied at a change is one shard, and
 //! the list of those beside it.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::json::Json;
@@ -22,11 +22,11 @@ pub use request::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Request};
 
 /// What becomes of the value of a request's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Change<'a> {
     /// It stays as it is.
     Keep,
     /// It becomes this.
-    Write(String),
+    Write(Cow<'a, str>),
     /// It goes, and the key with it.
     Remove,
 }
@@ -38,8 +38,8 @@ const WIDTH: usize = 128;
 /// Some shards that lie together.
 type Group = Vec<Arc<Shard>>;
 
-/// Some keys, and their values.
-type Shard = BTreeMap<Arc<str>, Arc<str>>;
+/// Some keys and their values, in the order of the keys.
+type Shard = Vec<(Arc<str>, Arc<str>)>;
 
 /// The pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,8 @@ impl Store {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         let (group, shard) = place_of(key);
-        self.groups[group][shard].get(key).map(|value| &**value)
+        let shard = &self.groups[group][shard];
+        find(shard, key).ok().map(|place| &*shard[place].1)
     }
 
     /// All keys and their values, in the order of the keys.
@@ -72,7 +73,18 @@ impl Store {
     }
 
     fn set(&mut self, key: &str, value: &str) {
-        self.shard(key).insert(key.into(), value.into());
+        let shard = self.shard(key);
+        match find(shard, key) {
+            Ok(place) => shard[place].1 = value.into(),
+            Err(place) => shard.insert(place, (key.into(), value.into())),
+        }
+    }
+
+    fn remove(&mut self, key: &str) {
+        let shard = self.shard(key);
+        if let Ok(place) = find(shard, key) {
+            shard.remove(place);
+        }
     }
 
     /// The shard of a key, to be written to: a copy, if a clone shares it.
@@ -88,9 +100,14 @@ fn place_of(key: &str) -> (usize, usize) {
     (place / WIDTH % WIDTH, place % WIDTH)
 }
 
+/// Where in its shard a key is; or, as an error, where it would be.
+fn find(shard: &Shard, key: &str) -> Result<usize, usize> {
+    shard.binary_search_by(|(its_key, _)| (**its_key).cmp(key))
+}
+
 impl StateMachine for Store {
     fn apply(&mut self, command: &str) -> Reply {
-        let request: Request = match command.parse() {
+        let request = match Request::read(command) {
             Ok(request) => request,
             Err(why) => return Reply::Error(why),
         };
@@ -99,13 +116,13 @@ impl StateMachine for Store {
         match change {
             Change::Keep => {}
             Change::Write(value) => self.set(key, &value),
-            Change::Remove => drop(self.shard(key).remove(key)),
+            Change::Remove => self.remove(key),
         }
         reply
     }
 
     fn query(&self, command: &str) -> Option<Reply> {
-        match command.parse() {
+        match Request::read(command) {
             Ok(Request::Get { key }) => Some(match self.get(&key) {
                 Some(value) => Reply::Value(value.to_string()),
                 None => Reply::NotFound,
@@ -136,8 +153,7 @@ impl StateMachine for Store {
     fn to_text(&self) -> String {
         let mut text = String::new();
         for (key, value) in self.iter() {
-            let set = Request::Set { key: key.to_string(), value: value.to_string() };
-            text += &set.to_string();
+            text += &Request::Set { key, value }.to_string();
             text.push('\n');
         }
         text
@@ -146,7 +162,7 @@ impl StateMachine for Store {
     fn restore_text(&mut self, text: &str) -> Result<(), String> {
         let mut store = Store::default();
         for line in text.split_terminator('\n') {
-            match line.parse() {
+            match Request::read(line) {
                 Ok(Request::Set { key, value }) => store.set(&key, &value),
                 _ => {
                     let shown: String = line.chars().take(40).collect();
@@ -159,20 +175,20 @@ impl StateMachine for Store {
     }
 }
 
-impl Request {
+impl<Text: AsRef<str>> Request<Text> {
     /// What it does to its key, given the key's value, and what the client is told.
-    pub fn effect(&self, value: Option<&str>) -> (Change, Reply) {
+    pub fn effect(&self, value: Option<&str>) -> (Change<'_>, Reply) {
         match (self, value) {
-            (Request::Set { value, .. }, _) => (Change::Write(value.clone()), Reply::Ok),
+            (Request::Set { value, .. }, _) => (Change::Write(value.as_ref().into()), Reply::Ok),
             (Request::Get { .. }, Some(value)) => (Change::Keep, Reply::Value(value.to_string())),
             (Request::Delete { .. }, Some(_)) => (Change::Remove, Reply::Deleted),
             (Request::Get { .. } | Request::Delete { .. }, None) => (Change::Keep, Reply::NotFound),
             (Request::Increment { by, .. }, value) => match add(value.unwrap_or("0"), *by) {
-                Ok(sum) => (Change::Write(sum.to_string()), Reply::Number(sum)),
+                Ok(sum) => (Change::Write(sum.to_string().into()), Reply::Number(sum)),
                 Err(why) => (Change::Keep, Reply::Error(format!("{self}: {why}"))),
             },
-            (Request::CompareAndSet { old, new, .. }, Some(value)) if value == old => {
-                (Change::Write(new.clone()), Reply::Ok)
+            (Request::CompareAndSet { old, new, .. }, Some(value)) if value == old.as_ref() => {
+                (Change::Write(new.as_ref().into()), Reply::Ok)
             }
             (Request::CompareAndSet { .. }, found) => {
                 (Change::Keep, Reply::NotSwapped(found.map(String::from)))

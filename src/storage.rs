@@ -81,7 +81,7 @@ pub struct Storage<F = Directory> {
     /// How often bytes of the log have changed, and not only grown.
     cuts: u64,
     /// The lines of entries that wait for [`Storage::sync`].
-    buffer: String,
+    buffer: Vec<u8>,
     /// Where each entry ends, waiting ones too; place 0 is the end of the headers.
     ends: Vec<u64>,
     /// What was written ahead for the log that begins behind the new snapshot.
@@ -254,7 +254,7 @@ impl<F: Files> Storage<F> {
         }
         files.cut(LOG, written)?;
         files.sync_names()?;
-        let (cluster, buffer, base) = (cluster.to_string(), String::new(), file.base);
+        let (cluster, buffer, base) = (cluster.to_string(), Vec::new(), file.base);
         let (synced, cuts, draft, filled) = (Synced::at(written), 0, None, written);
         let mut storage = Storage {
             files,
@@ -373,7 +373,7 @@ impl<F: Files> Storage<F> {
         };
         copy_log(&mut self.files, copied, self.written)?;
         let waiting = start.saturating_sub(self.written) as usize;
-        self.files.append(NEW_LOG, &self.buffer.as_bytes()[waiting..])?;
+        self.files.append(NEW_LOG, &self.buffer[waiting..])?;
         self.files.sync(NEW_LOG)?;
         self.files.rename(NEW_LOG, LOG)?;
         self.files.sync_names()?;
@@ -406,7 +406,7 @@ impl<F: Files> Storage<F> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.files.append(LOG, self.buffer.as_bytes())?;
+        self.files.append(LOG, &self.buffer)?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         if self.written > self.filled {

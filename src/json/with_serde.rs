@@ -5,7 +5,7 @@
 //! the wire cannot tell which build wrote.
 
 use std::cell::Cell;
-use std::{fmt, io, mem};
+use std::{fmt, io};
 
 use serde_bridge::serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_bridge::serde::ser::{Serialize, Serializer};
@@ -23,10 +23,22 @@ pub fn parse(text: &str) -> Result<Value<'_>, Error> {
 
 /// Appends a value to a text.
 pub fn append(value: &Value, out: &mut String) {
-    let mut bytes = mem::take(out).into_bytes();
-    let mut writer = serde_json::Serializer::with_formatter(&mut bytes, RustFloats);
-    value.serialize(&mut writer).expect("a Vec takes every byte");
-    *out = String::from_utf8(bytes).expect("serde_json writes UTF-8");
+    let mut writer = serde_json::Serializer::with_formatter(Pieces(out), RustFloats);
+    value.serialize(&mut writer).expect("a String takes every text");
+}
+
+/// Takes what serde_json writes: whole characters, piece by piece.
+struct Pieces<'a>(&'a mut String);
+
+impl io::Write for Pieces<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.0.push_str(str::from_utf8(piece).map_err(io::Error::other)?);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads a value which may hold so many more levels of arrays and objects, and with all of them so

@@ -16,27 +16,28 @@ pub const MAX_KEY_BYTES: usize = 1 << 10;
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
 /// What a client asks for. `parse` reads it, `Display` writes it so that `parse` gives it back.
+/// Its texts are its own, but for those of [`Request::read`].
 ///
 /// Keys and values are written in double quotes where the plain form could not tell, with the
 /// escapes `\"`, `\\`, `\n`, `\r` and `\t`: `set "my key"=42`, `cas k "a b" c`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the fields are the words of the command")]
-pub enum Request {
+pub enum Request<Text = String> {
     /// `set x=42` or `set x 42`. A plain value is the rest of the line, without the spaces around.
-    Set { key: String, value: String },
+    Set { key: Text, value: Text },
     /// `get x`.
-    Get { key: String },
+    Get { key: Text },
     /// `delete x`.
-    Delete { key: String },
+    Delete { key: Text },
     /// `incr n` or `incr n 5`. A key that is not there counts from 0.
-    Increment { key: String, by: i64 },
+    Increment { key: Text, by: i64 },
     /// `cas x 1 2`: if x is 1, set it to 2.
-    CompareAndSet { key: String, old: String, new: String },
+    CompareAndSet { key: Text, old: Text, new: Text },
     /// Any text that does not begin with one of these verbs. It changes nothing.
-    Other(String),
+    Other(Text),
 }
 
-impl Request {
+impl<Text: AsRef<str>> Request<Text> {
     /// The key that it is about.
     pub fn key(&self) -> Option<&str> {
         match self {
@@ -44,19 +45,21 @@ impl Request {
             | Request::Get { key }
             | Request::Delete { key }
             | Request::Increment { key, .. }
-            | Request::CompareAndSet { key, .. } => Some(key),
+            | Request::CompareAndSet { key, .. } => Some(key.as_ref()),
             Request::Other(_) => None,
         }
     }
 }
 
-/// Fails with one line if the text begins with a verb and does not go on as it should.
-impl FromStr for Request {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Request, String> {
+impl<'a> Request<Cow<'a, str>> {
+    /// Reads it as `parse` does, but borrows its texts: a server reads each command twice, to see
+    /// what it is and to apply it, and need not copy it for that.
+    ///
+    /// # Errors
+    /// If the text begins with a verb and does not go on as it should: one line.
+    pub fn read(text: &'a str) -> Result<Self, String> {
         let line = text.trim();
-        let (verb, rest) = line.split_at(line.find(char::is_whitespace).unwrap_or(line.len()));
+        let (verb, rest) = line.split_at(end_of_word(line));
         let mut words = Words { rest };
         let (request, usage) = match verb {
             "set" => (words.set(), "set KEY=VALUE"),
@@ -64,71 +67,97 @@ impl FromStr for Request {
             "delete" => (words.key().map(|key| Request::Delete { key }), "delete KEY"),
             "incr" => (words.increment(), "incr KEY [NUMBER]"),
             "cas" => (words.compare_and_set(), "cas KEY OLD NEW"),
-            _ => return limit("text", text.to_string(), MAX_VALUE_BYTES).map(Request::Other),
+            _ => return limit("text", text.into(), MAX_VALUE_BYTES).map(Request::Other),
         };
         let whole = request.and_then(|request| words.end().map(|()| request));
         whole.map_err(|what| format!("{verb}: {what}; write {usage}"))
     }
+
+    fn into_owned(self) -> Request {
+        let own = Cow::into_owned;
+        match self {
+            Request::Set { key, value } => Request::Set { key: own(key), value: own(value) },
+            Request::Get { key } => Request::Get { key: own(key) },
+            Request::Delete { key } => Request::Delete { key: own(key) },
+            Request::Increment { key, by } => Request::Increment { key: own(key), by },
+            Request::CompareAndSet { key, old, new } => {
+                Request::CompareAndSet { key: own(key), old: own(old), new: own(new) }
+            }
+            Request::Other(text) => Request::Other(own(text)),
+        }
+    }
 }
+
+/// Fails as [`Request::read`].
+impl FromStr for Request {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Request, String> {
+        Request::read(text).map(Request::into_owned)
+    }
+}
+
+/// A request whose texts are those of the command.
+type Borrowed<'a> = Request<Cow<'a, str>>;
 
 /// What is still to be read of a command, behind its verb.
 struct Words<'a> {
     rest: &'a str,
 }
 
-impl Words<'_> {
-    fn set(&mut self) -> Result<Request, String> {
+impl<'a> Words<'a> {
+    fn set(&mut self) -> Result<Borrowed<'a>, String> {
         let key = self.key()?;
-        let value = self.word("value", MAX_VALUE_BYTES, |_| false)?; // to the end of the line
+        let value = self.word("value", MAX_VALUE_BYTES, str::len)?; // to the end of the line
         Ok(Request::Set { key, value })
     }
 
-    fn increment(&mut self) -> Result<Request, String> {
+    fn increment(&mut self) -> Result<Borrowed<'a>, String> {
         let key = self.key()?;
         if self.rest.is_empty() {
             return Ok(Request::Increment { key, by: 1 });
         }
-        let word = self.word("number", MAX_VALUE_BYTES, char::is_whitespace)?;
+        let word = self.word("number", MAX_VALUE_BYTES, end_of_word)?;
         match word.parse() {
             Ok(by) => Ok(Request::Increment { key, by }),
             Err(_) => Err(format!("{:.20} is not a whole number of 64 bits", rest_of_line(&word))),
         }
     }
 
-    fn compare_and_set(&mut self) -> Result<Request, String> {
+    fn compare_and_set(&mut self) -> Result<Borrowed<'a>, String> {
         let key = self.key()?;
-        let old = self.word("old value", MAX_VALUE_BYTES, char::is_whitespace)?;
-        let new = self.word("new value", MAX_VALUE_BYTES, char::is_whitespace)?;
+        let old = self.word("old value", MAX_VALUE_BYTES, end_of_word)?;
+        let new = self.word("new value", MAX_VALUE_BYTES, end_of_word)?;
         Ok(Request::CompareAndSet { key, old, new })
     }
 
     /// A key, and the `=` that may follow it.
-    fn key(&mut self) -> Result<String, String> {
-        let key = self.word("key", MAX_KEY_BYTES, ends_key)?;
+    fn key(&mut self) -> Result<Cow<'a, str>, String> {
+        let key = self.word("key", MAX_KEY_BYTES, end_of_key)?;
         let rest = self.rest.trim_start();
         self.rest = rest.strip_prefix('=').unwrap_or(rest);
         if key.is_empty() { Err("the key is empty".to_string()) } else { Ok(key) }
     }
 
-    /// The next word: a quoted one, or else all up to the first character that ends it.
+    /// The next word: a quoted one, or else all up to where `end` finds its end.
     fn word(
         &mut self,
         name: &str,
         max: usize,
-        ends: impl Fn(char) -> bool + Copy,
-    ) -> Result<String, String> {
+        end: fn(&str) -> usize,
+    ) -> Result<Cow<'a, str>, String> {
         let text = self.rest.trim_start();
         if text.is_empty() {
             return Err(format!("the {name} is missing"));
         }
         let (word, rest) = match text.strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
+            Some(quoted) => unquote(quoted).map(|(word, rest)| (word.into(), rest))?,
             None => {
-                let (word, rest) = text.split_at(text.find(ends).unwrap_or(text.len()));
-                (word.to_string(), rest)
+                let (word, rest) = text.split_at(end(text));
+                (word.into(), rest)
             }
         };
-        if !rest.is_empty() && !rest.starts_with(ends) {
+        if end(rest) > 0 {
             return Err(format!("the {name} goes on behind its closing quote"));
         }
         self.rest = rest;
@@ -139,7 +168,7 @@ impl Words<'_> {
         match self.rest.trim() {
             "" => Ok(()),
             extra => {
-                Err(format!("{:.20} is too much (quote what has spaces)", rest_of_line(extra)))
+                Err(format!("{:.20} is too much (quote what has spaces)", rest_of_line(&extra)))
             }
         }
     }
@@ -149,7 +178,16 @@ fn ends_key(c: char) -> bool {
     c.is_whitespace() || c == '='
 }
 
-fn limit(name: &str, text: String, max_bytes: usize) -> Result<String, String> {
+/// Where a word ends that is not quoted.
+fn end_of_word(text: &str) -> usize {
+    text.find(char::is_whitespace).unwrap_or(text.len())
+}
+
+fn end_of_key(text: &str) -> usize {
+    text.find(ends_key).unwrap_or(text.len())
+}
+
+fn limit<'a>(name: &str, text: Cow<'a, str>, max_bytes: usize) -> Result<Cow<'a, str>, String> {
     match text.len() {
         bytes if bytes <= max_bytes => Ok(text),
         bytes => Err(format!("the {name} has {bytes} bytes, the most is {max_bytes}")),
@@ -176,7 +214,7 @@ fn unquote(text: &str) -> Result<(String, &str), String> {
     Err("the closing quote is missing".to_string())
 }
 
-impl fmt::Display for Request {
+impl<Text: AsRef<str>> fmt::Display for Request<Text> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Request::Set { key, value } => write!(f, "set {}={}", word(key), rest_of_line(value)),
@@ -187,18 +225,20 @@ impl fmt::Display for Request {
             Request::CompareAndSet { key, old, new } => {
                 write!(f, "cas {} {} {}", word(key), word(old), word(new))
             }
-            Request::Other(text) => f.write_str(text),
+            Request::Other(text) => f.write_str(text.as_ref()),
         }
     }
 }
 
 /// A key or value among others: quoted if it would end too soon.
-fn word(text: &str) -> Cow<'_, str> {
+fn word(text: &impl AsRef<str>) -> Cow<'_, str> {
+    let text = text.as_ref();
     quote_if(text.is_empty() || text.starts_with('"') || text.contains(ends_key), text)
 }
 
 /// A value at the end of the line: spaces within need no quotes.
-fn rest_of_line(text: &str) -> Cow<'_, str> {
+fn rest_of_line(text: &impl AsRef<str>) -> Cow<'_, str> {
+    let text = text.as_ref();
     let breaks = text.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | b'\t'));
     quote_if(text.is_empty() || text.starts_with('"') || breaks || text.trim() != text, text)
 }

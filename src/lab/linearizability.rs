@@ -90,7 +90,7 @@ impl Prefix {
         let mut longer = self.clone();
         match change {
             Change::Keep => {}
-            Change::Write(value) => longer.value = Some(value),
+            Change::Write(value) => longer.value = Some(value.into_owned()),
             Change::Remove => longer.value = None,
         }
         longer.ahead.insert(number);

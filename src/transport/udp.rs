@@ -128,7 +128,7 @@ fn way_to(sockets: &[UdpSocket], address: SocketAddr) -> Option<(&UdpSocket, Soc
 /// Whether a datagram has room for an entry with this command.
 pub fn carries(command: &Command) -> bool {
     let entry = Entry { index: Index::MAX, term: Term::MAX, command: command.clone() };
-    write::entry(&entry).text().len() <= MAX_DATAGRAM_BYTES - MAX_ENVELOPE_BYTES
+    write::entry_bytes(&entry) <= MAX_DATAGRAM_BYTES - MAX_ENVELOPE_BYTES
 }
 
 /// The text of a message, with as many entries as fit.
@@ -143,7 +143,7 @@ fn datagram(mut message: Message, cluster: &str) -> Result<String, String> {
         return datagram(message, cluster);
     }
     let Rpc::AppendEntries(rpc) = &mut message.rpc else { return Ok(text) };
-    let bytes_of = |entry: &Entry| write::entry(entry).text().len() + ",".len();
+    let bytes_of = |entry: &Entry| write::entry_bytes(entry) + ",".len();
     let mut bytes = text.len() - rpc.entries.iter().map(bytes_of).sum::<usize>();
     let fits = |entry: &&Entry| {
         bytes += bytes_of(entry);

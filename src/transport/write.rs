@@ -4,32 +4,33 @@
 //! line of a TCP connection. A datagram names the cluster, too, which on TCP only the Hello does.
 
 use super::read::Hello;
-use crate::json::Value;
+use crate::json::{ObjectWriter, Value};
 use crate::message::{
     AppendEntries, AppendEntriesReply, Conflict, Entry, InstallSnapshot, InstallSnapshotReply,
     Message, NodeId, RequestVote, RequestVoteReply, Rpc,
 };
 
-type Members<'a> = Vec<(&'static str, Value<'a>)>;
-
 /// The text of a Hello.
 pub fn hello(cluster: &str, from: NodeId, to: NodeId, hello: &Hello) -> String {
-    let mut members = head("Hello", Some(cluster), from, to);
-    members.extend(hello.address.as_deref().map(|address| ("address", Value::borrowed(address))));
-    members.extend(hello.instance.map(|instance| ("instance", instance.into())));
-    Value::object(members).text()
+    let Hello { address, instance } = hello;
+    object(|out| {
+        head(out, "Hello", Some(cluster), from, to);
+        out.add(address.as_deref().map(|address| ("address", Value::borrowed(address))));
+        out.add(instance.map(|instance| ("instance", instance.into())));
+    })
 }
 
 /// What is answered to a sender that is not understood, or not welcome.
 pub fn refused(why: &str) -> String {
-    Value::object([("type", Value::borrowed("Refused")), ("why", Value::borrowed(why))]).text()
+    object(|out| out.add([("type", Value::borrowed("Refused")), ("why", Value::borrowed(why))]))
 }
 
 /// The same as a datagram, which must say from whom and to whom it is.
 pub fn refused_datagram(cluster: &str, from: NodeId, to: NodeId, why: &str) -> String {
-    let mut members = head("Refused", Some(cluster), from, to);
-    members.push(("why", Value::borrowed(why)));
-    Value::object(members).text()
+    object(|out| {
+        head(out, "Refused", Some(cluster), from, to);
+        out.add([("why", Value::borrowed(why))]);
+    })
 }
 
 /// The text of a message.
@@ -41,78 +42,102 @@ pub fn message(message: &Message, cluster: Option<&str>) -> String {
 
 /// Appends the text of a message.
 pub fn append_message(text: &mut String, message: &Message, cluster: Option<&str>) {
-    let (kind, fields) = fields(&message.rpc);
-    let head = head(kind, cluster, message.from, message.to);
-    Value::object(head.into_iter().chain(fields)).append_to(text);
+    let kind = match &message.rpc {
+        Rpc::RequestVote(_) => "RequestVote",
+        Rpc::RequestVoteReply(_) => "RequestVoteReply",
+        Rpc::AppendEntries(_) => "AppendEntries",
+        Rpc::AppendEntriesReply(_) => "AppendEntriesReply",
+        Rpc::InstallSnapshot(_) => "InstallSnapshot",
+        Rpc::InstallSnapshotReply(_) => "InstallSnapshotReply",
+    };
+    let mut out = ObjectWriter::new(text);
+    head(&mut out, kind, cluster, message.from, message.to);
+    fields(&mut out, &message.rpc);
+    out.end();
 }
 
 /// What a reply says, without type, sender and receiver: the answer to an RPC by hand. An RPC is
 /// written in the same way.
-pub fn reply_fields(reply: &Rpc) -> Value<'_> {
-    Value::object(fields(reply).1)
+pub fn reply_fields(reply: &Rpc) -> String {
+    object(|out| fields(out, reply))
 }
 
-fn fields(rpc: &Rpc) -> (&'static str, Members<'_>) {
+/// The text of an object with what is added to it.
+fn object(add_members: impl FnOnce(&mut ObjectWriter)) -> String {
+    let mut text = String::new();
+    let mut out = ObjectWriter::new(&mut text);
+    add_members(&mut out);
+    out.end();
+    text
+}
+
+fn head(out: &mut ObjectWriter, kind: &str, cluster: Option<&str>, from: NodeId, to: NodeId) {
+    out.add([("type", Value::borrowed(kind))]);
+    out.add(cluster.map(|cluster| ("cluster", Value::borrowed(cluster))));
+    out.add([("from", from.0.into()), ("to", to.0.into())]);
+}
+
+fn fields(out: &mut ObjectWriter, rpc: &Rpc) {
     match rpc {
-        Rpc::RequestVote(rpc) => ("RequestVote", request_vote(rpc)),
-        Rpc::RequestVoteReply(reply) => ("RequestVoteReply", request_vote_reply(reply)),
-        Rpc::AppendEntries(rpc) => ("AppendEntries", append_entries(rpc)),
-        Rpc::AppendEntriesReply(reply) => ("AppendEntriesReply", append_entries_reply(reply)),
-        Rpc::InstallSnapshot(rpc) => ("InstallSnapshot", install_snapshot(rpc)),
-        Rpc::InstallSnapshotReply(reply) => ("InstallSnapshotReply", install_snapshot_reply(reply)),
+        Rpc::RequestVote(rpc) => request_vote(out, rpc),
+        Rpc::RequestVoteReply(reply) => request_vote_reply(out, reply),
+        Rpc::AppendEntries(rpc) => append_entries(out, rpc),
+        Rpc::AppendEntriesReply(reply) => append_entries_reply(out, reply),
+        Rpc::InstallSnapshot(rpc) => install_snapshot(out, rpc),
+        Rpc::InstallSnapshotReply(reply) => install_snapshot_reply(out, reply),
     }
 }
 
-fn head<'a>(kind: &'a str, cluster: Option<&'a str>, from: NodeId, to: NodeId) -> Members<'a> {
-    let mut members = vec![("type", Value::borrowed(kind))];
-    members.extend(cluster.map(|cluster| ("cluster", Value::borrowed(cluster))));
-    members.extend([("from", from.0.into()), ("to", to.0.into())]);
-    members
-}
-
-fn request_vote(rpc: &RequestVote) -> Members<'static> {
-    vec![
+fn request_vote(out: &mut ObjectWriter, rpc: &RequestVote) {
+    out.add([
         ("term", rpc.term.into()),
         ("candidate_id", rpc.candidate_id.0.into()),
         ("last_log_index", rpc.last_log_index.into()),
         ("last_log_term", rpc.last_log_term.into()),
-    ]
+    ]);
 }
 
-fn request_vote_reply(reply: &RequestVoteReply) -> Members<'static> {
-    vec![("term", reply.term.into()), ("vote_granted", reply.vote_granted.into())]
+fn request_vote_reply(out: &mut ObjectWriter, reply: &RequestVoteReply) {
+    out.add([("term", reply.term.into()), ("vote_granted", reply.vote_granted.into())]);
 }
 
-fn append_entries(rpc: &AppendEntries) -> Members<'_> {
-    vec![
+fn append_entries(out: &mut ObjectWriter, rpc: &AppendEntries) {
+    out.add([
         ("term", rpc.term.into()),
         ("leader_id", rpc.leader_id.0.into()),
         ("prev_log_index", rpc.prev_log_index.into()),
         ("prev_log_term", rpc.prev_log_term.into()),
-        ("entries", Value::Array(rpc.entries.iter().map(entry).collect())),
-        ("leader_commit", rpc.leader_commit.into()),
-        ("round", rpc.round.into()),
-    ]
+    ]);
+    out.add_array("entries", &rpc.entries, append_entry);
+    out.add([("leader_commit", rpc.leader_commit.into()), ("round", rpc.round.into())]);
 }
 
-/// An entry as it stands in AppendEntries.
-pub fn entry(entry: &Entry) -> Value<'_> {
-    Value::object([
+/// Appends an entry as it stands in AppendEntries.
+pub fn append_entry(text: &mut String, entry: &Entry) {
+    let mut out = ObjectWriter::new(text);
+    out.add([
         ("index", entry.index.into()),
         ("term", entry.term.into()),
         ("command", Value::borrowed(entry.command.as_str())),
-    ])
+    ]);
+    out.end();
 }
 
-fn append_entries_reply(reply: &AppendEntriesReply) -> Members<'static> {
-    let mut members = vec![
+/// How many bytes an entry has in AppendEntries.
+pub fn entry_bytes(entry: &Entry) -> usize {
+    let mut text = String::new();
+    append_entry(&mut text, entry);
+    text.len()
+}
+
+fn append_entries_reply(out: &mut ObjectWriter, reply: &AppendEntriesReply) {
+    out.add([
         ("term", reply.term.into()),
         ("success", reply.success.into()),
         ("match_index", reply.match_index.into()),
-    ];
-    members.extend(reply.conflict.map(|conflict| ("conflict", conflict_json(conflict))));
-    members.push(("round", reply.round.into()));
-    members
+    ]);
+    out.add(reply.conflict.map(|conflict| ("conflict", conflict_json(conflict))));
+    out.add([("round", reply.round.into())]);
 }
 
 fn conflict_json(conflict: Conflict) -> Value<'static> {
@@ -123,25 +148,25 @@ fn conflict_json(conflict: Conflict) -> Value<'static> {
     ])
 }
 
-fn install_snapshot(rpc: &InstallSnapshot) -> Members<'_> {
-    vec![
+fn install_snapshot(out: &mut ObjectWriter, rpc: &InstallSnapshot) {
+    out.add([
         ("term", rpc.term.into()),
         ("leader_id", rpc.leader_id.0.into()),
         ("last_included_index", rpc.last_included_index.into()),
         ("last_included_term", rpc.last_included_term.into()),
         ("offset", rpc.offset.into()),
-        ("data", (*rpc.data).into()),
+        ("data", Value::borrowed(&rpc.data)),
         ("done", rpc.done.into()),
-    ]
+    ]);
 }
 
-fn install_snapshot_reply(reply: &InstallSnapshotReply) -> Members<'_> {
-    vec![
+fn install_snapshot_reply(out: &mut ObjectWriter, reply: &InstallSnapshotReply) {
+    out.add([
         ("term", reply.term.into()),
         ("last_included_index", reply.last_included_index.into()),
         ("offset", reply.offset.into()),
         ("done", reply.done.into()),
-    ]
+    ]);
 }
 
 #[cfg(test)]
@@ -285,7 +310,7 @@ pub mod tests {
     #[test]
     fn reply_fields_are_figure_2s() {
         let [_, (reply, _), ..] = messages();
-        assert_eq!(reply_fields(&reply).to_string(), r#"{"term":4,"vote_granted":true}"#);
+        assert_eq!(reply_fields(&reply), r#"{"term":4,"vote_granted":true}"#);
     }
 
     #[test]

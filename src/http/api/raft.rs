@@ -27,7 +27,7 @@ fn take_rpc(call: &Call, kind: &str, example: &'static str) -> Outcome {
     let body = Body::read(call.request, example)?;
     let rpc = transport::read_rpc(kind, &body.json).map_err(|why| body.bad(&why))?;
     match call.ask(Ask::Rpc(rpc)) {
-        Some(Answer::Rpc(reply)) => Ok(Response::json(200, transport::reply_fields(&reply).text())),
+        Some(Answer::Rpc(reply)) => Ok(Response::json(200, transport::reply_fields(&reply))),
         other => Err(refusal(&call.request.path, other)),
     }
 }
