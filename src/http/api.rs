@@ -48,6 +48,8 @@ pub struct Site {
 struct Call<'a> {
     request: &'a Request<'a>,
     site: &'a Site,
+    /// Its path as the table has it, once its handler is found.
+    route_path: &'static str,
     /// It comes from the node's own machine.
     is_from_here: bool,
 }
@@ -55,6 +57,14 @@ struct Call<'a> {
 impl Call<'_> {
     fn ask(&self, ask: Ask) -> Option<Answer> {
         self.site.desk.ask(ask, PATIENCE)
+    }
+
+    /// The path as it came, for whoever needs it after the request has gone.
+    fn path(&self) -> Cow<'static, str> {
+        match self.request.path == self.route_path {
+            true => self.route_path.into(),
+            false => self.request.path.to_string().into(),
+        }
     }
 
     /// What `then` makes of the answer to this. The node's own thread writes it.
@@ -158,7 +168,8 @@ pub fn serve(stream: TcpStream, site: &Site) {
 
 fn answer(request: &Request, site: &Site, peer: IpAddr, own: IpAddr) -> Response {
     let guard = Guard { members: &*site.members, came_in_at: own };
-    let call = Call { request, site, is_from_here: guard::is_from_here(peer) };
+    let is_from_here = guard::is_from_here(peer);
+    let call = Call { request, site, route_path: "", is_from_here };
     guard.let_in(request, || dispatch(&call))
 }
 
@@ -166,6 +177,7 @@ fn dispatch(call: &Call) -> Response {
     let &Request { method, path, ref segments, .. } = call.request;
     let is_it = |route: &&Route| route.method == method && route.serves(segments);
     if let Some(route) = ROUTES.iter().find(is_it) {
+        let call = &Call { route_path: route.path, ..*call };
         return (route.handler)(call).unwrap_or_else(|refusal| refusal);
     }
     let methods: Vec<&str> = match path {
@@ -244,7 +256,8 @@ mod tests {
         let (members, launcher) = (Box::new(Vec::new), None);
         let site = Site { desk, members, launcher, faults_from_anywhere: false };
         let request = Request::new(method, target).unwrap();
-        let response = dispatch(&Call { request: &request, site: &site, is_from_here: false });
+        let (request, site) = (&request, &site);
+        let response = dispatch(&Call { request, site, route_path: "", is_from_here: false });
         match response.body {
             Body::Later(later) => (later.too_late)(),
             _ => response,

@@ -14,6 +14,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::wire::Only;
 use super::{Request, Response};
 
 /// How long a browser may remember what a preflight was told, in seconds.
@@ -119,8 +120,8 @@ fn split_host(text: &str) -> Option<(&str, u16)> {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (text, "80"),
     };
-    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    let is_name = !host.is_empty() && host.bytes().all(is_fit);
+    static NAME: Only = Only::alphanumeric_and(b"-._");
+    let is_name = !host.is_empty() && NAME.fits(host);
     if !port.bytes().all(|byte| byte.is_ascii_digit()) || !(is_name || ip_address(host).is_some()) {
         return None;
     }

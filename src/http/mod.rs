@@ -52,12 +52,12 @@ impl<'a> Request<'a> {
         let (host, path, query) = split_target(target)?;
         let (mut segments, mut pairs) = (Vec::new(), Vec::new());
         if path != "/" {
-            for segment in path.trim_start_matches('/').split('/') {
+            for segment in path.trim_start_matches('/').split(['/']) {
                 segments.push(percent_decode(segment)?);
             }
         }
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for pair in query.split(['&']).filter(|pair| !pair.is_empty()) {
+            let (name, value) = wire::split_once(pair, b'=').unwrap_or((pair, ""));
             pairs.push((form_decode(name)?, form_decode(value)?));
         }
         let (query, headers, body) = (pairs, Headers::default(), &[][..]);
@@ -77,14 +77,15 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), Fault> {
         return wire::bad("the request target must be printable ASCII; write the rest as %XX");
     }
     let (mut host, mut local) = (None, target);
-    if let Some((scheme, rest)) = target.split_once("://")
+    if !target.starts_with('/')
+        && let Some((scheme, rest)) = target.split_once("://")
         && scheme.eq_ignore_ascii_case("http")
         && rest.starts_with(|first| first != '/' && first != '?')
     {
         let (name, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         (host, local) = (Some(name), rest);
     }
-    match local.split_once('?').unwrap_or((local, "")) {
+    match wire::split_once(local, b'?').unwrap_or((local, "")) {
         ("", query) if host.is_some() => Ok((host, "/", query)),
         (path, query) if path.starts_with('/') || target == "*" => Ok((host, path, query)),
         _ => wire::bad("the request target must begin with / or http://"),
@@ -93,7 +94,7 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), Fault> {
 
 /// The text that `%XX` escapes stand for.
 fn percent_decode(text: &str) -> Result<Cow<'_, str>, Fault> {
-    if !text.contains('%') {
+    if !text.contains(['%']) {
         return Ok(text.into());
     }
     let unescape = || {
@@ -118,7 +119,7 @@ fn percent_decode(text: &str) -> Result<Cow<'_, str>, Fault> {
 
 /// The same of a text behind `?`: HTML forms send a space as `+`, and a plus as `%2B`.
 fn form_decode(text: &str) -> Result<Cow<'_, str>, Fault> {
-    match text.contains('+') {
+    match text.contains(['+']) {
         false => percent_decode(text),
         true => Ok(percent_decode(&text.replace('+', " "))?.into_owned().into()),
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pen::{Exchange, Later};
-use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Timed};
+use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Only, Timed};
 use super::{Body, Header, Manner, Request, Response};
 
 /// The most that a request's body may have, in bytes: two values of a megabyte, or one that has
@@ -220,10 +220,7 @@ fn read_head<'a>(
     while line.is_empty() {
         wire::read_head_line(reader, &mut room, line)?;
     }
-    let mut words = wire::clean_text(line)?.split(' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
+    let Some([method, target, version]) = three_words(wire::clean_text(line)?) else {
         return wire::bad("the first line must be like `GET /path HTTP/1.1`");
     };
     let at_least_1_1 = wire::is_at_least_1_1(version)?;
@@ -247,14 +244,20 @@ fn read_head<'a>(
     Ok(Incoming { request, framing, manner, expects_continue })
 }
 
+fn three_words(line: &str) -> Option<[&str; 3]> {
+    let (first, rest) = wire::split_once(line, b' ')?;
+    let (second, third) = wire::split_once(rest, b' ')?;
+    (!third.contains(' ')).then_some([first, second, third])
+}
+
 /// HTTP/1.1 asks for exactly one Host, of the right form; it may be empty (RFC 9112 §3.2).
 fn check_host(headers: &Headers, at_least_1_1: bool) -> Result<(), Fault> {
-    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte);
+    static HOST: Only = Only::alphanumeric_and(b"-._~%!$&'()*+;=:[]");
     let mut hosts = headers.all("host");
     match (hosts.next(), hosts.next()) {
         (None, _) if !at_least_1_1 => Ok(()),
         (None, _) => wire::bad("the header Host is missing"),
-        (Some(host), None) if host.bytes().all(is_fit) => Ok(()),
+        (Some(host), None) if HOST.fits(host) => Ok(()),
         (Some(_), None) => wire::bad("the header Host is not a host"),
         _ => wire::bad("there are several headers Host"),
     }

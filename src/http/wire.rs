@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::iter;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -169,16 +170,24 @@ fn timed_out() -> io::Error {
 /// Appends what comes up to the next line feed, which is left out, to `line`, and takes the bytes
 /// read from `room`.
 fn read_line(reader: &mut impl BufRead, room: &mut usize, line: &mut Vec<u8>) -> Result<(), Fault> {
-    let count = reader.by_ref().take(*room as u64).read_until(b'\n', line)?;
-    *room -= count;
-    match line.last() {
-        Some(b'\n') if count > 0 => line.pop(),
-        _ if *room == 0 => {
+    loop {
+        if *room == 0 {
             return Err(Fault::Bad(431, "the header lines are too long".to_string()));
         }
-        _ => return Err(ended_early()),
-    };
-    Ok(())
+        let come = reader.fill_buf()?;
+        if come.is_empty() {
+            return Err(ended_early());
+        }
+        let come = &come[..come.len().min(*room)];
+        let end = come.iter().position(|&byte| byte == b'\n');
+        line.extend_from_slice(&come[..end.unwrap_or(come.len())]);
+        let count = end.map_or(come.len(), |end| end + 1);
+        reader.consume(count);
+        *room -= count;
+        if end.is_some() {
+            return Ok(());
+        }
+    }
 }
 
 fn ended_early() -> Fault {
@@ -229,13 +238,15 @@ pub fn read_headers<'a>(
         lines.push(b'\n');
     }
     let mut headers = Vec::with_capacity(HEADERS_ROOM);
-    for line in clean_text(lines)?.split_terminator('\n') {
+    let mut rest = clean_text(lines)?;
+    while let Some((line, others)) = split_once(rest, b'\n') {
         // A space is no part of a name. This refuses the two old traps as well: a space before
         // the colon, and a line that begins with one to continue the last (RFC 9112 §5.1, §5.2).
-        let Some((name, value)) = line.split_once(':').filter(|(name, _)| is_token(name)) else {
+        let Some((name, value)) = split_once(line, b':').filter(|(name, _)| is_token(name)) else {
             return bad("a header line must be `Name: value`");
         };
         headers.push((name, trim(value)));
+        rest = others;
     }
     Ok(Headers(headers))
 }
@@ -246,10 +257,43 @@ fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
 
+/// What stands before and behind the first of these (ASCII) bytes. Short texts are looked through
+/// faster so than by `str::split_once`.
+pub fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|other| other == byte)?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// Whether a text has no bytes but those of a certain kind.
+pub struct Only([bool; 256]);
+
+impl Only {
+    /// Letters, digits and these.
+    pub const fn alphanumeric_and(others: &[u8]) -> Only {
+        let mut fit = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            fit[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            fit[others[at] as usize] = true;
+            at += 1;
+        }
+        Only(fit)
+    }
+
+    /// Whether it does.
+    pub fn fits(&self, text: &str) -> bool {
+        text.bytes().all(|byte| self.0[usize::from(byte)])
+    }
+}
+
 /// Whether this may be a method or a header's name (RFC 9110 §5.6.2).
 pub fn is_token(text: &str) -> bool {
-    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_fit)
+    static TOKEN: Only = Only::alphanumeric_and(b"!#$%&'*+-.^_`|~");
+    !text.is_empty() && TOKEN.fits(text)
 }
 
 /// Whether this may stand in a request line as what is asked for.
@@ -275,7 +319,14 @@ impl<'a> Headers<'a> {
 
     /// The members of a header that is a list, separated by commas or given in several lines.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.all(name).flat_map(|value| value.split(',')).map(trim)
+        let (mut lines, mut rest) = (self.all(name), None);
+        iter::from_fn(move || {
+            let text = rest.take().or_else(|| lines.next())?;
+            let (member, others) =
+                split_once(text, b',').map_or((text, None), |two| (two.0, Some(two.1)));
+            rest = others;
+            Some(trim(member))
+        })
     }
 }
 

@@ -61,7 +61,7 @@ pub fn get(call: &Call) -> Outcome {
     let text = Request::Get { key: key.to_string() }.to_string();
     let ask = if is_local { Ask::Local(text) } else { Ask::Query(Command::new(&text)) };
     let answer = Members::new([("key", Value::borrowed(key))]);
-    let path = call.request.path.to_string();
+    let path = call.path();
     Ok(call.answer_later(ask, no_answer_to_a_read, move |told| {
         let (last_applied, value) = match told {
             Answer::Read(last_applied, Reply::Value(value)) => (last_applied, Some(value)),
@@ -139,7 +139,7 @@ fn perform(
     too_late: fn() -> Response,
     then: impl FnOnce(Done) -> Response + Send + 'static,
 ) -> Outcome {
-    let path = call.request.path.to_string();
+    let path = call.path();
     Ok(call.answer_later(Ask::Command(command), too_late, move |answer| match answer {
         Answer::Applied(entry, reply) => then(Done::Applied(entry, reply)),
         Answer::Read(index, reply) => then(Done::Read(index, reply)),
