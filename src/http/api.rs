@@ -139,18 +139,15 @@ pub fn routes() -> &'static [Route] {
 }
 
 impl Route {
-    fn serves(&self, segments: &[Cow<str>]) -> bool {
-        let has_alias = !self.alias.is_empty();
-        matches(self.path, segments) || (has_alias && matches(self.alias, segments))
+    /// Whether a path of these parts, which is so long, leads here.
+    fn serves(&self, segments: &[Cow<str>], length: usize) -> bool {
+        // Most paths are told apart by their length, unless a part may be anything.
+        let may_be = |path: &str| path.len() == length || path.ends_with('}');
+        [self.path, self.alias].iter().any(|path| may_be(path) && matches(path, segments))
     }
 }
 
 fn matches(path: &str, segments: &[Cow<str>]) -> bool {
-    // Most are told by their length, unless a part may be anything.
-    let length = segments.iter().map(|segment| "/".len() + segment.len()).sum::<usize>();
-    if path.len() != length.max("/".len()) && !path.ends_with('}') {
-        return false;
-    }
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     let is_match = |segment: &Cow<str>| {
         parts.next().is_some_and(|part| part.starts_with('{') || part == segment)
@@ -175,7 +172,9 @@ fn answer(request: &Request, site: &Site, peer: IpAddr, own: IpAddr) -> Response
 
 fn dispatch(call: &Call) -> Response {
     let &Request { method, path, ref segments, .. } = call.request;
-    let is_it = |route: &&Route| route.method == method && route.serves(segments);
+    let length = segments.iter().map(|segment| "/".len() + segment.len()).sum();
+    let length = "/".len().max(length);
+    let is_it = |route: &&Route| route.method == method && route.serves(segments, length);
     if let Some(route) = ROUTES.iter().find(is_it) {
         let call = &Call { route_path: route.path, ..*call };
         return (route.handler)(call).unwrap_or_else(|refusal| refusal);
@@ -183,7 +182,7 @@ fn dispatch(call: &Call) -> Response {
     let methods: Vec<&str> = match path {
         "*" if method == "OPTIONS" => vec!["GET", "POST"], // of the node as a whole
         _ => {
-            let routes = ROUTES.iter().filter(|route| route.serves(segments));
+            let routes = ROUTES.iter().filter(|route| route.serves(segments, length));
             routes.map(|route| route.method).collect()
         }
     };

@@ -52,11 +52,11 @@ impl<'a> Request<'a> {
         let (host, path, query) = split_target(target)?;
         let (mut segments, mut pairs) = (Vec::new(), Vec::new());
         if path != "/" {
-            for segment in path.trim_start_matches('/').split(['/']) {
+            for segment in wire::split(path.trim_start_matches('/'), b'/') {
                 segments.push(percent_decode(segment)?);
             }
         }
-        for pair in query.split(['&']).filter(|pair| !pair.is_empty()) {
+        for pair in wire::split(query, b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = wire::split_once(pair, b'=').unwrap_or((pair, ""));
             pairs.push((form_decode(name)?, form_decode(value)?));
         }
@@ -94,7 +94,7 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), Fault> {
 
 /// The text that `%XX` escapes stand for.
 fn percent_decode(text: &str) -> Result<Cow<'_, str>, Fault> {
-    if !text.contains(['%']) {
+    if !text.bytes().any(|byte| byte == b'%') {
         return Ok(text.into());
     }
     let unescape = || {
@@ -119,7 +119,7 @@ fn percent_decode(text: &str) -> Result<Cow<'_, str>, Fault> {
 
 /// The same of a text behind `?`: HTML forms send a space as `+`, and a plus as `%2B`.
 fn form_decode(text: &str) -> Result<Cow<'_, str>, Fault> {
-    match text.contains(['+']) {
+    match text.contains('+') {
         false => percent_decode(text),
         true => Ok(percent_decode(&text.replace('+', " "))?.into_owned().into()),
     }

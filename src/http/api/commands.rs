@@ -58,7 +58,7 @@ pub fn get(call: &Call) -> Outcome {
         None | Some("false") => false,
         _ => return Err(bad("\"local\" must be true or false; ask for /api/get/x?local=true")),
     };
-    let text = Request::Get { key: key.to_string() }.to_string();
+    let text = text_of(&Request::Get { key: key.to_string() }, call.request.path.len());
     let ask = if is_local { Ask::Local(text) } else { Ask::Query(Command::new(&text)) };
     let answer = Members::new([("key", Value::borrowed(key))]);
     let path = call.path();
@@ -158,13 +158,19 @@ fn apply(
     request: &Request,
     then: impl FnOnce(EntryId, Reply) -> Response + Send + 'static,
 ) -> Outcome {
-    let mut text = String::with_capacity(call.request.body.len()); // its words are fewer here
-    write!(text, "{request}").expect("a String takes all");
+    let text = text_of(request, call.request.body.len());
     let command = body.command(&text)?;
     perform(call, command, unknown, |done| match done {
         Done::Applied(entry, reply) => then(entry, reply),
         Done::Read(_, reply) => bad(&reply.to_string()), // another machine's idea of a read
     })
+}
+
+/// A command as text, which is hardly longer than how the client wrote it.
+fn text_of(request: &Request, length: usize) -> String {
+    let mut text = String::with_capacity(length);
+    write!(text, "{request}").expect("a String takes all");
+    text
 }
 
 fn no_answer_to_a_read() -> Response {
