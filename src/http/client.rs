@@ -209,7 +209,7 @@ fn read_status(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<(u16, bo
     let mut room = HEAD_BYTES;
     line.clear();
     wire::read_head_line(reader, &mut room, line)?;
-    let line = wire::clean_text(line)?;
+    let line = wire::as_text(line);
     let (version, rest) = line.split_once(' ').unwrap_or((line, ""));
     let at_least_1_1 = wire::is_at_least_1_1(version)?;
     // The words after the number are for people, and may be missing.

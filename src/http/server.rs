@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pen::{Exchange, Later};
-use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Only, Timed};
+use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Lines, Only, Timed};
 use super::{Body, Header, Manner, Request, Response};
 
 /// The most that a request's body may have, in bytes: two values of a megabyte, or one that has
@@ -213,14 +213,14 @@ fn read_request<'a>(
 fn read_head<'a>(
     reader: &mut impl BufRead,
     line: &'a mut Vec<u8>,
-    headers: &'a mut Vec<u8>,
+    headers: &'a mut Lines,
 ) -> Result<Incoming<'a>, Fault> {
     let mut room = HEAD_BYTES;
     // Some clients send an empty line after a body (RFC 9112 §2.2).
     while line.is_empty() {
         wire::read_head_line(reader, &mut room, line)?;
     }
-    let Some([method, target, version]) = three_words(wire::clean_text(line)?) else {
+    let Some([method, target, version]) = three_words(wire::as_text(line)) else {
         return wire::bad("the first line must be like `GET /path HTTP/1.1`");
     };
     let at_least_1_1 = wire::is_at_least_1_1(version)?;

@@ -22,25 +22,30 @@ const CHUNK_LINE_BYTES: usize = 256;
 /// The most that a buffer keeps between two messages, in bytes.
 const KEPT_BYTES: usize = 4 * 1024;
 
-/// Room for the header lines of most messages.
-const HEADERS_ROOM: usize = 8;
-
 /// Where the parts of a message are read to. Whoever reads many messages, one after another, has
 /// them all read to the same buffers, and nothing need be allocated for their texts.
 #[derive(Default)]
 pub struct Buffers {
     /// The first line.
     pub line: Vec<u8>,
-    /// The header lines, each with a line feed behind it.
-    pub headers: Vec<u8>,
+    /// The header lines.
+    pub headers: Lines,
     /// The body.
     pub body: Vec<u8>,
+}
+
+/// Header lines, one behind the other.
+#[derive(Default)]
+pub struct Lines {
+    text: Vec<u8>,
+    /// Where the name of each ends, and where all of it does.
+    ends: Vec<(usize, usize)>,
 }
 
 impl Buffers {
     /// Makes them empty, and small if they have become large.
     pub fn clear(&mut self) {
-        [&mut self.line, &mut self.headers, &mut self.body].into_iter().for_each(empty);
+        [&mut self.line, &mut self.headers.text, &mut self.body].into_iter().for_each(empty);
     }
 }
 
@@ -199,56 +204,66 @@ fn ended_early() -> Fault {
 pub fn read_head_line(
     reader: &mut impl BufRead,
     room: &mut usize,
-    lines: &mut Vec<u8>,
+    text: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let start = lines.len();
-    read_line(reader, room, lines)?;
-    if lines[start..].last() == Some(&b'\r') {
-        lines.pop();
+    let start = text.len();
+    read_line(reader, room, text)?;
+    if text[start..].last() == Some(&b'\r') {
+        text.pop();
     }
+    clean(text, start)
+}
+
+/// Makes UTF-8 of a line that begins here: other bytes are legal in values that nobody reads.
+fn clean(text: &mut Vec<u8>, start: usize) -> Result<(), Fault> {
+    let line = &text[start..];
+    if line.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+        return Ok(()); // nearly all are such
+    }
+    if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        return bad("a header line has a control character");
+    }
+    let line = String::from_utf8_lossy(line).into_owned();
+    text.truncate(start);
+    text.extend_from_slice(line.as_bytes());
     Ok(())
 }
 
-/// Lines of a head as text. Bytes that are no UTF-8 are legal in values that nobody reads.
-pub fn clean_text(lines: &mut Vec<u8>) -> Result<&str, Fault> {
-    // A loop that never leaves early is a few instructions for 16 bytes at a time.
-    let is_bad = |byte: u8| byte.is_ascii_control() && byte != b'\t' && byte != b'\n';
-    if lines.iter().fold(false, |any, &byte| any | is_bad(byte)) {
-        return bad("a header line has a control character");
-    }
-    if !lines.is_ascii() {
-        *lines = String::from_utf8_lossy(lines).into_owned().into_bytes();
-    }
-    Ok(str::from_utf8(lines).expect("what was not UTF-8 has been replaced"))
+/// Lines that have been read, as text.
+pub fn as_text(lines: &[u8]) -> &str {
+    str::from_utf8(lines).expect("no line is added that is not UTF-8")
 }
 
 /// Reads header lines up to the empty one that ends them.
 pub fn read_headers<'a>(
     reader: &mut impl BufRead,
     room: &mut usize,
-    lines: &'a mut Vec<u8>,
+    Lines { text, ends }: &'a mut Lines,
 ) -> Result<Headers<'a>, Fault> {
-    lines.clear();
+    text.clear();
+    ends.clear();
+    let mut start = 0;
     loop {
-        let start = lines.len();
-        read_head_line(reader, room, lines)?;
-        if lines.len() == start {
+        read_head_line(reader, room, text)?;
+        if text.len() == start {
             break;
         }
-        lines.push(b'\n');
-    }
-    let mut headers = Vec::with_capacity(HEADERS_ROOM);
-    let mut rest = clean_text(lines)?;
-    while let Some((line, others)) = split_once(rest, b'\n') {
         // A space is no part of a name. This refuses the two old traps as well: a space before
         // the colon, and a line that begins with one to continue the last (RFC 9112 §5.1, §5.2).
-        let Some((name, value)) = split_once(line, b':').filter(|(name, _)| is_token(name)) else {
+        let name = text[start..].iter().take_while(|&&byte| TOKEN.has(byte)).count();
+        if name == 0 || text.get(start + name) != Some(&b':') {
             return bad("a header line must be `Name: value`");
-        };
-        headers.push((name, trim(value)));
-        rest = others;
+        }
+        ends.push((start + name, text.len()));
+        start = text.len();
     }
-    Ok(Headers(headers))
+    let (text, mut start) = (as_text(text), 0);
+    let mut header = |&(colon, end): &(usize, usize)| {
+        let name = &text[start..colon];
+        start = end;
+        (name, trim(&text[colon + 1..end]))
+    };
+    Ok(Headers(ends.iter().map(&mut header).collect()))
 }
 
 /// HTTP's white space is the space and the tab; `str::trim` would take Unicode's too, and see
@@ -277,7 +292,7 @@ pub fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
     Some((&text[..at], &text[at + 1..]))
 }
 
-/// Whether a text has no bytes but those of a certain kind.
+/// A kind of bytes, when a text may have no others.
 pub struct Only([bool; 256]);
 
 impl Only {
@@ -297,15 +312,22 @@ impl Only {
         Only(fit)
     }
 
-    /// Whether it does.
+    /// Whether this is one of them.
+    fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
+    }
+
+    /// Whether a text has none but these.
     pub fn fits(&self, text: &str) -> bool {
-        text.bytes().all(|byte| self.0[usize::from(byte)])
+        text.bytes().all(|byte| self.has(byte))
     }
 }
 
-/// Whether this may be a method or a header's name (RFC 9110 §5.6.2).
+/// What a method or a header's name is made of (RFC 9110 §5.6.2).
+static TOKEN: Only = Only::alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// Whether this may be a method or a header's name.
 pub fn is_token(text: &str) -> bool {
-    static TOKEN: Only = Only::alphanumeric_and(b"!#$%&'*+-.^_`|~");
     !text.is_empty() && TOKEN.fits(text)
 }
 
@@ -332,7 +354,13 @@ impl<'a> Headers<'a> {
 
     /// The members of a header that is a list, separated by commas or given in several lines.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.all(name).flat_map(|value| split(value, b',')).map(trim)
+        let (mut values, mut rest) = (self.all(name), None);
+        iter::from_fn(move || {
+            let text = rest.take().or_else(|| values.next())?;
+            let Some((member, others)) = split_once(text, b',') else { return Some(trim(text)) };
+            rest = Some(others);
+            Some(trim(member))
+        })
     }
 }
 
@@ -449,7 +477,7 @@ fn read_part(reader: &mut impl BufRead, mut length: u64, body: &mut Vec<u8>) -> 
 /// Reads chunks, each after a line with its size, to the one of size 0 and the header lines that
 /// may follow it, which mean nothing here (RFC 9112 §7.1).
 fn read_chunks(reader: &mut impl BufRead, limit: usize, body: &mut Vec<u8>) -> Result<(), Fault> {
-    let mut line = Vec::new();
+    let (mut line, mut end, mut trailers) = (Vec::new(), Vec::new(), Lines::default());
     loop {
         let mut room = CHUNK_LINE_BYTES;
         line.clear();
@@ -457,15 +485,16 @@ fn read_chunks(reader: &mut impl BufRead, limit: usize, body: &mut Vec<u8>) -> R
         if line.pop() != Some(b'\r') {
             return bad("the line before a chunk must end in CR LF");
         }
-        let text = clean_text(&mut line)?;
-        let size = parse_size(trim(text.split(';').next().unwrap_or_default()), 16)?;
+        clean(&mut line, 0)?;
+        let size = as_text(&line).split(';').next().unwrap_or_default();
+        let size = parse_size(trim(size), 16)?;
         if size == 0 {
             room = HEAD_BYTES;
-            return read_headers(reader, &mut room, &mut line).map(drop);
+            return read_headers(reader, &mut room, &mut trailers).map(drop);
         }
         check_size(size.saturating_add(body.len() as u64), limit)?;
         read_part(reader, size, body)?;
-        let mut end = Vec::new();
+        end.clear();
         read_part(reader, 2, &mut end)?;
         if end != b"\r\n" {
             return bad("a chunk is longer than its size");
