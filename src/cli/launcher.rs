@@ -232,8 +232,8 @@ impl Launcher {
     }
 
     fn answer(&self, request: &Request) -> Response {
-        let Request { method, path, .. } = request;
-        match (method.as_str(), path.as_str()) {
+        let &Request { method, path, .. } = request;
+        match (method, path) {
             ("GET", "/processes") => Response::json(200, self.nodes().to_json().to_string()),
             ("POST", "/processes") => self.change(request).unwrap_or_else(|refusal| refusal),
             ("OPTIONS", "/processes") => Response::empty().with_header("Allow", ALLOW),

@@ -14,6 +14,7 @@ mod page;
 mod raft;
 mod refusal;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, TcpStream};
 use std::time::Duration;
 
@@ -22,10 +23,13 @@ use super::pen::{Later, Pen};
 use super::server::{self, Deadlines};
 use super::{Request, Response};
 use crate::inbox::{Answer, Ask, Desk, Incoming};
-use crate::json::Json;
+use crate::json::Value;
 
 /// How long a client waits for the cluster before it is told that nobody knows.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Room for most answers, in bytes.
+const MEMBERS_ROOM: usize = 256;
 
 /// What the handlers need to know of their node.
 pub struct Site {
@@ -42,8 +46,10 @@ pub struct Site {
 
 /// One request, on its way to its handler.
 struct Call<'a> {
-    request: &'a Request,
+    request: &'a Request<'a>,
     site: &'a Site,
+    /// Its path as the table has it, once its handler is found.
+    route_path: &'static str,
     /// It comes from the node's own machine.
     is_from_here: bool,
 }
@@ -51,6 +57,14 @@ struct Call<'a> {
 impl Call<'_> {
     fn ask(&self, ask: Ask) -> Option<Answer> {
         self.site.desk.ask(ask, PATIENCE)
+    }
+
+    /// The path as it came, for whoever needs it after the request has gone.
+    fn path(&self) -> Cow<'static, str> {
+        match self.request.path == self.route_path {
+            true => self.route_path.into(),
+            false => self.request.path.to_string().into(),
+        }
     }
 
     /// What `then` makes of the answer to this. The node's own thread writes it.
@@ -125,15 +139,17 @@ pub fn routes() -> &'static [Route] {
 }
 
 impl Route {
-    fn serves(&self, segments: &[String]) -> bool {
-        let has_alias = !self.alias.is_empty();
-        matches(self.path, segments) || (has_alias && matches(self.alias, segments))
+    /// Whether a path of these parts, which is so long, leads here.
+    fn serves(&self, segments: &[Cow<str>], length: usize) -> bool {
+        // Most paths are told apart by their length, unless a part may be anything.
+        let may_be = |path: &str| path.len() == length || path.ends_with('}');
+        [self.path, self.alias].iter().any(|path| may_be(path) && matches(path, segments))
     }
 }
 
-fn matches(path: &str, segments: &[String]) -> bool {
+fn matches(path: &str, segments: &[Cow<str>]) -> bool {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
-    let is_match = |segment: &String| {
+    let is_match = |segment: &Cow<str>| {
         parts.next().is_some_and(|part| part.starts_with('{') || part == segment)
     };
     segments.iter().all(is_match) && parts.next().is_none()
@@ -149,28 +165,35 @@ pub fn serve(stream: TcpStream, site: &Site) {
 
 fn answer(request: &Request, site: &Site, peer: IpAddr, own: IpAddr) -> Response {
     let guard = Guard { members: &*site.members, came_in_at: own };
-    let call = Call { request, site, is_from_here: guard::is_from_here(peer) };
+    let is_from_here = guard::is_from_here(peer);
+    let call = Call { request, site, route_path: "", is_from_here };
     guard.let_in(request, || dispatch(&call))
 }
 
 fn dispatch(call: &Call) -> Response {
-    let Request { method, path, segments, .. } = call.request;
-    let routes = || ROUTES.iter().filter(|route| route.serves(segments));
-    if let Some(route) = routes().find(|route| route.method == method) {
+    let &Request { method, path, ref segments, .. } = call.request;
+    let length = segments.iter().map(|segment| "/".len() + segment.len()).sum();
+    let length = "/".len().max(length);
+    let is_it = |route: &&Route| route.method == method && route.serves(segments, length);
+    if let Some(route) = ROUTES.iter().find(is_it) {
+        let call = &Call { route_path: route.path, ..*call };
         return (route.handler)(call).unwrap_or_else(|refusal| refusal);
     }
-    let methods: Vec<&str> = match path.as_str() {
+    let methods: Vec<&str> = match path {
         "*" if method == "OPTIONS" => vec!["GET", "POST"], // of the node as a whole
-        _ => routes().map(|route| route.method).collect(),
+        _ => {
+            let routes = ROUTES.iter().filter(|route| route.serves(segments, length));
+            routes.map(|route| route.method).collect()
+        }
     };
     if methods.is_empty() {
         return not_found(path);
     }
-    let response = match method.as_str() {
+    let response = match method {
         "OPTIONS" => Response::empty(),
         _ => Response::error(405, &format!("{path} takes {}, not {method}", methods.join(" and "))),
     };
-    response.with_header("Allow", &allow(&methods))
+    response.with_header("Allow", allow(&methods))
 }
 
 /// The methods that a path takes, with those that come with them.
@@ -188,8 +211,35 @@ fn not_found(path: &str) -> Response {
 }
 
 /// An answer with these members.
-fn json<const N: usize>(status: u16, members: [(&'static str, Json); N]) -> Response {
-    Response::json(status, Json::object(members).text())
+fn json<const N: usize>(status: u16, members: [(&str, Value); N]) -> Response {
+    Members::new(members).answer(status)
+}
+
+/// Members of an object, as text: some may be known before the others, and to another thread.
+struct Members(String);
+
+impl Members {
+    fn new<const N: usize>(members: [(&str, Value); N]) -> Members {
+        let mut text = String::with_capacity(MEMBERS_ROOM);
+        text.push('{');
+        Members(text).and(members)
+    }
+
+    /// These as well.
+    fn and<const N: usize>(mut self, members: [(&str, Value); N]) -> Members {
+        for (name, value) in members {
+            let start = if self.0.len() > 1 { ",\"" } else { "\"" };
+            [start, name, "\":"].iter().for_each(|part| self.0.push_str(part));
+            value.append_to(&mut self.0);
+        }
+        self
+    }
+
+    /// The answer that is made of them.
+    fn answer(mut self, status: u16) -> Response {
+        self.0.push('}');
+        Response::json(status, self.0)
+    }
 }
 
 #[cfg(test)]
@@ -205,7 +255,8 @@ mod tests {
         let (members, launcher) = (Box::new(Vec::new), None);
         let site = Site { desk, members, launcher, faults_from_anywhere: false };
         let request = Request::new(method, target).unwrap();
-        let response = dispatch(&Call { request: &request, site: &site, is_from_here: false });
+        let (request, site) = (&request, &site);
+        let response = dispatch(&Call { request, site, route_path: "", is_from_here: false });
         match response.body {
             Body::Later(later) => (later.too_late)(),
             _ => response,

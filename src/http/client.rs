@@ -11,8 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Headers;
-use super::wire::{self, Fault, Framing, HEAD_BYTES, Timed};
+use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Timed};
 
 /// The most that an answer's body may have, in bytes.
 pub const REPLY_BYTES: usize = 64 * 1024 * 1024;
@@ -22,8 +21,8 @@ pub const REPLY_BYTES: usize = 64 * 1024 * 1024;
 pub struct Reply {
     /// The status code, `200` for success.
     pub status: u16,
-    /// The header lines.
-    pub headers: Headers,
+    /// The header lines in the order in which they came, names in lower case.
+    pub headers: Vec<(String, String)>,
     /// The body; empty if there is none.
     pub body: Vec<u8>,
 }
@@ -31,7 +30,7 @@ pub struct Reply {
 impl Reply {
     /// The value of the first header of this name, given in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        wire::find(&self.headers, name)
+        self.headers.iter().find(|header| header.0 == name).map(|header| &*header.1)
     }
 
     /// The body as text.
@@ -183,32 +182,40 @@ fn resolve(address: &str, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
 
 /// Reads an answer, and whether the connection may be used again.
 fn read_reply(reader: &mut impl BufRead, head_only: bool) -> Result<(Reply, bool), Fault> {
-    let (mut status, mut headers, mut at_least_1_1) = read_reply_head(reader)?;
+    let Buffers { mut line, mut headers, mut body } = Buffers::default();
+    let (mut status, mut at_least_1_1, mut room) = read_status(reader, &mut line)?;
+    let mut fields = wire::read_headers(reader, &mut room, &mut headers)?;
     // "100 Continue" and its like only announce the answer.
     while status < 200 {
-        (status, headers, at_least_1_1) = read_reply_head(reader)?;
+        (status, at_least_1_1, room) = read_status(reader, &mut line)?;
+        fields = wire::read_headers(reader, &mut room, &mut headers)?;
     }
     let framing = if head_only || !wire::may_have_body(status) {
         Framing::Length(0)
     } else {
-        wire::framing(&headers, REPLY_BYTES)?.unwrap_or(Framing::UntilClose)
+        wire::framing(&fields, REPLY_BYTES)?.unwrap_or(Framing::UntilClose)
     };
-    let keep_alive = framing != Framing::UntilClose && wire::keeps_alive(&headers, at_least_1_1);
-    let body = wire::read_body(reader, &framing, REPLY_BYTES)?;
+    let keep_alive = framing != Framing::UntilClose && wire::keeps_alive(&fields, at_least_1_1);
+    let Headers(fields) = fields;
+    let fields = fields.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value.into()));
+    let headers = fields.collect();
+    wire::read_body(reader, &framing, REPLY_BYTES, &mut body)?;
     Ok((Reply { status, headers, body }, keep_alive))
 }
 
-fn read_reply_head(reader: &mut impl BufRead) -> Result<(u16, Headers, bool), Fault> {
+/// Reads the first line of an answer: its status, whether its version is at least 1.1, and how much
+/// room it leaves for the rest of the head.
+fn read_status(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<(u16, bool, usize), Fault> {
     let mut room = HEAD_BYTES;
-    let line = wire::read_head_line(reader, &mut room)?;
-    let (version, rest) = line.split_once(' ').unwrap_or((&line, ""));
+    line.clear();
+    wire::read_head_line(reader, &mut room, line)?;
+    let line = wire::as_text(line);
+    let (version, rest) = line.split_once(' ').unwrap_or((line, ""));
     let at_least_1_1 = wire::is_at_least_1_1(version)?;
     // The words after the number are for people, and may be missing.
     let code = rest.split(' ').next().unwrap_or_default();
     match code.parse() {
-        Ok(status @ 100..=599) if code.len() == 3 => {
-            Ok((status, wire::read_headers(reader, &mut room)?, at_least_1_1))
-        }
+        Ok(status @ 100..=599) if code.len() == 3 => Ok((status, at_least_1_1, room)),
         _ => wire::bad("the answer has no status"),
     }
 }

@@ -14,6 +14,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::wire::Only;
 use super::{Request, Response};
 
 /// How long a browser may remember what a preflight was told, in seconds.
@@ -43,21 +44,21 @@ impl Guard<'_> {
     /// 403: the Host is not the cluster's, or a page from elsewhere asks.
     fn check(&self, request: &Request) -> Result<(), Response> {
         // Every browser sends Host. Only HTTP/1.0 may leave it out, and only programs speak that.
-        if let Some(host) = &request.host
+        if let Some(host) = request.host
             && !self.is_own_host(host)
         {
             return refuse("the Host is not this cluster's: ask for localhost or a member's name");
         }
-        let origins: Vec<&str> = values(request, "origin");
+        let origins: Vec<&str> = request.headers.all("origin").collect();
         if origins.iter().any(|origin| !self.is_own_origin(origin, request)) || origins.len() > 1 {
             return refuse("a web page from elsewhere may not ask here: its Origin is no member");
         }
         // Where a browser tells no Origin, it may say this (Fetch Metadata). A link that is
         // followed may come from anywhere; an image, a frame or a form may not.
-        let site = request.header("sec-fetch-site").unwrap_or("none");
+        let site = request.headers.get("sec-fetch-site").unwrap_or("none");
         let is_own = ["none", "same-origin"].contains(&site);
         let is_page =
-            request.method == "GET" && request.header("sec-fetch-dest") == Some("document");
+            request.method == "GET" && request.headers.get("sec-fetch-dest") == Some("document");
         if origins.is_empty() && !is_own && !is_page {
             return refuse("a web page from elsewhere may not ask here");
         }
@@ -67,7 +68,7 @@ impl Guard<'_> {
     /// The answer with the headers that let the member's page that asked read it (CORS, in the
     /// Fetch standard). To be called for requests that [`Guard::check`] lets in.
     fn share(&self, request: &Request, response: Response) -> Response {
-        let Some(origin) = request.header("origin") else { return response };
+        let Some(origin) = request.headers.get("origin") else { return response };
         let response = response
             .with_header("Access-Control-Allow-Origin", origin)
             .with_header("Vary", "Origin");
@@ -84,9 +85,11 @@ impl Guard<'_> {
     /// says nothing: it may lead here through a tunnel or a container.
     fn is_own_host(&self, host: &str) -> bool {
         let Some((host, _)) = split_host(host) else { return false };
-        let ip = ip_address(&host);
-        let is_member = |member: &String| split_host(member).is_some_and(|(name, _)| name == host);
-        host == "localhost"
+        let ip = ip_address(host);
+        let is_member = |member: &String| {
+            split_host(member).is_some_and(|(name, _)| name.eq_ignore_ascii_case(host))
+        };
+        host.eq_ignore_ascii_case("localhost")
             || ip.is_some_and(|ip| ip.is_loopback() || ip == self.came_in_at.to_canonical())
             || (self.members)().iter().any(is_member)
     }
@@ -98,9 +101,10 @@ impl Guard<'_> {
             return false;
         };
         let members = (self.members)();
-        let mut own = members.iter().chain(&request.host).filter_map(|name| split_host(name));
-        own.any(|own| {
-            own == address || (own.1 == address.1 && is_local(&own.0) && is_local(&address.0))
+        let own = members.iter().map(String::as_str).chain(request.host);
+        own.filter_map(split_host).any(|own| {
+            let is_same = own.0.eq_ignore_ascii_case(address.0);
+            own.1 == address.1 && (is_same || (is_local(own.0) && is_local(address.0)))
         })
     }
 }
@@ -109,24 +113,19 @@ fn refuse(why: &str) -> Result<(), Response> {
     Err(Response::error(403, why))
 }
 
-fn values<'a>(request: &'a Request, name: &str) -> Vec<&'a str> {
-    let lines = request.headers.iter().filter(|header| header.0 == name);
-    lines.map(|header| header.1.as_str()).collect()
-}
-
-/// The host, in lower case, and the port of `host:port`; without a port it is HTTP's. `None` for
+/// The host and the port of `host:port`; without a port it is HTTP's. `None` for
 /// whatever has another form: what is not understood is not trusted.
-fn split_host(text: &str) -> Option<(String, u16)> {
+fn split_host(text: &str) -> Option<(&str, u16)> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
         _ => (text, "80"),
     };
-    let is_fit = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    let is_name = !host.is_empty() && host.chars().all(is_fit);
-    if !port.chars().all(|c| c.is_ascii_digit()) || !(is_name || ip_address(host).is_some()) {
+    static NAME: Only = Only::alphanumeric_and(b"-._");
+    let is_name = !host.is_empty() && NAME.fits(host);
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) || !(is_name || ip_address(host).is_some()) {
         return None;
     }
-    Some((host.to_ascii_lowercase(), port.parse().ok()?))
+    Some((host, port.parse().ok()?))
 }
 
 /// The address that a host writes in numbers: `127.0.0.1`, `[::1]`.
@@ -140,7 +139,7 @@ fn ip_address(host: &str) -> Option<IpAddr> {
 
 /// The three ways to write this machine, which browsers tell apart and people do not.
 fn is_local(host: &str) -> bool {
-    ["localhost", "127.0.0.1", "[::1]"].contains(&host)
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| host.eq_ignore_ascii_case(name))
 }
 
 /// Whether a connection comes from this very machine.
@@ -150,6 +149,7 @@ pub fn is_from_here(peer: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Headers;
     use super::*;
 
     fn members() -> Vec<String> {
@@ -164,9 +164,8 @@ mod tests {
     /// The status with which a request is refused, 200 if it comes in.
     fn status(method: &str, host: Option<&str>, headers: &[(&str, &str)]) -> u16 {
         let mut request = Request::new(method, "/").unwrap();
-        request.host = host.map(str::to_string);
-        let header = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
-        request.headers = headers.iter().map(header).collect();
+        request.host = host;
+        request.headers = Headers(headers.to_vec());
         guard("::ffff:10.0.0.9").check(&request).map_or_else(|refusal| refusal.status, |()| 200)
     }
 
@@ -247,7 +246,7 @@ mod tests {
     fn share_lets_members_read() {
         let headers = |method: &str, origin: Option<&str>| {
             let mut request = Request::new(method, "/").unwrap();
-            request.headers.extend(origin.map(|origin| ("origin".to_string(), origin.to_string())));
+            request.headers.0.extend(origin.map(|origin| ("origin", origin)));
             let shared = guard("127.0.0.1").share(&request, Response::empty());
             shared
                 .headers

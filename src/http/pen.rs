@@ -10,13 +10,14 @@
 //! by a thread made for the purpose.
 
 use std::io::{self, ErrorKind, Write};
+use std::mem;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use super::wire::Timed;
-use super::{Headers, Manner, Response};
+use super::wire::{self, Timed};
+use super::{Header, Manner, Response};
 
 /// The longest answer that is written at once: it fits into what every socket has room for.
 const SHORT_BYTES: usize = 16 * 1024;
@@ -33,19 +34,31 @@ pub struct Later {
 
 /// Writes the answer to one request. It does not keep the connection open: a leader without a
 /// majority has pens whose clients have long gone, and the system allows only so many sockets.
-pub struct Pen(Weak<Exchange>);
+pub struct Pen {
+    exchange: Weak<Exchange>,
+    /// Which request of the connection it is for.
+    number: u64,
+}
 
-/// A request that is to be answered by whoever has its pen.
+/// What a connection's thread shares with whoever has the pen for its request.
 pub struct Exchange {
     stream: Arc<TcpStream>,
+    /// How long the client may take to read an answer.
+    time_to_read: Duration,
+    /// The connection's thread.
+    thread: Thread,
+    turn: Mutex<Turn>,
+}
+
+/// The request that is to be answered now.
+struct Turn {
+    number: u64,
+    state: State,
     manner: Manner,
     /// What the head of the answer has besides its own.
-    headers: Headers,
-    /// How long the client may take to read the answer.
-    time_to_read: Duration,
-    state: Mutex<State>,
-    /// The connection's thread, which begins the exchange.
-    thread: Thread,
+    headers: Vec<Header>,
+    /// Where its bytes are put together.
+    bytes: Vec<u8>,
 }
 
 enum State {
@@ -59,19 +72,21 @@ enum State {
 }
 
 impl Exchange {
-    /// Begins an exchange on this connection, whose thread calls it.
-    pub fn begin(
-        stream: &Arc<TcpStream>,
-        manner: Manner,
-        headers: Headers,
-        time_to_read: Duration,
-    ) -> (Arc<Exchange>, Pen) {
-        let (stream, state, thread) = (Arc::clone(stream), State::Awaited, thread::current());
-        let state = Mutex::new(state);
-        let exchange = Exchange { stream, manner, headers, time_to_read, state, thread };
-        let exchange = Arc::new(exchange);
-        let pen = Pen(Arc::downgrade(&exchange));
-        (exchange, pen)
+    /// For a connection, whose thread calls it.
+    pub fn new(stream: &Arc<TcpStream>, time_to_read: Duration) -> Arc<Exchange> {
+        let (stream, thread) = (Arc::clone(stream), thread::current());
+        let manner = Manner { keep_alive: false, head_only: false };
+        let (headers, bytes) = (Vec::new(), Vec::new());
+        let turn = Turn { number: 0, state: State::GivenUp, manner, headers, bytes };
+        Arc::new(Exchange { stream, time_to_read, thread, turn: Mutex::new(turn) })
+    }
+
+    /// The pen for the next request. Those for the ones before write nothing any more.
+    pub fn begin(self: &Arc<Exchange>, manner: Manner, headers: Vec<Header>) -> Pen {
+        let mut turn = self.turn();
+        turn.number += 1;
+        (turn.state, turn.manner, turn.headers) = (State::Awaited, manner, headers);
+        Pen { exchange: Arc::downgrade(self), number: turn.number }
     }
 
     /// Waits for the answer: when it was written, or `None` if it was not begun by this time. Then
@@ -81,36 +96,36 @@ impl Exchange {
     /// The client could not be told.
     pub fn wait(&self, until: Instant) -> io::Result<Option<Instant>> {
         loop {
-            let mut state = self.state();
-            match *state {
+            let mut turn = self.turn();
+            match turn.state {
                 State::WrittenAt(time) => return Ok(Some(time)),
                 State::Failed(kind) => return Err(kind.into()),
                 State::GivenUp => return Ok(None),
                 State::BeingWritten => {
-                    drop(state);
+                    drop(turn);
                     thread::park(); // the client has only so much time to read it
                 }
                 State::Awaited => {
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        *state = State::GivenUp;
+                        turn.state = State::GivenUp;
                     }
-                    drop(state);
+                    drop(turn);
                     thread::park_timeout(left);
                 }
             }
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what the client did not take at once.
     fn write_rest(&self, rest: &[u8]) {
         let mut timed = Timed::again(&self.stream);
         timed.allow(self.time_to_read);
-        *self.state() = ended(timed.write_all(rest));
+        self.turn().state = ended(timed.write_all(rest));
         self.thread.unpark();
     }
 }
@@ -118,30 +133,33 @@ impl Exchange {
 impl Pen {
     /// Writes the answer, if the client still waits for it; false if it does not.
     pub fn write(self, mut response: Response) -> bool {
-        let Some(exchange) = self.0.upgrade() else { return false };
-        let mut state = exchange.state();
-        if !matches!(*state, State::Awaited) {
+        let Some(exchange) = self.exchange.upgrade() else { return false };
+        let mut turn = exchange.turn();
+        if turn.number != self.number || !matches!(turn.state, State::Awaited) {
             return false;
         }
-        response.headers.extend_from_slice(&exchange.headers);
-        let mut bytes = response.encode(exchange.manner);
+        let Turn { state, manner, headers, bytes, .. } = &mut *turn;
+        response.headers.append(headers);
+        response.append_to(bytes, *manner);
         let taken = match bytes.len() {
-            ..=SHORT_BYTES => write_at_once(&exchange.stream, &bytes),
+            ..=SHORT_BYTES => write_at_once(&exchange.stream, bytes),
             _ => Ok(0),
         };
         *state = match taken {
             Ok(count) if count < bytes.len() => {
-                bytes.drain(..count);
+                let mut rest = mem::take(bytes);
+                rest.drain(..count);
                 let exchange = Arc::clone(&exchange);
                 let thread = thread::Builder::new().name("slow client".to_string());
-                match thread.spawn(move || exchange.write_rest(&bytes)) {
+                match thread.spawn(move || exchange.write_rest(&rest)) {
                     Ok(_) => State::BeingWritten,
                     Err(error) => State::Failed(error.kind()),
                 }
             }
             taken => ended(taken.map(drop)),
         };
-        drop(state);
+        wire::empty(bytes);
+        drop(turn);
         exchange.thread.unpark();
         true
     }

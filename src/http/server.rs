@@ -6,11 +6,12 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pen::{Exchange, Later};
-use super::wire::{self, Fault, Framing, HEAD_BYTES, Timed};
-use super::{Body, Headers, Manner, Request, Response};
+use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Lines, Only, Timed};
+use super::{Body, Header, Manner, Request, Response};
 
 /// The most that a request's body may have, in bytes: two values of a megabyte, or one that has
 /// been escaped by a client who trusts nothing but ASCII.
@@ -59,14 +60,17 @@ pub fn serve(
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut connection = BufReader::new(Timed::new(stream));
+    let exchange = Exchange::new(&connection.get_ref().stream, deadlines.answer);
+    let mut buffers = Buffers::default();
     connection.get_mut().allow(deadlines.idle);
     while wait_for_request(&mut connection)? {
-        let (response, mut manner) = match read_request(&mut connection, deadlines) {
+        let (response, mut manner) = match read_request(&mut connection, &mut buffers, deadlines) {
             Ok(incoming) => (handler(&incoming.request), incoming.manner),
             Err(fault) => (refuse(fault)?, Manner { keep_alive: false, head_only: false }),
         };
+        buffers.clear();
         manner.keep_alive &= !matches!(response.body, Body::Stream(..));
-        let answered_at = respond(&mut connection, response, manner, deadlines)?;
+        let answered_at = respond(&mut connection, &exchange, response, manner, deadlines)?;
         if !manner.keep_alive {
             return close(connection, deadlines);
         }
@@ -78,21 +82,23 @@ pub fn serve(
 /// Answers, or waits until someone else has; returns when that was.
 fn respond(
     connection: &mut BufReader<Timed>,
+    exchange: &Arc<Exchange>,
     mut response: Response,
     manner: Manner,
     deadlines: &Deadlines,
 ) -> io::Result<Instant> {
     if let Body::Later(later) = response.body {
         let (too_late, headers) = (later.too_late, response.headers);
-        let answered_at = await_answer(connection, later, manner, &headers, deadlines)?;
-        if let Some(time) = answered_at {
+        if let Some(time) = await_answer(connection, exchange, later, manner, &headers)? {
             return Ok(time);
         }
         response = too_late();
         response.headers.extend(headers);
     }
     let mut pieces = Pieces { to: connection.get_mut(), each: deadlines.answer };
-    pieces.write_all(&response.encode(manner))?;
+    let mut bytes = Vec::new();
+    response.append_to(&mut bytes, manner);
+    pieces.write_all(&bytes)?;
     if let Body::Stream(_, writer) = response.body
         && !manner.head_only
     {
@@ -104,15 +110,13 @@ fn respond(
 /// Has someone else answer; returns when that was done, if it was in time.
 fn await_answer(
     connection: &mut BufReader<Timed>,
+    exchange: &Arc<Exchange>,
     later: Later,
     manner: Manner,
-    headers: &Headers,
-    deadlines: &Deadlines,
+    headers: &[Header],
 ) -> io::Result<Option<Instant>> {
     let until = Instant::now() + later.patience;
-    let stream = &connection.get_ref().stream;
-    let (exchange, pen) = Exchange::begin(stream, manner, headers.clone(), deadlines.answer);
-    (later.begin)(pen);
+    (later.begin)(exchange.begin(manner, headers.to_vec()));
     // Most clients send their next request when they have the answer to this one. So by its first
     // byte this thread is woken once for both.
     if manner.keep_alive && connection.buffer().is_empty() {
@@ -181,37 +185,42 @@ fn refuse(fault: Fault) -> io::Result<Response> {
 
 /// A request, and what its head says of the exchange.
 #[derive(Debug)]
-struct Incoming {
-    request: Request,
+struct Incoming<'a> {
+    request: Request<'a>,
     framing: Framing,
     manner: Manner,
     /// The client holds its body back until it is told to go on.
     expects_continue: bool,
 }
 
-fn read_request(
+fn read_request<'a>(
     connection: &mut BufReader<Timed>,
+    buffers: &'a mut Buffers,
     deadlines: &Deadlines,
-) -> Result<Incoming, Fault> {
+) -> Result<Incoming<'a>, Fault> {
+    let Buffers { line, headers, body } = buffers;
     connection.get_mut().allow(deadlines.head);
-    let mut incoming = read_head(connection)?;
+    let mut incoming = read_head(connection, line, headers)?;
     connection.get_mut().allow(deadlines.body);
     if incoming.expects_continue && connection.buffer().is_empty() {
         connection.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
-    incoming.request.body = wire::read_body(connection, &incoming.framing, BODY_BYTES)?;
+    incoming.request.body = wire::read_body(connection, &incoming.framing, BODY_BYTES, body)?;
     Ok(incoming)
 }
 
 /// Reads the request line and the headers. The body stays unread.
-fn read_head(reader: &mut impl BufRead) -> Result<Incoming, Fault> {
+fn read_head<'a>(
+    reader: &mut impl BufRead,
+    line: &'a mut Vec<u8>,
+    headers: &'a mut Lines,
+) -> Result<Incoming<'a>, Fault> {
     let mut room = HEAD_BYTES;
-    let mut line = wire::read_head_line(reader, &mut room)?;
     // Some clients send an empty line after a body (RFC 9112 §2.2).
     while line.is_empty() {
-        line = wire::read_head_line(reader, &mut room)?;
+        wire::read_head_line(reader, &mut room, line)?;
     }
-    let [method, target, version] = line.split(' ').collect::<Vec<_>>()[..] else {
+    let Some([method, target, version]) = three_words(wire::as_text(line)) else {
         return wire::bad("the first line must be like `GET /path HTTP/1.1`");
     };
     let at_least_1_1 = wire::is_at_least_1_1(version)?;
@@ -220,41 +229,48 @@ fn read_head(reader: &mut impl BufRead) -> Result<Incoming, Fault> {
     }
     let head_only = method == "HEAD"; // answered as GET, but without the body
     let mut request = Request::new(if head_only { "GET" } else { method }, target)?;
-    let headers = wire::read_headers(reader, &mut room)?;
+    let headers = wire::read_headers(reader, &mut room, headers)?;
     check_host(&headers, at_least_1_1)?;
-    if !at_least_1_1 && wire::find(&headers, "transfer-encoding").is_some() {
+    if !at_least_1_1 && headers.get("transfer-encoding").is_some() {
         return wire::bad("HTTP/1.0 has no Transfer-Encoding");
     }
     let framing = wire::framing(&headers, BODY_BYTES)?.unwrap_or(Framing::Length(0));
     let expects_continue = expects_continue(&headers)? && at_least_1_1;
     let keep_alive = wire::keeps_alive(&headers, at_least_1_1);
     // A host in the target overrules the header (RFC 9112 §3.2.2).
-    request.host = request.host.or_else(|| wire::find(&headers, "host").map(str::to_string));
+    request.host = request.host.or_else(|| headers.get("host"));
     request.headers = headers;
     let manner = Manner { keep_alive, head_only };
     Ok(Incoming { request, framing, manner, expects_continue })
 }
 
+fn three_words(line: &str) -> Option<[&str; 3]> {
+    let (first, rest) = wire::split_once(line, b' ')?;
+    let (second, third) = wire::split_once(rest, b' ')?;
+    (!third.contains(' ')).then_some([first, second, third])
+}
+
 /// HTTP/1.1 asks for exactly one Host, of the right form; it may be empty (RFC 9112 §3.2).
 fn check_host(headers: &Headers, at_least_1_1: bool) -> Result<(), Fault> {
-    let hosts: Vec<_> = headers.iter().filter(|header| header.0 == "host").collect();
-    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte);
-    match hosts[..] {
-        [] if !at_least_1_1 => Ok(()),
-        [] => wire::bad("the header Host is missing"),
-        [host] if host.1.bytes().all(is_fit) => Ok(()),
-        [_] => wire::bad("the header Host is not a host"),
+    static HOST: Only = Only::alphanumeric_and(b"-._~%!$&'()*+;=:[]");
+    let mut hosts = headers.all("host");
+    match (hosts.next(), hosts.next()) {
+        (None, _) if !at_least_1_1 => Ok(()),
+        (None, _) => wire::bad("the header Host is missing"),
+        (Some(host), None) if HOST.fits(host) => Ok(()),
+        (Some(_), None) => wire::bad("the header Host is not a host"),
         _ => wire::bad("there are several headers Host"),
     }
 }
 
 /// Whether the client waits for "100 Continue" before it sends the body (RFC 9110 §10.1.1).
 fn expects_continue(headers: &Headers) -> Result<bool, Fault> {
-    let expectations = wire::list(headers, "expect");
-    if expectations.iter().all(|expectation| expectation.eq_ignore_ascii_case("100-continue")) {
-        return Ok(!expectations.is_empty());
+    let mut expectations = headers.list("expect").peekable();
+    let is_there = expectations.peek().is_some();
+    match expectations.all(|expectation| expectation.eq_ignore_ascii_case("100-continue")) {
+        true => Ok(is_there),
+        false => Err(Fault::Bad(417, "the only expectation known is 100-continue".to_string())),
     }
-    Err(Fault::Bad(417, "the only expectation known is 100-continue".to_string()))
 }
 
 #[cfg(test)]
@@ -267,9 +283,14 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
+    fn read(mut head: &[u8]) -> Result<Incoming<'static>, Fault> {
+        let Buffers { line, headers, .. } = Box::leak(Box::default());
+        read_head(&mut head, line, headers)
+    }
+
     /// The status that refuses this head; 0 if it ends too early.
     fn refused(head: &str) -> u16 {
-        match read_head(&mut head.as_bytes()) {
+        match read(head.as_bytes()) {
             Ok(incoming) => panic!("{head:?} was read as {incoming:?}"),
             Err(Fault::Bad(status, _)) => status,
             Err(Fault::Io(_)) => 0,
@@ -279,16 +300,16 @@ mod tests {
     #[test]
     fn read_head_takes_what_is_legal() {
         let head = "\r\nPOST http://n1/a?b=c HTTP/1.1\r\nHost: n1:1\r\nX-Odd:  \u{e9} y\t\r\n\r\n";
-        let incoming = read_head(&mut head.as_bytes()).unwrap();
+        let incoming = read(head.as_bytes()).unwrap();
         assert_eq!(incoming.request.method, "POST");
         assert_eq!(incoming.request.segments, ["a"]);
-        assert_eq!(incoming.request.header("x-odd"), Some("\u{e9} y"));
-        assert_eq!(incoming.request.host.as_deref(), Some("n1"), "not the header's");
+        assert_eq!(incoming.request.headers.get("x-odd"), Some("\u{e9} y"));
+        assert_eq!(incoming.request.host, Some("n1"), "not the header's");
         assert_eq!(incoming.framing, Framing::Length(0));
         let Manner { keep_alive, head_only } = incoming.manner;
         assert!(keep_alive && !head_only && !incoming.expects_continue);
-        assert!(read_head(&mut b"GET / HTTP/1.9\nHost:\n\n".as_slice()).is_ok());
-        assert!(read_head(&mut b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n".as_slice()).is_ok());
+        assert!(read(b"GET / HTTP/1.9\nHost:\n\n").is_ok());
+        assert!(read(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n").is_ok());
     }
 
     #[test]
@@ -301,11 +322,7 @@ mod tests {
             ("1.0", "keep-alive, close", false),
         ] {
             let head = format!("GET / HTTP/{version}\nHost: a\nConnection: {connection}\n\n");
-            assert_eq!(
-                read_head(&mut head.as_bytes()).unwrap().manner.keep_alive,
-                keep_alive,
-                "{head}"
-            );
+            assert_eq!(read(head.as_bytes()).unwrap().manner.keep_alive, keep_alive, "{head}");
         }
     }
 
@@ -341,7 +358,7 @@ mod tests {
         let head = |size: usize| {
             format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(size - frame))
         };
-        assert!(read_head(&mut head(HEAD_BYTES).as_bytes()).is_ok());
+        assert!(read(head(HEAD_BYTES).as_bytes()).is_ok());
         assert_eq!(refused(&head(HEAD_BYTES + 1)), 431);
         assert_eq!(refused(&"x".repeat(HEAD_BYTES)), 431);
     }
@@ -354,10 +371,10 @@ mod tests {
             for stream in listener.incoming() {
                 let deadlines = deadlines.clone();
                 thread::spawn(move || {
-                    let _ = serve(stream.unwrap(), &deadlines, &|request| match &*request.path {
+                    let _ = serve(stream.unwrap(), &deadlines, &|request| match request.path {
                         "/stream" => Response::stream("text/plain", None, Box::new(endless)),
                         path => {
-                            let body = String::from_utf8_lossy(&request.body);
+                            let body = String::from_utf8_lossy(request.body);
                             Response::text(200, format!("{} {path} {body}", request.method))
                         }
                     });

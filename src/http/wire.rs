@@ -7,11 +7,10 @@
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::iter;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use super::Headers;
 
 /// The most that a first line and its headers may have, in bytes.
 pub const HEAD_BYTES: usize = 16 * 1024;
@@ -20,8 +19,41 @@ pub const HEAD_BYTES: usize = 16 * 1024;
 /// extensions that nobody uses.
 const CHUNK_LINE_BYTES: usize = 256;
 
-/// So much room a body is given at once; more only as it comes.
-const BODY_ROOM: u64 = 4 * 1024;
+/// The most that a buffer keeps between two messages, in bytes.
+const KEPT_BYTES: usize = 4 * 1024;
+
+/// Where the parts of a message are read to. Whoever reads many messages, one after another, has
+/// them all read to the same buffers, and nothing need be allocated for their texts.
+#[derive(Default)]
+pub struct Buffers {
+    /// The first line.
+    pub line: Vec<u8>,
+    /// The header lines.
+    pub headers: Lines,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Header lines, one behind the other.
+#[derive(Default)]
+pub struct Lines {
+    text: Vec<u8>,
+    /// Where the name of each ends, and where all of it does.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Buffers {
+    /// Makes them empty, and small if they have become large.
+    pub fn clear(&mut self) {
+        [&mut self.line, &mut self.headers.text, &mut self.body].into_iter().for_each(empty);
+    }
+}
+
+/// Makes a buffer empty, and small if it has become large.
+pub fn empty(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(KEPT_BYTES);
+}
 
 /// Why a message could not be read.
 #[derive(Debug)]
@@ -60,8 +92,9 @@ const READ_SLACK: Duration = Duration::from_millis(100);
 pub struct Timed {
     /// The socket itself.
     pub stream: Arc<TcpStream>,
-    since: Instant,
     allowed: Duration,
+    /// From when on; if nothing was said, from the first read or write on.
+    since: Option<Instant>,
     /// What was set for reading.
     read_timeout: Duration,
 }
@@ -74,22 +107,29 @@ impl Timed {
 
     /// The same socket, with a time of its own for writing.
     pub fn again(stream: &Arc<TcpStream>) -> Timed {
-        let (stream, since, allowed) = (Arc::clone(stream), Instant::now(), Duration::ZERO);
-        Timed { stream, since, allowed, read_timeout: Duration::ZERO }
+        let (stream, allowed) = (Arc::clone(stream), Duration::ZERO);
+        Timed { stream, allowed, since: None, read_timeout: Duration::ZERO }
     }
 
-    /// Allows this much from now on.
+    /// Allows this much, from the next read or write on.
     pub fn allow(&mut self, time: Duration) {
-        self.allow_since(Instant::now(), time);
+        (self.allowed, self.since) = (time, None);
     }
 
     /// Allows this much since then.
     pub fn allow_since(&mut self, since: Instant, time: Duration) {
-        (self.since, self.allowed) = (since, time);
+        (self.allowed, self.since) = (time, Some(since));
     }
 
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.allowed.saturating_sub(self.since.elapsed());
+    fn left(&mut self) -> io::Result<Duration> {
+        let spent = match self.since {
+            Some(since) => since.elapsed(),
+            None => {
+                self.since = Some(Instant::now());
+                Duration::ZERO
+            }
+        };
+        let left = self.allowed.saturating_sub(spent);
         if left.is_zero() { Err(timed_out()) } else { Ok(left) }
     }
 }
@@ -115,7 +155,8 @@ impl Read for Timed {
 
 impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
+        let left = self.left()?;
+        self.stream.set_write_timeout(Some(left))?;
         match (&*self.stream).write(bytes) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(timed_out()),
             result => result,
@@ -131,15 +172,26 @@ fn timed_out() -> io::Error {
     io::Error::new(ErrorKind::TimedOut, "the time allowed has passed")
 }
 
-/// Reads up to the next line feed, which is left out, and takes the bytes read from `room`.
-fn read_line(reader: &mut impl BufRead, room: &mut usize) -> Result<Vec<u8>, Fault> {
-    let mut line = Vec::new();
-    reader.by_ref().take(*room as u64).read_until(b'\n', &mut line)?;
-    *room -= line.len();
-    match line.pop() {
-        Some(b'\n') => Ok(line),
-        _ if *room == 0 => Err(Fault::Bad(431, "the header lines are too long".to_string())),
-        _ => Err(ended_early()),
+/// Appends what comes up to the next line feed, which is left out, to `line`, and takes the bytes
+/// read from `room`.
+fn read_line(reader: &mut impl BufRead, room: &mut usize, line: &mut Vec<u8>) -> Result<(), Fault> {
+    loop {
+        if *room == 0 {
+            return Err(Fault::Bad(431, "the header lines are too long".to_string()));
+        }
+        let come = reader.fill_buf()?;
+        if come.is_empty() {
+            return Err(ended_early());
+        }
+        let come = &come[..come.len().min(*room)];
+        let end = come.iter().position(|&byte| byte == b'\n');
+        line.extend_from_slice(&come[..end.unwrap_or(come.len())]);
+        let count = end.map_or(come.len(), |end| end + 1);
+        reader.consume(count);
+        *room -= count;
+        if end.is_some() {
+            return Ok(());
+        }
     }
 }
 
@@ -147,40 +199,71 @@ fn ended_early() -> Fault {
     Fault::Io(io::Error::new(ErrorKind::UnexpectedEof, "the connection ended in mid-message"))
 }
 
-/// Reads a line of a head, without its end. A lone line feed ends a line too (RFC 9112 §2.2), so
+/// Appends a line of a head, without its end. A lone line feed ends a line too (RFC 9112 §2.2), so
 /// that people can type a request into `nc`.
-pub fn read_head_line(reader: &mut impl BufRead, room: &mut usize) -> Result<String, Fault> {
-    let mut line = read_line(reader, room)?;
-    line.pop_if(|byte| *byte == b'\r');
-    clean_text(line)
+pub fn read_head_line(
+    reader: &mut impl BufRead,
+    room: &mut usize,
+    text: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let start = text.len();
+    read_line(reader, room, text)?;
+    if text[start..].last() == Some(&b'\r') {
+        text.pop();
+    }
+    clean(text, start)
 }
 
-/// The line as text. Bytes that are no UTF-8 are legal in values that nobody reads.
-fn clean_text(line: Vec<u8>) -> Result<String, Fault> {
+/// Makes UTF-8 of a line that begins here: other bytes are legal in values that nobody reads.
+fn clean(text: &mut Vec<u8>, start: usize) -> Result<(), Fault> {
+    let line = &text[start..];
+    if line.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+        return Ok(()); // nearly all are such
+    }
     if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
         return bad("a header line has a control character");
     }
-    Ok(String::from_utf8(line).unwrap_or_else(|not| String::from_utf8_lossy(not.as_bytes()).into()))
+    let line = String::from_utf8_lossy(line).into_owned();
+    text.truncate(start);
+    text.extend_from_slice(line.as_bytes());
+    Ok(())
+}
+
+/// Lines that have been read, as text.
+pub fn as_text(lines: &[u8]) -> &str {
+    str::from_utf8(lines).expect("no line is added that is not UTF-8")
 }
 
 /// Reads header lines up to the empty one that ends them.
-pub fn read_headers(reader: &mut impl BufRead, room: &mut usize) -> Result<Headers, Fault> {
-    let mut headers = Headers::new();
+pub fn read_headers<'a>(
+    reader: &mut impl BufRead,
+    room: &mut usize,
+    Lines { text, ends }: &'a mut Lines,
+) -> Result<Headers<'a>, Fault> {
+    text.clear();
+    ends.clear();
+    let mut start = 0;
     loop {
-        let mut line = read_head_line(reader, room)?;
-        if line.is_empty() {
-            return Ok(headers);
+        read_head_line(reader, room, text)?;
+        if text.len() == start {
+            break;
         }
         // A space is no part of a name. This refuses the two old traps as well: a space before
         // the colon, and a line that begins with one to continue the last (RFC 9112 §5.1, §5.2).
-        let Some((name, value)) = line.split_once(':').filter(|(name, _)| is_token(name)) else {
+        let name = text[start..].iter().take_while(|&&byte| TOKEN.has(byte)).count();
+        if name == 0 || text.get(start + name) != Some(&b':') {
             return bad("a header line must be `Name: value`");
-        };
-        let (end, value) = (name.len(), trim(value).to_string());
-        line.truncate(end);
-        line.make_ascii_lowercase();
-        headers.push((line, value));
+        }
+        ends.push((start + name, text.len()));
+        start = text.len();
     }
+    let (text, mut start) = (as_text(text), 0);
+    let mut header = |&(colon, end): &(usize, usize)| {
+        let name = &text[start..colon];
+        start = end;
+        (name, trim(&text[colon + 1..end]))
+    };
+    Ok(Headers(ends.iter().map(&mut header).collect()))
 }
 
 /// HTTP's white space is the space and the tab; `str::trim` would take Unicode's too, and see
@@ -189,10 +272,63 @@ fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
 
-/// Whether this may be a method or a header's name (RFC 9110 §5.6.2).
+/// The parts between these (ASCII) bytes. Short texts are looked through faster so than by
+/// `str::split`, and below than by `str::split_once`.
+pub fn split(text: &str, byte: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    iter::from_fn(move || {
+        let (part, others) = match split_once(rest?, byte) {
+            Some((part, others)) => (part, Some(others)),
+            None => (rest?, None),
+        };
+        rest = others;
+        Some(part)
+    })
+}
+
+/// What stands before and behind the first of these (ASCII) bytes.
+pub fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|other| other == byte)?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// A kind of bytes, when a text may have no others.
+pub struct Only([bool; 256]);
+
+impl Only {
+    /// Letters, digits and these.
+    pub const fn alphanumeric_and(others: &[u8]) -> Only {
+        let mut fit = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            fit[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            fit[others[at] as usize] = true;
+            at += 1;
+        }
+        Only(fit)
+    }
+
+    /// Whether this is one of them.
+    fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
+    }
+
+    /// Whether a text has none but these.
+    pub fn fits(&self, text: &str) -> bool {
+        text.bytes().all(|byte| self.has(byte))
+    }
+}
+
+/// What a method or a header's name is made of (RFC 9110 §5.6.2).
+static TOKEN: Only = Only::alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// Whether this may be a method or a header's name.
 pub fn is_token(text: &str) -> bool {
-    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_fit)
+    !text.is_empty() && TOKEN.fits(text)
 }
 
 /// Whether this may stand in a request line as what is asked for.
@@ -200,15 +336,32 @@ pub fn is_target(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
-/// The first value of this name.
-pub fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.as_str())
-}
+/// Header lines in the order in which they came. In their names, large letters are small ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers<'a>(pub Vec<(&'a str, &'a str)>);
 
-/// The members of a header that is a list, separated by commas or given in several lines.
-pub fn list<'a>(headers: &'a Headers, name: &str) -> Vec<&'a str> {
-    let lines = headers.iter().filter(|header| header.0 == name);
-    lines.flat_map(|header| header.1.split(',')).map(trim).collect()
+impl<'a> Headers<'a> {
+    /// All values of this name.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        let lines = self.0.iter().filter(|line| line.0.eq_ignore_ascii_case(name));
+        lines.map(|line| line.1)
+    }
+
+    /// The first value of this name.
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.all(name).next()
+    }
+
+    /// The members of a header that is a list, separated by commas or given in several lines.
+    pub fn list(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        let (mut values, mut rest) = (self.all(name), None);
+        iter::from_fn(move || {
+            let text = rest.take().or_else(|| values.next())?;
+            let Some((member, others)) = split_once(text, b',') else { return Some(trim(text)) };
+            rest = Some(others);
+            Some(trim(member))
+        })
+    }
 }
 
 /// Whether the version that a first line names is at least 1.1; false for 1.0.
@@ -225,8 +378,10 @@ pub fn is_at_least_1_1(version: &str) -> Result<bool, Fault> {
 
 /// Whether another message may follow on the same connection (RFC 9112 §9.3).
 pub fn keeps_alive(headers: &Headers, at_least_1_1: bool) -> bool {
-    let options = list(headers, "connection");
-    let has = |name: &str| options.iter().any(|option| option.eq_ignore_ascii_case(name));
+    let has = |name: &str| {
+        let mut options = headers.list("connection");
+        options.any(|option| option.eq_ignore_ascii_case(name))
+    };
     !has("close") && (at_least_1_1 || has("keep-alive"))
 }
 
@@ -249,18 +404,22 @@ pub enum Framing {
 /// What the headers say of where the body ends, if anything (RFC 9112 §6). A body that is known
 /// to exceed `limit` bytes is refused here, before any of it is read.
 pub fn framing(headers: &Headers, limit: usize) -> Result<Option<Framing>, Fault> {
-    let lengths = list(headers, "content-length");
-    let codings = list(headers, "transfer-encoding");
-    match (&lengths[..], &codings[..]) {
-        ([], []) => Ok(None),
-        ([], [coding]) if coding.eq_ignore_ascii_case("chunked") => Ok(Some(Framing::Chunked)),
-        ([], _) => Err(Fault::Bad(501, "the only transfer coding known is chunked".to_string())),
-        ([length, others @ ..], []) if others.iter().all(|other| other == length) => {
+    let mut lengths = headers.list("content-length");
+    let mut codings = headers.list("transfer-encoding");
+    match (lengths.next(), codings.next(), codings.next()) {
+        (None, None, _) => Ok(None),
+        (None, Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => {
+            Ok(Some(Framing::Chunked))
+        }
+        (None, Some(_), _) => {
+            Err(Fault::Bad(501, "the only transfer coding known is chunked".to_string()))
+        }
+        (Some(length), None, _) if lengths.all(|other| other == length) => {
             let length = parse_size(length, 10)?;
             check_size(length, limit)?;
             Ok(Some(Framing::Length(length)))
         }
-        (_, []) => bad("there are several Content-Lengths"),
+        (Some(_), None, _) => bad("there are several Content-Lengths"),
         _ => bad("Content-Length and Transfer-Encoding exclude each other"),
     }
 }
@@ -282,20 +441,18 @@ fn check_size(size: u64, limit: usize) -> Result<(), Fault> {
 }
 
 /// Reads a body of at most `limit` bytes.
-pub fn read_body(
+pub fn read_body<'a>(
     reader: &mut impl BufRead,
     framing: &Framing,
     limit: usize,
-) -> Result<Vec<u8>, Fault> {
-    let mut body = Vec::new();
+    body: &'a mut Vec<u8>,
+) -> Result<&'a [u8], Fault> {
+    body.clear();
     match framing {
-        Framing::Length(length) => {
-            body.reserve((*length).min(BODY_ROOM) as usize);
-            read_part(reader, *length, &mut body)?;
-        }
-        Framing::Chunked => read_chunks(reader, limit, &mut body)?,
+        Framing::Length(length) => read_part(reader, *length, body)?,
+        Framing::Chunked => read_chunks(reader, limit, body)?,
         Framing::UntilClose => {
-            reader.take(limit as u64 + 1).read_to_end(&mut body)?;
+            reader.take(limit as u64 + 1).read_to_end(body)?;
             check_size(body.len() as u64, limit)?;
         }
     }
@@ -303,29 +460,41 @@ pub fn read_body(
 }
 
 /// Adds exactly so many bytes to `body`, which grows only as they come.
-fn read_part(reader: &mut impl BufRead, length: u64, body: &mut Vec<u8>) -> Result<(), Fault> {
-    let count = reader.take(length).read_to_end(body)?;
-    if count as u64 == length { Ok(()) } else { Err(ended_early()) }
+fn read_part(reader: &mut impl BufRead, mut length: u64, body: &mut Vec<u8>) -> Result<(), Fault> {
+    while length > 0 {
+        let come = reader.fill_buf()?;
+        let count = length.min(come.len() as u64) as usize;
+        if count == 0 {
+            return Err(ended_early());
+        }
+        body.extend_from_slice(&come[..count]);
+        reader.consume(count);
+        length -= count as u64;
+    }
+    Ok(())
 }
 
 /// Reads chunks, each after a line with its size, to the one of size 0 and the header lines that
 /// may follow it, which mean nothing here (RFC 9112 §7.1).
 fn read_chunks(reader: &mut impl BufRead, limit: usize, body: &mut Vec<u8>) -> Result<(), Fault> {
+    let (mut line, mut end, mut trailers) = (Vec::new(), Vec::new(), Lines::default());
     loop {
         let mut room = CHUNK_LINE_BYTES;
-        let mut line = read_line(reader, &mut room)?;
+        line.clear();
+        read_line(reader, &mut room, &mut line)?;
         if line.pop() != Some(b'\r') {
             return bad("the line before a chunk must end in CR LF");
         }
-        let line = clean_text(line)?;
-        let size = parse_size(trim(line.split(';').next().unwrap_or_default()), 16)?;
+        clean(&mut line, 0)?;
+        let size = as_text(&line).split(';').next().unwrap_or_default();
+        let size = parse_size(trim(size), 16)?;
         if size == 0 {
             room = HEAD_BYTES;
-            return read_headers(reader, &mut room).map(drop);
+            return read_headers(reader, &mut room, &mut trailers).map(drop);
         }
         check_size(size.saturating_add(body.len() as u64), limit)?;
         read_part(reader, size, body)?;
-        let mut end = Vec::new();
+        end.clear();
         read_part(reader, 2, &mut end)?;
         if end != b"\r\n" {
             return bad("a chunk is longer than its size");
@@ -345,8 +514,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut timed = Timed::new(stream);
         let patience = Duration::from_secs(20);
-        timed.allow(patience);
-        timed.since -= patience;
+        timed.allow_since(Instant::now() - patience, patience);
         assert_eq!(timed.write(b"x").unwrap_err().kind(), ErrorKind::TimedOut);
         timed.allow(patience);
         assert_eq!(timed.write(b"x").unwrap(), 1);
@@ -360,11 +528,12 @@ mod tests {
             Fault::Io(_) => 0,
         };
         let head = format!("{headers}\r\n\r\n");
-        let mut room = HEAD_BYTES;
-        let headers = read_headers(&mut head.as_bytes(), &mut room).map_err(status)?;
+        let (mut room, Buffers { mut headers, mut body, .. }) = (HEAD_BYTES, Buffers::default());
+        let headers =
+            read_headers(&mut head.as_bytes(), &mut room, &mut headers).map_err(status)?;
         let framing = framing(&headers, 10).map_err(status)?.unwrap_or(Framing::UntilClose);
-        let body = read_body(&mut rest, &framing, 10).map_err(status)?;
-        Ok(String::from_utf8(body).unwrap())
+        let body = read_body(&mut rest, &framing, 10, &mut body).map_err(status)?;
+        Ok(String::from_utf8(body.to_vec()).unwrap())
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! the leader once it knows that it still leads; `?local=true` is answered by any node from what
 //! it has applied, which may be old.
 
+use std::fmt::Write;
+
 use super::body::{Body, check_key};
 use super::refusal::{bad, refusal, unknown};
-use super::{Call, Outcome, json};
+use super::{Call, Members, Outcome, json};
 use crate::http::Response;
 use crate::inbox::{Answer, Ask};
-use crate::json::Json;
+use crate::json::Value;
 use crate::kv::Request;
 use crate::machine::Reply;
 use crate::message::{Command, EntryId, Index};
@@ -39,39 +41,42 @@ pub fn client_command(call: &Call) -> Outcome {
 pub fn set(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"x","value":"42"}"#)?;
     let (key, value) = (body.key()?, body.value("value")?);
-    let request = Request::Set { key: key.clone(), value: value.clone() };
+    let answer = Members::new([("key", Value::borrowed(key)), ("value", Value::borrowed(&value))]);
+    let request = Request::Set { key: key.to_string(), value: value.into_owned() };
     apply(call, &body, &request, |entry, reply| match reply {
-        Reply::Ok => applied([("key", key.into()), ("value", value.into())], entry),
+        Reply::Ok => applied(answer, entry),
         other => conflict(entry, other),
     })
 }
 
 /// `/api/get/x`, perhaps with `?local=true`.
 pub fn get(call: &Call) -> Outcome {
-    let key = call.request.segments.last().cloned().unwrap_or_default();
-    check_key(&key).map_err(|why| bad(&format!("{why}; ask for /api/get/x")))?;
-    let text = Request::Get { key: key.clone() }.to_string();
+    let key = call.request.segments.last().map_or("", |key| key);
+    check_key(key).map_err(|why| bad(&format!("{why}; ask for /api/get/x")))?;
     let is_local = match call.request.parameter("local") {
         Some("true") => true,
         None | Some("false") => false,
         _ => return Err(bad("\"local\" must be true or false; ask for /api/get/x?local=true")),
     };
+    let text = text_of(&Request::Get { key: key.to_string() }, call.request.path.len());
     let ask = if is_local { Ask::Local(text) } else { Ask::Query(Command::new(&text)) };
-    let path = call.request.path.clone();
-    Ok(call.answer_later(ask, no_answer_to_a_read, move |answer| {
-        let (last_applied, value) = match answer {
+    let answer = Members::new([("key", Value::borrowed(key))]);
+    let path = call.path();
+    Ok(call.answer_later(ask, no_answer_to_a_read, move |told| {
+        let (last_applied, value) = match told {
             Answer::Read(last_applied, Reply::Value(value)) => (last_applied, Some(value)),
             Answer::Read(last_applied, Reply::NotFound) => (last_applied, None),
             Answer::Read(_, reply) => return bad(&reply.to_string()),
             other => return refusal(&path, Some(other)),
         };
-        let found = value.is_some();
-        let mut members =
-            vec![("key", key.into()), ("value", value.into()), ("found", found.into())];
-        if is_local {
-            members.extend([("local", true.into()), ("last_applied", last_applied.into())]);
-        }
-        Response::json(200, Json::object(members).text())
+        let found = value.is_some().into();
+        let answer =
+            answer.and([("value", value.as_deref().map(Value::borrowed).into()), ("found", found)]);
+        let answer = match is_local {
+            true => answer.and([("local", true.into()), ("last_applied", last_applied.into())]),
+            false => answer,
+        };
+        answer.answer(200)
     }))
 }
 
@@ -79,14 +84,15 @@ pub fn get(call: &Call) -> Outcome {
 pub fn delete(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"x"}"#)?;
     let key = body.key()?;
-    let request = Request::Delete { key: key.clone() };
+    let answer = Members::new([("key", Value::borrowed(key))]);
+    let request = Request::Delete { key: key.to_string() };
     apply(call, &body, &request, |entry, reply| {
         let found = match reply {
             Reply::Deleted => true,
             Reply::NotFound => false,
             other => return conflict(entry, other),
         };
-        applied([("key", key.into()), ("found", found.into())], entry)
+        applied(answer.and([("found", found.into())]), entry)
     })
 }
 
@@ -94,15 +100,16 @@ pub fn delete(call: &Call) -> Outcome {
 pub fn compare_and_set(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"x","old":"1","new":"2"}"#)?;
     let (key, old, new) = (body.key()?, body.value("old")?, body.value("new")?);
-    let request = Request::CompareAndSet { key: key.clone(), old, new: new.clone() };
+    let answer = Members::new([("key", Value::borrowed(key))]);
+    let (old, new) = (old.into_owned(), new.into_owned());
+    let request = Request::CompareAndSet { key: key.to_string(), old, new: new.clone() };
     apply(call, &body, &request, |entry, reply| {
         let (swapped, value) = match reply {
             Reply::Ok => (true, Some(new)),
             Reply::NotSwapped(value) => (false, value),
             other => return conflict(entry, other),
         };
-        let members = [("key", key.into()), ("swapped", swapped.into()), ("value", value.into())];
-        applied(members, entry)
+        applied(answer.and([("swapped", swapped.into()), ("value", value.into())]), entry)
     })
 }
 
@@ -110,9 +117,10 @@ pub fn compare_and_set(call: &Call) -> Outcome {
 pub fn increment(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"n","by":1}"#)?;
     let (key, by) = (body.key()?, body.integer("by", 1)?);
-    let request = Request::Increment { key: key.clone(), by };
+    let answer = Members::new([("key", Value::borrowed(key))]);
+    let request = Request::Increment { key: key.to_string(), by };
     apply(call, &body, &request, |entry, reply| match reply {
-        Reply::Number(value) => applied([("key", key.into()), ("value", value.into())], entry),
+        Reply::Number(value) => applied(answer.and([("value", value.into())]), entry),
         other => conflict(entry, other),
     })
 }
@@ -131,7 +139,7 @@ fn perform(
     too_late: fn() -> Response,
     then: impl FnOnce(Done) -> Response + Send + 'static,
 ) -> Outcome {
-    let path = call.request.path.clone();
+    let path = call.path();
     Ok(call.answer_later(Ask::Command(command), too_late, move |answer| match answer {
         Answer::Applied(entry, reply) => then(Done::Applied(entry, reply)),
         Answer::Read(index, reply) => then(Done::Read(index, reply)),
@@ -150,21 +158,28 @@ fn apply(
     request: &Request,
     then: impl FnOnce(EntryId, Reply) -> Response + Send + 'static,
 ) -> Outcome {
-    let command = body.command(&request.to_string())?;
+    let text = text_of(request, call.request.body.len());
+    let command = body.command(&text)?;
     perform(call, command, unknown, |done| match done {
         Done::Applied(entry, reply) => then(entry, reply),
         Done::Read(_, reply) => bad(&reply.to_string()), // another machine's idea of a read
     })
 }
 
+/// A command as text, which is hardly longer than how the client wrote it.
+fn text_of(request: &Request, length: usize) -> String {
+    let mut text = String::with_capacity(length);
+    write!(text, "{request}").expect("a String takes all");
+    text
+}
+
 fn no_answer_to_a_read() -> Response {
     Response::error(504, "no majority answered in time: try again")
 }
 
-/// The members, and the entry by which it was done.
-fn applied<const N: usize>(members: [(&'static str, Json); N], entry: EntryId) -> Response {
-    let entry = [("index", entry.index.into()), ("term", entry.term.into())];
-    Response::json(200, Json::object(members.into_iter().chain(entry)).text())
+/// The answer, with the entry by which it was done.
+fn applied(answer: Members, entry: EntryId) -> Response {
+    answer.and([("index", entry.index.into()), ("term", entry.term.into())]).answer(200)
 }
 
 /// The command was committed, and the state machine did not do it.

@@ -13,26 +13,26 @@ use crate::rules::{About, Rule};
 
 /// The page itself.
 pub fn index(call: &Call) -> Outcome {
-    let page = file("text/html", include_str!("../../dashboard/index.html"));
+    let page = file("text/html; charset=utf-8", include_str!("../../dashboard/index.html"));
     let mut others = (call.site.members)();
     others.extend(call.site.launcher.clone());
-    Ok(page.with_header("Content-Security-Policy", &policy(&others)))
+    Ok(page.with_header("Content-Security-Policy", policy(&others)))
 }
 
 /// How it looks.
 pub fn style(_: &Call) -> Outcome {
-    Ok(file("text/css", include_str!("../../dashboard/style.css")))
+    Ok(file("text/css; charset=utf-8", include_str!("../../dashboard/style.css")))
 }
 
 /// What it does.
 pub fn script(_: &Call) -> Outcome {
-    Ok(file("text/javascript", include_str!("../../dashboard/app.js")))
+    Ok(file("text/javascript; charset=utf-8", include_str!("../../dashboard/app.js")))
 }
 
 /// A built-in file. Another build of the program may have another, so a browser is to ask each
 /// time; it is to take it for what we call it; and links out of it tell nobody where they were.
-fn file(kind: &str, text: &str) -> Response {
-    Response::new(200, &format!("{kind}; charset=utf-8"), text)
+fn file(kind: &'static str, text: &str) -> Response {
+    Response::new(200, kind, text)
         .with_header("Cache-Control", "no-cache")
         .with_header("X-Content-Type-Options", "nosniff")
         .with_header("Referrer-Policy", "no-referrer")

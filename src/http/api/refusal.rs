@@ -62,5 +62,5 @@ fn elsewhere(leader: Option<Leader>, path: &str) -> Response {
     let error = format!("this node does not lead; {id} does, at {address}");
     let members =
         [("error", error.into()), ("leader", id.0.into()), ("leader_address", address.into())];
-    json(307, members).with_header("Location", &location)
+    json(307, members).with_header("Location", location)
 }
