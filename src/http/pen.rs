@@ -319,4 +319,15 @@ mod tests {
         ask(&mut stream, "GET");
         expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
     }
+
+    #[test]
+    fn pen_of_an_earlier_request_does_not_answer_the_next() {
+        let (mut stream, pens) = client(Duration::from_millis(300));
+        ask(&mut stream, "GET");
+        expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
+        ask(&mut stream, "GET");
+        let (earlier, _next) = (pens.recv().unwrap(), pens.recv().unwrap());
+        assert!(!earlier.write(Response::text(200, "no")));
+        expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
+    }
 }

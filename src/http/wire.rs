@@ -217,8 +217,10 @@ pub fn read_head_line(
 /// Makes UTF-8 of a line that begins here: other bytes are legal in values that nobody reads.
 fn clean(text: &mut Vec<u8>, start: usize) -> Result<(), Fault> {
     let line = &text[start..];
-    if line.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
-        return Ok(()); // nearly all are such
+    // Nearly all are plain. A loop that never leaves early is the fastest to tell.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+    if line.iter().fold(true, |all, byte| all & is_plain(byte)) {
+        return Ok(());
     }
     if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
         return bad("a header line has a control character");

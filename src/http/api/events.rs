@@ -34,7 +34,7 @@ pub fn events(call: &Call) -> Outcome {
         Some(Answer::Busy) => {
             return Err(later("too many watch this node already: try again later"));
         }
-        other => return Err(refusal(&call.request.path, other)),
+        other => return Err(refusal(call.request.path, other)),
     };
     let first = Notice { name: "status", data: status.to_json().to_string().into() };
     let tell = move |to: &mut dyn Write| tell_all(to, first, &told);

@@ -21,7 +21,7 @@ pub fn pause(call: &Call) -> Outcome {
         Some(Answer::State(state)) => {
             Ok(json(200, [("id", state.id.0.into()), ("paused", state.paused.into())]))
         }
-        other => Err(refusal(&call.request.path, other)),
+        other => Err(refusal(call.request.path, other)),
     }
 }
 
@@ -52,7 +52,7 @@ fn answer_links(call: &Call, ask: Ask) -> Outcome {
             let links: Vec<Json> = links.into_iter().map(link_to_json).collect();
             Ok(json(200, [("id", id.0.into()), ("links", links.into())]))
         }
-        other => Err(refusal(&call.request.path, other)),
+        other => Err(refusal(call.request.path, other)),
     }
 }
 

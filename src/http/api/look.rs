@@ -23,7 +23,7 @@ const LOG_BYTES: usize = 4 * 1024 * 1024;
 pub fn health(call: &Call) -> Outcome {
     let state = match call.ask(Ask::State) {
         Some(Answer::State(state)) => state,
-        other => return Err(refusal(&call.request.path, other)),
+        other => return Err(refusal(call.request.path, other)),
     };
     Ok(json(
         200,
@@ -41,7 +41,7 @@ pub fn health(call: &Call) -> Outcome {
 pub fn status(call: &Call) -> Outcome {
     match call.ask(Ask::Status) {
         Some(Answer::Status(status)) => Ok(Response::json(200, status.to_json().text())),
-        other => Err(refusal(&call.request.path, other)),
+        other => Err(refusal(call.request.path, other)),
     }
 }
 
@@ -58,7 +58,7 @@ pub fn state_machine(call: &Call) -> Outcome {
             };
             Ok(Response::stream("application/json", Some(length), Box::new(send)))
         }
-        other => Err(refusal(&call.request.path, other)),
+        other => Err(refusal(call.request.path, other)),
     }
 }
 
@@ -76,7 +76,7 @@ pub fn log(call: &Call) -> Outcome {
                 ("snapshot_index", snapshot_index.into()),
             ],
         )),
-        other => Err(refusal(&call.request.path, other)),
+        other => Err(refusal(call.request.path, other)),
     }
 }
 
@@ -103,7 +103,7 @@ fn log_to_json(entries: &[Entry]) -> Json {
 pub fn log_file(call: &Call) -> Outcome {
     let (path, length) = match call.ask(Ask::LogFile) {
         Some(Answer::LogFile(path, length)) => (path, length),
-        other => return Err(refusal(&call.request.path, other)),
+        other => return Err(refusal(call.request.path, other)),
     };
     let file = File::open(&path).map_err(|error| {
         Response::error(500, &format!("cannot read {}: {error}", path.display()))
@@ -118,7 +118,7 @@ pub fn metrics(call: &Call) -> Outcome {
         Some(Answer::Text(text)) => {
             Ok(Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text))
         }
-        other => Err(refusal(&call.request.path, other)),
+        other => Err(refusal(call.request.path, other)),
     }
 }
 

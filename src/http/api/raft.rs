@@ -28,7 +28,7 @@ fn take_rpc(call: &Call, kind: &str, example: &'static str) -> Outcome {
     let rpc = transport::read_rpc(kind, &body.json).map_err(|why| body.bad(&why))?;
     match call.ask(Ask::Rpc(rpc)) {
         Some(Answer::Rpc(reply)) => Ok(Response::json(200, transport::reply_fields(&reply))),
-        other => Err(refusal(&call.request.path, other)),
+        other => Err(refusal(call.request.path, other)),
     }
 }
 
@@ -37,7 +37,7 @@ pub fn start_election(call: &Call) -> Outcome {
     match call.ask(Ask::StartElection) {
         Some(Answer::State(state)) => Ok(role(&state)),
         Some(Answer::Refused(why)) => Err(Response::error(409, &why)),
-        other => Err(refusal(&call.request.path, other)),
+        other => Err(refusal(call.request.path, other)),
     }
 }
 
@@ -45,7 +45,7 @@ pub fn start_election(call: &Call) -> Outcome {
 pub fn send_heartbeats(call: &Call) -> Outcome {
     match call.ask(Ask::SendHeartbeats) {
         Some(Answer::State(state)) => Ok(role(&state)),
-        other => Err(refusal(&call.request.path, other)),
+        other => Err(refusal(call.request.path, other)),
     }
 }
 
