@@ -119,6 +119,29 @@ fn follower_that_was_away_for_100_000_entries_catches_up_over_udp() {
     catches_up("udp", 1 << 20, 100_000);
 }
 
+/// A quarter of the log stays behind a snapshot: some 40 of these entries. All is written while the
+/// follower is away, so that each snapshot is taken then.
+#[test]
+fn follower_that_is_a_little_behind_gets_entries_and_no_snapshot() {
+    let mut cluster = Cluster::started(3, "[log]\nsnapshot_after_bytes = 12000\n");
+    let addresses = addresses(&cluster, 3);
+    let leader = cluster.leader();
+    let away = if leader == 3 { 2 } else { 3 };
+    for _ in 0..16 {
+        cluster.kill(away);
+        write(&addresses, 25, 1);
+        cluster.start(away);
+        wait_for("it has caught up", || {
+            let applied = |id| Some(number(&cluster.status(id)?, "last_applied"));
+            (applied(away)? == applied(leader)?).then_some(())
+        });
+    }
+    assert!(number(&cluster.status(leader).expect("it answers"), "snapshot_index") > 100);
+    let lines = cluster.process(leader).text();
+    assert!(lines.matches("took a snapshot to ").count() >= 2, "{lines}");
+    assert!(!lines.contains("its snapshot"), "{lines}");
+}
+
 /// Every few dozen entries there is a snapshot, and at random moments a node is killed. Each client
 /// counts up, one by one, and tries again until it is told: each of its increments is done once.
 #[test]
