@@ -1094,6 +1094,22 @@ mod tests {
         }
     }
 
+    /// The body takes a snapshot of a state that lies a little back.
+    #[test]
+    fn entries_behind_a_snapshot_are_sent_to_who_is_a_little_behind() {
+        let mut node = leader();
+        node.step(210, Input::Propose(vec![(1, Command::new("a")), (2, Command::new("b"))]));
+        node.step(211, success(N2, 1, 3, 0));
+        node.step(212, Input::Saved(EntryId { index: 3, term: 1 }));
+        assert_eq!(node.last_applied, 3);
+        node.step(213, Input::SnapshotTaken { index: 1, data: "state".into() });
+        assert_eq!((node.log.base().index, node.commit_index, node.last_applied), (1, 3, 3));
+        let conflict = Some(Conflict { prev_log_index: 3, term: 0, index: 2 });
+        let refusal = AppendEntriesReply { conflict, ..AppendEntriesReply::refusal(1) };
+        let outputs = node.step(214, from(N3, Rpc::AppendEntriesReply(refusal)));
+        assert_eq!(appends_to(N3, &outputs), [(1, 2)]);
+    }
+
     #[test]
     fn deposed_leader_refuses_the_reads_that_wait() {
         let mut node = leader();

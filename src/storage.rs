@@ -332,8 +332,8 @@ impl<F: Files> Storage<F> {
     // ---- Snapshots -----------------------------------------------------------------------------
 
     /// Saves a snapshot in the place of the one before, unless another thread has done it; it is
-    /// durable when this returns. The log must be shortened next: until then [`Storage::open`] would
-    /// do it.
+    /// durable when this returns. The log must be shortened next: until then [`Storage::open`]
+    /// would do it.
     ///
     /// # Errors
     /// The disk failed: see [`Storage`].

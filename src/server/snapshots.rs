@@ -41,8 +41,8 @@ impl<M: StateMachine> Server<M> {
     /// The log has outgrown the state: what it says of applied entries is longer than the last
     /// snapshot. So neither disk, memory nor restart takes more than a few times the state.
     ///
-    /// The state is kept some time before it is written: the entries that follow it stay in the log,
-    /// for followers that are a little behind. They need not be sent the whole state.
+    /// The state is kept for some time before it is written: the entries that follow it stay in
+    /// the log, for followers that are a little behind. They need not be sent the whole state.
     fn begin_if_due(&mut self) -> Result<(), String> {
         let longest = self.options.config.snapshot_after_bytes.max(self.node.snapshot.bytes());
         let tail = longest / TAIL;
