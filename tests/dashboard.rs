@@ -385,13 +385,14 @@ fn log_that_ends_early_says_where() {
 }
 
 fn snapshot_is_seen_on_its_way_and_in_the_log() {
-    let mut page = Page::with(3, "[log]\nsnapshot_after_bytes = 2048\n");
+    let page = Page::with(3, "[log]\nsnapshot_after_bytes = 2048\n");
     page.says("#legend", "snapshot");
     let away = *page.followers().last().expect("there are two");
-    page.cluster.kill(away);
+    page.act(&node(away), "pause");
+    page.shows(&format!("{}[data-state=paused]", node(away)));
     (0..100).for_each(|number| page.cluster.set("x", &number.to_string()));
     let leader = page.leader();
-    page.start(away);
+    page.act(&node(away), "resume");
     page.tells(leader, &format!("sends n{away} its snapshot to "));
     page.tells(leader, "chunk 1 of 1");
     page.tells(away, "in place of its log and state");
