@@ -339,7 +339,7 @@ impl<F: Files> Storage<F> {
     /// The disk failed: see [`Storage`].
     pub fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
         let last_included = snapshot.last_included;
-        if !self.draft.as_ref().is_some_and(|draft| draft.last_included == last_included) {
+        if self.draft.as_ref().is_none_or(|draft| draft.last_included != last_included) {
             let plan = self.plan_snapshot(last_included);
             self.draft = Some(plan.write(&mut self.files, snapshot)?);
         }
