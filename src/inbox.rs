@@ -84,6 +84,9 @@ pub enum Answer {
     NotLeader(Option<Leader>),
     /// Another leader's entry took the command's place: it was not done, and never will be.
     Replaced,
+    /// A leader's snapshot took the place of the log in which the command was: nobody can tell any
+    /// more whether it was done.
+    Unknown,
     /// The command does not fit into a datagram. It was not done.
     TooLong,
     /// Too many requests wait already. This one was not done.

@@ -27,7 +27,8 @@ use crate::rules::Rule;
 use crate::snapshot::{Incoming, Snapshot};
 use crate::step::{Input, Millis, Output, Random, Refusal, RequestId, Saved, Settings};
 
-/// One server's mind. Anyone may look at its state; only [`Node::step`] changes it.
+/// One server's mind. Anyone may look at its state; only [`Node::step`] changes it, but for what is
+/// on its way ([`Node::forget_incoming`]).
 #[derive(Clone, Debug)]
 pub struct Node {
     // Persistent state on all servers
@@ -1060,6 +1061,53 @@ mod tests {
         let outputs = node.step(100, from(N2, Rpc::InstallSnapshot(rpc)));
         let vote = place(&outputs, |output| matches!(output, Output::SaveVote { .. }));
         assert!(vote < place(&outputs, |output| matches!(output, Output::SaveSnapshot(_))));
+    }
+
+    /// What n2 has of the snapshot is another's text, shorter or longer than the true one.
+    #[test]
+    fn spoiled_transfer_begins_anew() {
+        for spoiled in ["X", "a long text that is none"] {
+            let mut leader = leader();
+            leader.step(210, Input::SnapshotTaken { index: 1, data: "0123456789".into() });
+            let mut n2 = node_of(3, 2);
+            (n2.settings.id, n2.settings.peers) = (N2, vec![N1, N3]);
+            let last_included = leader.log.base();
+            n2.incoming = Incoming { last_included, data: spoiled.to_string() };
+            let conflict = Some(Conflict { prev_log_index: 1, term: 0, index: 1 });
+            let refusal = AppendEntriesReply { conflict, ..AppendEntriesReply::refusal(1) };
+            let mut outputs = leader.step(211, from(N2, Rpc::AppendEntriesReply(refusal)));
+            for _ in 0..100 {
+                let to_peer = sent(&outputs).into_iter().find(|(to, _)| [N1, N2].contains(to));
+                outputs = match to_peer {
+                    Some((N2, Rpc::InstallSnapshot(rpc)))
+                        if n2.incoming.completed_by(rpc).is_some_and(|it| it != "0123456789") =>
+                    {
+                        n2.forget_incoming(); // as the body does with what is none
+                        Vec::new()
+                    }
+                    Some((N2, rpc)) => n2.step(212, from(N1, rpc.clone())),
+                    Some((_, rpc)) => leader.step(212, from(N2, rpc.clone())),
+                    None => leader.step(212, Input::TimerFires),
+                };
+            }
+            assert_eq!(n2.snapshot, leader.snapshot, "after {spoiled:?}");
+        }
+    }
+
+    /// The body takes a snapshot of a state that lies a little back.
+    #[test]
+    fn entries_behind_a_snapshot_are_sent_to_who_is_a_little_behind() {
+        let mut node = leader();
+        node.step(210, Input::Propose(vec![(1, Command::new("a")), (2, Command::new("b"))]));
+        node.step(211, success(N2, 1, 3, 0));
+        node.step(212, Input::Saved(EntryId { index: 3, term: 1 }));
+        assert_eq!(node.last_applied, 3);
+        node.step(213, Input::SnapshotTaken { index: 1, data: "state".into() });
+        assert_eq!((node.log.base().index, node.commit_index, node.last_applied), (1, 3, 3));
+        let conflict = Some(Conflict { prev_log_index: 3, term: 0, index: 2 });
+        let refusal = AppendEntriesReply { conflict, ..AppendEntriesReply::refusal(1) };
+        let outputs = node.step(214, from(N3, Rpc::AppendEntriesReply(refusal)));
+        assert_eq!(appends_to(N3, &outputs), [(1, 2)]);
     }
 
     #[test]

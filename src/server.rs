@@ -34,7 +34,7 @@ use crate::role::Role;
 use crate::rules::Rules;
 use crate::status::Leader;
 use crate::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
-use crate::storage::{Draft, Recovered, Storage};
+use crate::storage::{Recovered, Storage};
 use crate::tracer::Tracer;
 use crate::transport::{self, Kind, Received, Transport};
 use crate::watchers::{Direction, Watchers};
@@ -158,10 +158,10 @@ struct Server<M> {
     gathering: Gathering,
     /// The last picture of the state that someone asked for, and how far it had applied the log.
     picture: Option<(Index, Arc<str>)>,
+    /// The state after an entry, which is to become a snapshot.
+    kept: Option<(EntryId, Sessions<M>)>,
     /// A snapshot that is being written.
     writing: Option<Writing>,
-    /// One that is written, and that the node is told of.
-    draft: Option<Draft>,
     /// What a leader's snapshot makes of the state machine, which the node may want or not.
     arrived: Option<(EntryId, Sessions<M>)>,
     clock: Clock,
@@ -260,8 +260,8 @@ impl<M: StateMachine> Server<M> {
             next_request: 0,
             gathering: Gathering::default(),
             picture: None,
+            kept: None,
             writing: None,
-            draft: None,
             arrived: None,
             clock: Clock::start(),
         })
@@ -486,7 +486,7 @@ impl<M: StateMachine> Server<M> {
                 self.answer(request, Answer::Replaced);
             }
             Output::Refuse { request, why: Refusal::Unknown } => {
-                drop(self.clients.remove(&request))
+                self.answer(request, Answer::Unknown);
             }
             Output::Event(event) => self.show(&event),
         }

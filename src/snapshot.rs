@@ -52,6 +52,13 @@ impl Incoming {
         self.data.len() as u64
     }
 
+    /// Whether this chunk is of the same snapshot. One that is shorter than what is here has
+    /// another text.
+    pub fn may_go_on_with(&self, rpc: &InstallSnapshot) -> bool {
+        let is_shorter = rpc.done && rpc.offset + (rpc.data.len() as u64) < self.offset();
+        self.last_included == rpc.last_included() && !is_shorter
+    }
+
     /// Whether this chunk is the next one.
     pub fn continues_with(&self, rpc: &InstallSnapshot) -> bool {
         self.offset() == rpc.offset
@@ -59,8 +66,7 @@ impl Incoming {
 
     /// The whole text, if this chunk completes it.
     pub fn completed_by(&self, rpc: &InstallSnapshot) -> Option<String> {
-        let is_ours = self.last_included == rpc.last_included();
-        let begun = if is_ours { &*self.data } else { "" };
+        let begun = if self.may_go_on_with(rpc) { &*self.data } else { "" };
         let fits = rpc.done && rpc.offset == begun.len() as u64;
         fits.then(|| [begun, &rpc.data].concat())
     }

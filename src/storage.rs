@@ -35,8 +35,8 @@
 //! whole.
 //!
 //! A snapshot is replaced like the vote, and then the log, by one that begins behind it. Between
-//! the two the log is longer than it need be, and the next start shortens it. All that takes long
-//! can be done by another thread before ([`Plan::write`]).
+//! the two the log is longer than it need be, and the next start shortens it. All but the end of it
+//! can be done by another thread, while the log goes on growing ([`Plan::write`]).
 //!
 //! [`Storage`] decides what is written, and in which order. What the bytes mean, and which bytes
 //! are damage, stands in `format`; what is done with real files, in `files`.
@@ -99,8 +99,8 @@ pub struct Plan {
     cuts: u64,
 }
 
-/// A snapshot that is written, under another name than its own, and so is most of the log that is
-/// to begin behind it.
+/// A snapshot that is in its place. Most of the log that is to begin behind it is written, too,
+/// under another name than its own.
 #[derive(Clone, Debug)]
 pub struct Draft {
     last_included: EntryId,
@@ -144,10 +144,15 @@ impl Synced {
 
 /// How many bytes of a large file are written at a time, and synced: an fsync of the log has to
 /// wait for what the disk was given before, and so does the client whose entry it is.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 256 * 1024;
+
+/// How often at most a copy of the log is brought up to its end. Each time there is less to copy,
+/// unless the disk is slower than the clients.
+const MAX_ROUNDS: usize = 10;
 
 impl Plan {
-    /// Writes the snapshot, and the log behind it as far as it is there, and syncs both.
+    /// Puts the snapshot in the place of the one before; it is durable when this returns. Then
+    /// writes and syncs the log that is to begin behind it, but for its end.
     ///
     /// # Errors
     /// The disk failed.
@@ -160,13 +165,20 @@ impl Plan {
             files.append(NEW_SNAPSHOT, piece)?;
             files.sync(NEW_SNAPSHOT)?;
         }
+        files.rename(NEW_SNAPSHOT, SNAPSHOT)?;
+        files.sync_names()?;
         let mut copied = start.unwrap_or_default();
         if start.is_some() {
             files.create(NEW_LOG)?;
             files.append(NEW_LOG, log_headers(cluster, id, last_included).as_bytes())?;
-            let end = self.synced.get();
-            self.copy(files, copied, end)?;
-            copied = copied.max(end);
+            for _ in 0..MAX_ROUNDS {
+                let end = self.synced.get();
+                self.copy(files, copied, end)?;
+                copied = copied.max(end);
+                if self.synced.get() < copied + PIECE {
+                    break;
+                }
+            }
         }
         Ok(Draft { last_included, start, copied, cuts })
     }
@@ -319,18 +331,23 @@ impl<F: Files> Storage<F> {
 
     // ---- Snapshots -----------------------------------------------------------------------------
 
-    /// Saves a snapshot in the place of the one before; it is durable when this returns. The log
-    /// must be shortened next: until then [`Storage::open`] would do it.
+    /// Saves a snapshot in the place of the one before, unless another thread has done it; it is
+    /// durable when this returns. The log must be shortened next: until then [`Storage::open`]
+    /// would do it.
     ///
     /// # Errors
     /// The disk failed: see [`Storage`].
     pub fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
-        let draft = self.plan_snapshot(snapshot.last_included).write(&mut self.files, snapshot)?;
-        self.adopt_snapshot(draft)
+        let last_included = snapshot.last_included;
+        if self.draft.as_ref().is_none_or(|draft| draft.last_included != last_included) {
+            let plan = self.plan_snapshot(last_included);
+            self.draft = Some(plan.write(&mut self.files, snapshot)?);
+        }
+        Ok(())
     }
 
-    /// The long part of [`Storage::save_snapshot`], to be done by another thread, on files that it
-    /// shares: see [`Plan::write`].
+    /// [`Storage::save_snapshot`], to be done by another thread, on files that it shares: see
+    /// [`Plan::write`].
     pub fn plan_snapshot(&self, last_included: EntryId) -> Plan {
         let behind_base = last_included.index.checked_sub(self.base.index);
         let start = behind_base.and_then(|place| self.ends.get(place as usize)).copied();
@@ -338,14 +355,9 @@ impl<F: Files> Storage<F> {
         Plan { cluster, id, start, synced: self.synced.share(), cuts: self.cuts }
     }
 
-    /// The short part: the snapshot takes its place.
-    ///
-    /// # Errors
-    /// The disk failed: see [`Storage`].
-    pub fn adopt_snapshot(&mut self, draft: Draft) -> Result<(), String> {
-        self.files.rename(NEW_SNAPSHOT, SNAPSHOT)?;
+    /// Another thread has done so.
+    pub fn adopt(&mut self, draft: Draft) {
         self.draft = Some(draft);
-        self.files.sync_names()
     }
 
     /// Lets the log begin behind an entry, the snapshot's last: with the entries that follow it, or
@@ -593,7 +605,8 @@ mod tests {
             storage.sync().unwrap();
             let last = if cut { entry(7, 2, "z") } else { entries[8].clone() };
             storage.save_entries(last.index - 1, std::slice::from_ref(&last), LEADER).unwrap();
-            storage.adopt_snapshot(draft).unwrap();
+            storage.adopt(draft);
+            storage.save_snapshot(&snapshot).unwrap();
             storage.discard_log(snapshot.last_included, true).unwrap();
             storage.save_entries(last.index, &[entry(last.index + 1, 3, "on")], N2).unwrap();
             storage.sync().unwrap();

@@ -37,6 +37,7 @@ const TESTS: &[Test] = &[
     ("slider_shows_the_past", slider_shows_the_past),
     ("wiped_cluster_has_its_own_commands", wiped_cluster_has_its_own_commands),
     ("log_that_ends_early_says_where", log_that_ends_early_says_where),
+    ("snapshot_is_seen_on_its_way_and_in_the_log", snapshot_is_seen_on_its_way_and_in_the_log),
     ("page_outlives_the_node_that_served_it", page_outlives_the_node_that_served_it),
     ("launcher_kills_and_restarts", launcher_kills_and_restarts),
     ("launcher_that_comes_anew_is_known", launcher_that_comes_anew_is_known),
@@ -86,7 +87,12 @@ struct Page {
 impl Page {
     /// A cluster of so many nodes, led by node 2, and the page of node 1.
     fn of(nodes: u64) -> Page {
-        let cluster = Cluster::new(nodes, TIMING);
+        Page::with(nodes, "")
+    }
+
+    /// The same, with more in the file of the cluster.
+    fn with(nodes: u64, more: &str) -> Page {
+        let cluster = Cluster::new(nodes, &format!("{TIMING}{more}"));
         let mut page = Page { browser: Browser::start(), cluster };
         (1..=nodes).for_each(|id| page.start(id));
         (1..=nodes).for_each(|id| drop(wait_for("it answers", || page.cluster.status(id))));
@@ -376,6 +382,34 @@ fn log_that_ends_early_says_where() {
     page.shows(&format!("[data-log=\"{sleeper}\"] .lane[data-ends=\"← ends at {last}\"]"));
     page.act(&node(sleeper), "resume");
     page.shows(&format!("[data-log=\"{sleeper}\"] .lane[data-ends=\"\"]"));
+}
+
+fn snapshot_is_seen_on_its_way_and_in_the_log() {
+    let page = Page::with(3, "[log]\nsnapshot_after_bytes = 2048\n");
+    page.says("#legend", "snapshot");
+    let away = *page.followers().last().expect("there are two");
+    page.act(&node(away), "pause");
+    page.shows(&format!("{}[data-state=paused]", node(away)));
+    (0..100).for_each(|number| page.cluster.set("x", &number.to_string()));
+    let leader = page.leader();
+    page.act(&node(away), "resume");
+    page.tells(leader, &format!("sends n{away} its snapshot to "));
+    page.tells(leader, "chunk 1 of 1");
+    page.tells(away, "in place of its log and state");
+    page.cluster.set("x", "end");
+    page.all_show(&[1, 2, 3], &page.entry("set x=end"));
+    page.browser.script("document.querySelector('#logs').scrollLeft = 0", &[]);
+    let status = page.cluster.status(away).expect("it answers");
+    let base = number(&status, "snapshot_index");
+    let log = format!("#logs [data-log=\"{away}\"]");
+    page.shows(&format!("{log} [data-entry=\"1@?\"][data-snapshot=true]"));
+    page.browser.script(
+        "document.querySelector('#logs').scrollLeft = 66 * arguments[0] - 99",
+        &[&base.to_string()],
+    );
+    page.shows(&format!("{log} [data-entry^=\"{base}@\"][data-snapshot=true]"));
+    page.shows(&format!("{log} [data-entry^=\"{}@\"][data-snapshot=false]", base + 1));
+    page.picture("snapshot.png");
 }
 
 fn figures_are_what_the_nodes_count() {

@@ -119,6 +119,65 @@ fn follower_that_was_away_for_100_000_entries_catches_up_over_udp() {
     catches_up("udp", 1 << 20, 100_000);
 }
 
+/// A quarter of the log stays behind a snapshot: some 40 of these entries. All is written while the
+/// follower is away, so that each snapshot is taken then.
+#[test]
+fn follower_that_is_a_little_behind_gets_entries_and_no_snapshot() {
+    let mut cluster = Cluster::started(3, "[log]\nsnapshot_after_bytes = 12000\n");
+    let addresses = addresses(&cluster, 3);
+    let leader = cluster.leader();
+    let away = if leader == 3 { 2 } else { 3 };
+    for _ in 0..16 {
+        cluster.kill(away);
+        write(&addresses, 25, 1);
+        cluster.start(away);
+        wait_for("it has caught up", || {
+            let applied = |id| Some(number(&cluster.status(id)?, "last_applied"));
+            (applied(away)? == applied(leader)?).then_some(())
+        });
+    }
+    assert!(number(&cluster.status(leader).expect("it answers"), "snapshot_index") > 100);
+    let lines = cluster.process(leader).text();
+    assert!(lines.matches("took a snapshot to ").count() >= 2, "{lines}");
+    assert!(!lines.contains("its snapshot"), "{lines}");
+}
+
+/// A leader whom nobody hears has a client's command, and then a new leader's snapshot instead of
+/// its log. It takes some tries on a machine so slow that the client's time is over before.
+#[test]
+fn client_is_told_when_nobody_can_know_any_more() {
+    let cluster = Cluster::started(3, "[log]\nsnapshot_after_bytes = 1024\n");
+    wait_for("a client is told of the snapshot", || {
+        let old = cluster.leader();
+        let others: Vec<u64> = (1..=3).filter(|&id| id != old).collect();
+        let links = |blocked: bool| {
+            for &other in &others {
+                for (id, peer) in [(old, other), (other, old)] {
+                    let body = format!("{{\"peer\":{peer},\"blocked\":{blocked}}}");
+                    cluster.http(id, "POST", "/api/links", Some(&body)).expect("it answers");
+                }
+            }
+        };
+        links(true);
+        let reply = thread::scope(|scope| {
+            let body = r#"{"key":"x","value":"1"}"#;
+            let client = scope.spawn(|| cluster.http(old, "POST", "/api/set", Some(body)));
+            wait_for("the others have a leader of their own", || {
+                let leader = |&id: &u64| cluster.status(id)?.get("leader")?.as_u64();
+                let other = |id| leader(id).filter(|&leader| leader != old);
+                others.iter().all(|id| other(id).is_some()).then_some(())
+            });
+            let majority: Vec<String> = others.iter().map(|&id| cluster.address(id)).collect();
+            write(&majority, 60, 1);
+            links(false);
+            client.join().expect("it asked").expect("an answer")
+        });
+        let is_it = reply.text().contains("another leader's snapshot came");
+        assert!(!is_it || reply.status == 504 && reply.text().contains("\"outcome\":\"unknown\""));
+        is_it.then_some(())
+    });
+}
+
 /// Every few dozen entries there is a snapshot, and at random moments a node is killed. Each client
 /// counts up, one by one, and tries again until it is told: each of its increments is done once.
 #[test]

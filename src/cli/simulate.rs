@@ -22,8 +22,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// The bounds within which all runs are walked: in two terms of three servers so many elections,
-/// commands and power failures.
-const BOUNDS: [Bound; 3] = [Bound::of(2, 2, 0), Bound::of(2, 1, 1), Bound::of(3, 1, 0)];
+/// commands, power failures and snapshots.
+const BOUNDS: [Bound; 4] = [
+    Bound::of(2, 2, 0),
+    Bound::of(2, 1, 1),
+    Bound::of(3, 1, 0),
+    Bound::of(2, 1, 0).and_snapshots(1),
+];
 
 /// Walks all runs within the bounds.
 fn exhaustive(options: &Options) -> Result<(), Failure> {

@@ -282,7 +282,8 @@ function cut(text) {
 }
 
 const OF_ELECTIONS = /^(transition|election_failed|vote_.*|follows)$/;
-const OF_LOGS = /^(appended|deleted|append_refused|backed_up|committed|late_answer)$/;
+const OF_LOGS =
+  /^(appended|deleted|append_refused|backed_up|committed|late_answer|.*snapshot.*)$/;
 
 function groupOf(kind) {
   if (OF_ELECTIONS.test(kind)) return "elections";
@@ -572,12 +573,15 @@ const SHAPES = {
   "heartbeat": { path: "M0 6C-10-1-5-8 0-3 5-8 10-1 0 6Z", colour: "--leader" },
   "AppendEntries": { path: "M-5-5H5V5H-5Z", colour: "--leader" },
   "AppendEntries reply": { path: "M-5 0A5 5 0 0 0 5 0 5 5 0 0 0-5 0Z", colour: "--follower" },
+  "InstallSnapshot": { path: "M-7-2H-3V-7H3V-2H7V6H-7Z", colour: "--leader" },
+  "InstallSnapshot reply": { path: "M-5 0A5 5 0 0 0 5 0 5 5 0 0 0-5 0Z", colour: "--follower" },
 };
 const LEGEND = [
   ["RequestVote", "asks for a vote"],
   ["RequestVote reply", "vote"],
   ["heartbeat", "heartbeat"],
   ["AppendEntries", "entries"],
+  ["InstallSnapshot", "snapshot"],
   ["AppendEntries reply", "answer"],
 ];
 const CROWN = "M-13 0-16-14-7-7 0-17 7-7 16-14 13 0Z";
@@ -1024,6 +1028,7 @@ function drawCell(cell, { state, commands }, index) {
     "data-applied": index <= state.last_applied,
     "data-hue": term === null ? "none" : hue(term),
     "data-edge": index === state.commit_index,
+    "data-snapshot": is_in_snapshot,
     "title": command === undefined ? entry : `${entry} ${command}`,
   });
   setText(cell.firstChild, term ?? "?");

@@ -32,21 +32,29 @@ pub struct Bound {
     pub commands: u64,
     /// How many power failures, each with a restart.
     pub crashes: u64,
+    /// How many snapshots servers take, each of all that it has applied.
+    pub snapshots: u64,
     /// The rules that servers obey.
     pub rules: Rules,
 }
 
 impl Bound {
-    /// Three servers, two terms and so many elections, commands and power failures.
+    /// Three servers, two terms and so many elections, commands and power failures; no snapshot.
     pub const fn of(elections: u64, commands: u64, crashes: u64) -> Bound {
-        Bound { nodes: 3, terms: 2, elections, commands, crashes, rules: Rules::ALL }
+        let (nodes, terms, snapshots, rules) = (3, 2, 0, Rules::ALL);
+        Bound { nodes, terms, elections, commands, crashes, snapshots, rules }
+    }
+
+    /// The same with so many snapshots.
+    pub const fn and_snapshots(self, snapshots: u64) -> Bound {
+        Bound { snapshots, ..self }
     }
 }
 
-/// `3 servers, 2 terms, 2 elections, 2 commands, no power failure`.
+/// `3 servers, 2 terms, 2 elections, 2 commands, no power failure, no snapshot`.
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Bound { nodes, terms, elections, commands, crashes, .. } = *self;
+        let Bound { nodes, terms, elections, commands, crashes, snapshots, .. } = *self;
         let count = |number, what: &str| match number {
             0 => format!("no {what}"),
             1 => format!("1 {what}"),
@@ -58,6 +66,7 @@ impl fmt::Display for Bound {
             count(elections, "election"),
             count(commands, "command"),
             count(crashes, "power failure"),
+            count(snapshots, "snapshot"),
         ];
         f.write_str(&counts.join(", "))
     }
@@ -137,6 +146,7 @@ enum Move {
     Arrives(Slot),
     Proposes(NodeId),
     LosesPower(NodeId),
+    TakesSnapshot(NodeId),
 }
 
 /// A world, and how it came to be.
@@ -177,14 +187,16 @@ impl State {
     }
 
     fn moves_of(&self, id: NodeId) -> impl Iterator<Item = Move> + use<> {
-        let Bound { terms, elections, commands, crashes, .. } = self.left;
+        let Bound { terms, elections, commands, crashes, snapshots, .. } = self.left;
         let node = self.world.node(id);
         let leads = node.is_some_and(|node| node.leader() == Some(id));
         let may_ask = node.is_some_and(|node| node.current_term < terms) && !leads;
+        let may_forget = node.is_some_and(|node| node.last_applied > node.log.base().index);
         let possible = [
             (may_ask && elections > 0, Move::TimerFires(id)),
             (leads && commands > 0, Move::Proposes(id)),
             (crashes > 0, Move::LosesPower(id)),
+            (may_forget && snapshots > 0, Move::TakesSnapshot(id)),
         ];
         possible.into_iter().filter(|(may, _)| *may).map(|(_, one)| one)
     }
@@ -207,6 +219,10 @@ impl State {
                 after.left.crashes -= 1;
                 after.world.crash(id, Power::Fails);
                 after.world.restart(id);
+            }
+            Move::TakesSnapshot(id) => {
+                after.left.snapshots -= 1;
+                after.world.take_snapshot(id);
             }
         }
         if after.left.crashes == 0 {
@@ -258,8 +274,8 @@ impl State {
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.world.fingerprint().hash(&mut hasher);
-        let Bound { elections, commands, crashes, .. } = self.left;
-        (elections, commands, crashes).hash(&mut hasher);
+        let Bound { elections, commands, crashes, snapshots, .. } = self.left;
+        (elections, commands, crashes, snapshots).hash(&mut hasher);
         for Operation { called, answer, .. } in &self.history {
             let answer = answer.as_ref().map(|(at, reply)| (at, reply.to_string()));
             (called, answer).hash(&mut hasher);
@@ -319,11 +335,15 @@ mod tests {
         assert_eq!(states(3, Bound::of(1, 0, 0)), 1 + 4 + (8 * 8 - 5 * 5));
     }
 
+    /// A server leads, commits, takes a snapshot of it and leads on; the other lacks the entry.
+    const WITH_SNAPSHOT: Bound = Bound::of(2, 1, 0).and_snapshots(1);
+
     #[test]
     fn explore_finds_what_falls_without_a_rule_and_tells_it_as_a_script() {
         for (rule, bound, property) in [
             (Rule::OneVotePerTerm, Bound::of(2, 0, 0), Property::ElectionSafety),
             (Rule::UpToDateLog, Bound::of(2, 0, 0), Property::LeaderCompleteness),
+            (Rule::SnapshotCommittedOnly, WITH_SNAPSHOT, Property::StateMachineSafety),
         ] {
             let bound = Bound { rules: Rules::ALL.without(rule), ..bound };
             let broken = explore(&bound, |_| ()).expect_err("it is needed");

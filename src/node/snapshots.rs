@@ -99,7 +99,7 @@ impl Node {
         // 2. "Create new snapshot file if first chunk". Beyond Figure 13: pieces of the same
         // snapshot stay, from whichever leader they came, and the answer says how far they reach.
         let last_included = rpc.last_included();
-        let is_another = self.incoming.last_included != last_included;
+        let is_another = !self.incoming.may_go_on_with(rpc);
         if is_another && self.obeys(Rule::BeginAtFirstChunk) {
             self.incoming = Incoming { last_included, data: String::new() };
         }
@@ -110,6 +110,12 @@ impl Node {
             self.incoming.data += &rpc.data;
         }
         is_next && rpc.done
+    }
+
+    /// What has come of a leader's snapshot is none, as its owner saw when it was whole: pieces of
+    /// two texts, perhaps, one of them forged. It is to come anew.
+    pub fn forget_incoming(&mut self) {
+        self.incoming = Incoming::default();
     }
 
     /// The snapshot is here, and takes the place of the log and of the state.
@@ -198,8 +204,9 @@ impl Node {
             self.advance_commit_index();
             return self.send_what_is_missing(follower);
         }
-        let is_news = reply.offset > progress.offset;
-        progress.offset = reply.offset.min(bytes);
+        let offset = reply.offset.min(bytes); // a follower that has more will find out
+        let is_news = offset > progress.offset;
+        progress.offset = offset;
         if is_news {
             self.send_chunk(follower);
         }

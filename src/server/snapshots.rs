@@ -2,8 +2,8 @@
 //! from a leader.
 //!
 //! The state is cloned, which takes no time (`kv.rs`), and a thread writes the clone to the disk,
-//! under another name, with the log that is to follow it. When it has done so, the node is told;
-//! what it then wants done is short: the files take their places.
+//! with most of the log that is to follow it. When it has done so, the node is told; what it then
+//! wants done is short: the log takes the place of the longer one.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -18,6 +18,9 @@ use crate::storage::Draft;
 /// How often one looks whether the thread has done its work.
 pub(super) const LOOK_MS: Millis = 10;
 
+/// Of a log that is as long as it may be, one part of so many stays when the rest is cut.
+const TAIL: u64 = 4;
+
 /// More entries than that are freed by another thread.
 const MANY_ENTRIES: usize = 10_000;
 
@@ -30,24 +33,42 @@ impl<M: StateMachine> Server<M> {
         self.arrived = None; // what it was for is done
         match self.writing.take_if(|writing| writing.is_finished()) {
             Some(written) => self.take_up(written),
-            None if self.writing.is_none() && self.is_snapshot_due() => self.begin_snapshot(),
-            None => Ok(()),
+            None if self.writing.is_some() || self.clock.stands_still() => Ok(()),
+            None => self.begin_if_due(),
         }
     }
 
     /// The log has outgrown the state: what it says of applied entries is longer than the last
     /// snapshot. So neither disk, memory nor restart takes more than a few times the state.
-    fn is_snapshot_due(&self) -> bool {
-        let least = self.options.config.snapshot_after_bytes;
+    ///
+    /// The state is kept for some time before it is written: the entries that follow it stay in
+    /// the log, for followers that are a little behind. They need not be sent the whole state.
+    fn begin_if_due(&mut self) -> Result<(), String> {
+        let longest = self.options.config.snapshot_after_bytes.max(self.node.snapshot.bytes());
+        let tail = longest / TAIL;
         let log_bytes = self.storage.bytes_up_to(self.applied);
-        log_bytes > least.max(self.node.snapshot.bytes()) && !self.clock.stands_still()
+        match &self.kept {
+            None if log_bytes > longest - tail => self.kept = self.state_now(),
+            Some((id, _)) if log_bytes - self.storage.bytes_up_to(id.index) > tail => {
+                return self.begin_snapshot();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn state_now(&self) -> Option<(EntryId, Sessions<M>)> {
+        let last_included = self.node.log.entry(self.applied)?.id();
+        Some((last_included, self.machine.clone()))
     }
 
     fn begin_snapshot(&mut self) -> Result<(), String> {
-        let Some(entry) = self.node.log.entry(self.applied) else { return Ok(()) };
-        let last_included = entry.id();
+        let Some((last_included, machine)) = self.kept.take() else { return Ok(()) };
+        if last_included.index <= self.node.log.base().index {
+            return Ok(()); // a leader's has come since
+        }
         let plan = self.storage.plan_snapshot(last_included);
-        let (machine, mut files) = (self.machine.clone(), self.storage.files.share());
+        let mut files = self.storage.files.share();
         let write = move || {
             let data: Arc<str> = machine.snapshot().into();
             drop(machine);
@@ -65,17 +86,13 @@ impl<M: StateMachine> Server<M> {
         if index <= self.node.log.base().index {
             return Ok(()); // a leader's came in between, and goes further
         }
-        self.draft = Some(draft);
+        self.storage.adopt(draft);
         let outputs = self.step(Input::SnapshotTaken { index, data });
         self.perform(outputs.into_iter().map(Todo::Do).collect())
     }
 
-    /// A snapshot is to be saved: our own is written already.
+    /// A snapshot is to be saved: a leader's, or our own, which is saved already.
     pub(super) fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
-        let is_it = |draft: &mut Draft| draft.last_included() == snapshot.last_included;
-        if let Some(draft) = self.draft.take_if(is_it) {
-            return self.storage.adopt_snapshot(draft);
-        }
         if let Some(writing) = self.writing.take() {
             joined(writing)?; // it uses the same names
         }
@@ -92,7 +109,10 @@ impl<M: StateMachine> Server<M> {
         let mut machine = self.machine.clone();
         match machine.restore(&text) {
             Ok(()) => self.arrived = Some((last_included, machine)),
-            Err(why) => return Some(format!("its snapshot to {last_included} is none: {why}")),
+            Err(why) => {
+                self.node.forget_incoming();
+                return Some(format!("its snapshot to {last_included} is none: {why}"));
+            }
         }
         None
     }

@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use crate::message::NodeId;
 
@@ -181,8 +182,14 @@ impl Files for Directory {
     fn rename(&mut self, from: &'static str, to: &'static str) -> Result<(), String> {
         let path = self.path(to);
         self.open.remove(from);
-        self.open.remove(to);
-        fs::rename(self.path(from), &path).map_err(failed("replace", &path))
+        let replaced = self.open.remove(to);
+        fs::rename(self.path(from), &path).map_err(failed("replace", &path))?;
+        if let Some(file) = replaced {
+            // Nothing leads to it any more: the system frees it when it is closed, and if it is
+            // large, that takes long. Without a thread it is closed here.
+            let _ = thread::Builder::new().spawn(move || drop(file));
+        }
+        Ok(())
     }
 
     fn sync_names(&mut self) -> Result<(), String> {

@@ -33,6 +33,9 @@ pub fn refusal(path: &str, answer: Option<Answer>) -> Response {
                 ("outcome", "not done".into()),
             ],
         )),
+        Some(Answer::Unknown) => {
+            nobody_knows("another leader's snapshot came; the command may have been done")
+        }
         Some(Answer::TooLong) => Response::error(
             413,
             "as JSON it fits no datagram (59,000 bytes): shorten it, or start all nodes with TCP",
@@ -44,13 +47,11 @@ pub fn refusal(path: &str, answer: Option<Answer>) -> Response {
 
 /// Nobody can tell whether the command will be done.
 pub fn unknown() -> Response {
-    json(
-        504,
-        [
-            ("error", "no majority answered in time; the command may still be done".into()),
-            ("outcome", "unknown".into()),
-        ],
-    )
+    nobody_knows("no majority answered in time; the command may still be done")
+}
+
+fn nobody_knows(why: &str) -> Response {
+    json(504, [("error", why.into()), ("outcome", "unknown".into())])
 }
 
 /// Only the leader serves clients: there it is, or there is none.
