@@ -191,7 +191,8 @@ fn clusters_of_several_sizes_stand_beside_the_model() {
 #[test]
 fn history_is_measured_beside_a_new_cluster_and_then_a_start() {
     let lines = measured(
-        "bench --history 10000 --nodes 1 --clients 2 --seconds 0.2 --runs 1 --value-bytes 10 --json",
+        "bench --history 10000 --nodes 1 --clients 2 --seconds 0.2 --runs 1 --value-bytes 10 \
+         --json",
     );
     let kinds: Vec<&str> = lines.iter().map(|line| text(line, "kind")).collect();
     assert_eq!(kinds, ["run", "run", "history", "start"]);

@@ -43,7 +43,7 @@ It prints the median of all runs, with the least and the most; half of the opera
 took p50 at most. With --etcd both are measured in turn, run by run, with the same keys,\n\
 values and clients, and the ratios come first. Use a release build. Other measurements:\n\
 \x20 raftlet bench --kill 20          kill -9 of the leader under load, and is any write lost?\n\
-\x20 raftlet bench --nodes 3,5,7      clusters of several sizes in turn, beside what the disk allows\n\
+\x20 raftlet bench --nodes 3,5,7      several sizes of cluster, beside what one disk allows\n\
 \x20 raftlet bench --history 5000000  is it as fast after so many entries? And a node's start\n\
 \x20 raftlet bench --floor            what this machine allows: its disk, loopback and threads\n\
 \x20 raftlet bench --brain            commands through the algorithm alone, --clients in a batch";
