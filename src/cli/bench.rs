@@ -174,12 +174,12 @@ fn print_beside(
     theirs: Option<(&Target, &Summary)>,
 ) -> Result<(), Failure> {
     let Some((other, theirs)) = theirs else {
-        return print(&report::row(Some(load), &[], &target.label, ours));
+        return print(&report::row(Some(load), &[], &target.name, ours));
     };
     let ratios = report::ratios(ours, theirs).map(report::times);
     let blank = [const { String::new() }; 3];
-    print(&report::row(Some(load), &ratios, &target.label, ours))?;
-    print(&report::row(None, &blank, &other.label, theirs))
+    print(&report::row(Some(load), &ratios, &target.name, ours))?;
+    print(&report::row(None, &blank, &other.name, theirs))
 }
 
 /// The same, as JSON.
@@ -204,7 +204,7 @@ fn measure_load(
     for number in 0..=wanted {
         for (target, runs) in targets.iter().zip(&mut runs) {
             let Load { mix, clients, length } = *load;
-            let (name, mix) = (&target.label, mix.name());
+            let (name, mix) = (&target.name, mix.name());
             progress.show(|| match number {
                 0 => format!("{mix}, {clients} clients, {name}: warming up"),
                 _ => format!("{mix}, {clients} clients, {name}: run {number} of {wanted}"),

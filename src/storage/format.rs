@@ -639,6 +639,8 @@ pub(super) mod tests {
             ("2 | 3 | 2 | c | 1", "entry 3@2 cannot follow 2@3: terms never go down"),
             ("2 | 3 | 3 | c | x", "this is not an entry"),
             ("2 | 3 | 3 | 1", "this is not an entry"),
+            ("2| 3 | 3 | c | 1", "this is not an entry"),
+            ("2 | 3 | 3 | c |1", "this is not an entry"),
             ("2 | 3 | 3 | \\q | 1", "this is not an entry"),
             ("2 | 3 | 3 | \\u{d800} | 1", "this is not an entry"),
             ("", "this is not an entry"),

@@ -73,11 +73,11 @@ fn measure(options: &Options, load: &Load, entries: u64) -> Result<(), Failure> 
 }
 
 /// A cluster that has all the keys, and nothing else.
-fn filled_cluster(options: &Options, label: &str) -> Result<(Cluster, Target), Failure> {
+fn filled_cluster(options: &Options, name: &str) -> Result<(Cluster, Target), Failure> {
     let mut cluster = super::own_cluster(options, super::node_count(options)?, TIMING)?;
     let target = Target::own(&mut cluster, options.bench.value_bytes())?;
     load::fill(&target)?;
-    Ok((cluster, Target { label: label.to_string(), ..target }))
+    Ok((cluster, Target { name: name.to_string(), ..target }))
 }
 
 /// Where to measure: at the beginning, and after each quarter of the way.

@@ -129,7 +129,7 @@ pub fn to_json(target: &Target, load: &Load, ours: &Summary, of: Option<&Summary
 
 fn what(target: &Target, load: &Load) -> [(&'static str, Json); 5] {
     [
-        ("target", target.system.name().into()),
+        ("target", target.name.as_str().into()),
         ("nodes", (target.addresses.len() as u64).into()),
         ("load", load.mix.name().into()),
         ("clients", (load.clients as u64).into()),

@@ -21,7 +21,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let mut cluster = super::own_cluster(options, nodes, super::TIMING)?;
         let target = Target::own(&mut cluster, options.bench.value_bytes())?;
         clusters.push(cluster);
-        targets.push(Target { label: called(nodes), ..target });
+        targets.push(Target { name: called(nodes), ..target });
     }
     let first = options.nodes[0];
     if !options.json {
@@ -74,11 +74,11 @@ type Beside<'a> = Option<(&'a Summary, Option<f64>)>;
 fn row(target: &Target, load: &Load, summary: &Summary, beside: Beside) -> String {
     let Some((base, model)) = beside else {
         let blank = [const { String::new() }; 4];
-        return report::row(Some(load), &blank, &target.label, summary);
+        return report::row(Some(load), &blank, &target.name, summary);
     };
     let [rate, p50, p99] = report::ratios(summary, base).map(report::times);
     let model = model.map_or(String::new(), report::times);
-    report::row(None, &[rate, model, p50, p99], &target.label, summary)
+    report::row(None, &[rate, model, p50, p99], &target.name, summary)
 }
 
 fn to_json(target: &Target, load: &Load, summary: &Summary, beside: Beside) -> Json {

@@ -66,10 +66,8 @@ impl System {
 
 /// A cluster that is measured.
 pub struct Target {
-    /// Which program it is.
-    pub system: System,
-    /// What it is called in tables.
-    pub label: String,
+    /// What it is called.
+    pub name: String,
     /// Where its nodes are, `host:port`, the leader first.
     pub addresses: Vec<String>,
     /// The nodes' processes on this machine, as far as they are known, the leader first.
@@ -99,7 +97,7 @@ impl Target {
     fn new(system: System, addresses: Vec<String>, value_bytes: usize) -> Target {
         let processes = addresses.iter().filter_map(|address| proc::behind(address)).collect();
         let requests = Requests::new(system, value_bytes);
-        Target { system, label: system.name().to_string(), addresses, processes, requests }
+        Target { name: system.name().to_string(), addresses, processes, requests }
     }
 }
 
