@@ -192,12 +192,22 @@ fn print_beside_json(
     theirs.map_or(Ok(()), |(other, theirs)| print_json(report::to_json(other, load, theirs, None)))
 }
 
-/// Measures one load on every target, run by run in turn.
+/// Measures one load on every target, and sums up the runs of each.
 fn measure_load(
     options: &Options,
     targets: &[Target],
     load: &Load,
 ) -> Result<Vec<Summary>, Failure> {
+    let runs = run_in_turn(options, targets, load)?;
+    Ok(runs.iter().map(|runs| Summary::new(runs)).collect())
+}
+
+/// The runs of one load on each target, in turn: after the first of all, the second of all.
+fn run_in_turn(
+    options: &Options,
+    targets: &[Target],
+    load: &Load,
+) -> Result<Vec<Vec<Run>>, Failure> {
     let mut progress = Progress::default();
     let wanted = options.bench.runs();
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); targets.len()];
@@ -220,5 +230,5 @@ fn measure_load(
             runs.push(run);
         }
     }
-    Ok(runs.iter().map(|runs| Summary::new(runs)).collect())
+    Ok(runs)
 }

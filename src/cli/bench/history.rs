@@ -12,11 +12,12 @@ use super::super::cluster::Cluster;
 use super::super::options::Options;
 use super::super::progress::Progress;
 use super::super::{Failure, node, print, print_json};
-use super::load::{self, Load};
+use super::load::{self, Load, Run};
 use super::report::{self, Summary, rounded};
 use super::target::{KEYS, Mix, TIMEOUT, Target};
 use super::{TIMING, WARM_UP, startup};
 use crate::json::Json;
+use crate::lab::experiment::times::Times;
 
 /// Clients, if nobody says how many.
 const CLIENTS: usize = 64;
@@ -35,6 +36,8 @@ struct Point {
     entries: u64,
     old: Summary,
     new: Summary,
+    /// Operations a second of each run, as a multiple of those of the new cluster right after it.
+    ratios: Times,
     /// What each of its nodes has on the disk, the leader first.
     disk_bytes: Vec<u64>,
 }
@@ -58,18 +61,24 @@ fn measure(options: &Options, load: &Load, entries: u64) -> Result<(), Failure> 
         let entries = grow(&targets[0], load, goal)?;
         let (_cluster, new) = filled_cluster(options, "the new cluster")?;
         targets.push(new);
-        let mut summaries = super::measure_load(options, &targets, load)?;
+        let runs = super::run_in_turn(options, &targets, load)?;
         targets.pop();
-        let (new, old) = (summaries.pop(), summaries.pop());
-        let (old, new) = old.zip(new).expect("both were measured");
         let disk_bytes = numbers(&targets[0], "data_bytes")?;
-        let point = Point { entries, old, new, disk_bytes };
+        let (old, new) = (Summary::new(&runs[0]), Summary::new(&runs[1]));
+        let point = Point { entries, old, new, ratios: ratios(&runs[0], &runs[1]), disk_bytes };
         match options.json {
             true => print_json(to_json(&point))?,
             false => print(&row(&point))?,
         }
     }
     Ok(())
+}
+
+/// Two runs that follow one another are more alike than two medians: what else the machine does
+/// may change from one minute to the next.
+fn ratios(old: &[Run], new: &[Run]) -> Times {
+    let rate = |run: &Run| run.operations_a_second;
+    Times::new(old.iter().zip(new).map(|(old, new)| rate(old) / rate(new)))
 }
 
 /// A cluster that has all the keys, and nothing else.
@@ -112,8 +121,8 @@ fn numbers(target: &Target, name: &str) -> Result<Vec<u64>, Failure> {
 }
 
 fn row(point: &Point) -> String {
-    let Point { entries, old, new, disk_bytes } = point;
-    let [ratio, ..] = report::ratios(old, new).map(report::times);
+    let Point { entries, old, new, ratios, disk_bytes } = point;
+    let ratio = report::times(ratios.percentile(50));
     let rates = |summary: &Summary| {
         let [least, most] = [0, 100].map(|rank| summary.rates.percentile(rank));
         format!("{:>7.0} {:<15}", summary.rate(), format!("({least:.0}–{most:.0})"))
@@ -128,15 +137,14 @@ fn row(point: &Point) -> String {
 }
 
 fn to_json(point: &Point) -> Json {
-    let Point { entries, old, new, disk_bytes } = point;
-    let [ratio, ..] = report::ratios(old, new);
+    let Point { entries, old, new, ratios, disk_bytes } = point;
     let all = |bytes: &[u64]| bytes.iter().map(|&bytes| bytes.into()).collect::<Vec<Json>>();
     Json::object([
         ("kind", "history".into()),
         ("entries", (*entries).into()),
         ("operations_a_second", rounded(old.rate())),
         ("new_operations_a_second", rounded(new.rate())),
-        ("rate_ratio", rounded(ratio)),
+        ("rate_ratio", rounded(ratios.percentile(50))),
         ("memory_bytes", all(&old.memory_bytes).into()),
         ("disk_bytes", all(disk_bytes).into()),
     ])
