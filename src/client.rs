@@ -41,8 +41,12 @@ use crate::json::Json;
 use crate::kv::Request;
 use crate::message::{EntryId, Index, Term};
 
-/// How long to wait before the next node is asked, when the last had no answer.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait before the next node is asked, when the last had no answer. An election may
+/// take no more than some 200 ms, and a client should not make much more of it.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// With less time left than this nobody is asked any more.
+const LAST_MOMENT: Duration = Duration::from_millis(200);
 
 /// How long one node may take. It gives up by itself a little before.
 const ATTEMPT: Duration = Duration::from_secs(6);
@@ -257,7 +261,7 @@ impl Client {
             self.go_on();
             // Whoever asks with hardly any time left does not hear the answer, and knows less than
             // before.
-            if Instant::now() + 2 * PAUSE > deadline {
+            if Instant::now() + LAST_MOMENT > deadline {
                 break;
             }
             thread::sleep(PAUSE);

@@ -176,6 +176,41 @@ fn killed_leaders_cost_time_and_no_write() {
 }
 
 #[test]
+fn clusters_of_several_sizes_stand_beside_the_model() {
+    let lines = measured("bench --nodes 1,2 --clients 2 --mix set --seconds 0.2 --runs 2 --json");
+    let seen = lines.iter().map(|line| format!("{} {}", text(line, "kind"), number(line, "nodes")));
+    let order = "run 1, run 2, run 1, run 2, median 1, median 2";
+    assert_eq!(seen.collect::<Vec<_>>().join(", "), order);
+    let [one, two] = [&lines[4], &lines[5]];
+    assert!(one.get("rate_ratio").is_none() && one.get("model_rate_ratio").is_none(), "{one}");
+    assert_eq!(float(two, "model_rate_ratio"), 0.5);
+    let expected = float(two, "operations_a_second") / float(one, "operations_a_second");
+    assert!((float(two, "rate_ratio") - expected).abs() < 0.001, "{two}");
+}
+
+#[test]
+fn history_is_measured_beside_a_new_cluster_and_then_a_start() {
+    let lines = measured(
+        "bench --history 10000 --nodes 1 --clients 2 --seconds 0.2 --runs 1 --value-bytes 10 \
+         --json",
+    );
+    let kinds: Vec<&str> = lines.iter().map(|line| text(line, "kind")).collect();
+    assert_eq!(kinds, ["run", "run", "history", "start"]);
+    let [old, start] = [&lines[2], &lines[3]];
+    assert!(number(old, "entries") >= 10_000, "{old}");
+    let expected = float(old, "operations_a_second") / float(old, "new_operations_a_second");
+    assert!((float(old, "rate_ratio") - expected).abs() < 0.001, "{old}");
+    let disk = old.get("disk_bytes").and_then(Json::as_array).expect("of each node");
+    let bytes: Vec<u64> = disk.iter().filter_map(Json::as_u64).collect();
+    // A line has a key of ten letters, a value of ten, and some 45 around them.
+    assert!(bytes.len() == 1 && bytes[0] > 650_000, "{old}");
+    assert_eq!(number(start, "entries"), 10_000);
+    assert!(matches!(number(start, "log_bytes"), 650_000..1_000_000), "{start}");
+    let times = ["answer_ms", "write_ms"].map(|name| float(start, name));
+    assert!(0.0 < times[0] && times[0] <= times[1], "{start}");
+}
+
+#[test]
 fn floor_is_the_sum_of_its_parts() {
     let lines = measured("bench --floor --seconds 0.2 --runs 1 --json");
     let [line] = &lines[..] else { panic!("{lines:?}") };
@@ -201,6 +236,8 @@ fn what_cannot_be_measured_is_said_in_a_line() {
     for (line, code, why) in [
         ("--kill 3 --etcd http://a:1", 2, "--etcd does not go with --kill: "),
         ("--mix all", 2, "--mix is set, get or mixed, not all: "),
+        ("--nodes 3,5 --kill 3", 2, "--nodes takes one number here: "),
+        ("--history 9999", 2, "--history is a whole number from 10000 to "),
         ("--against 127.0.0.1:1", 1, "cannot reach 127.0.0.1:1: "),
         ("--etcd http://127.0.0.1:1", 1, "cannot reach 127.0.0.1:1: "),
     ] {

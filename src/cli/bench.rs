@@ -2,17 +2,21 @@
 //!
 //! Speed says little alone: what a disk or a processor allows differs from machine to machine. So
 //! the same load can be put on an etcd in the same run, in turn with it (`--etcd`), or one client
-//! be compared with what this machine allows at best (`--floor`).
+//! be compared with what this machine allows at best (`--floor`). In the same way a cluster is
+//! measured in turn with larger ones (`--nodes 3,5,7`), or an old one with a new one (`--history`).
 
 mod brain;
 mod caller;
 mod etcd;
 mod failover;
 mod floor;
+mod history;
 mod limits;
 mod load;
 mod proc;
 mod report;
+mod sizes;
+mod startup;
 mod target;
 mod wish;
 
@@ -38,9 +42,11 @@ bench-0000 to bench-9999. Then clients set and get them, each as fast as it is a
 It prints the median of all runs, with the least and the most; half of the operations\n\
 took p50 at most. With --etcd both are measured in turn, run by run, with the same keys,\n\
 values and clients, and the ratios come first. Use a release build. Other measurements:\n\
-\x20 raftlet bench --kill 20     kill -9 of the leader under load, and is any write lost?\n\
-\x20 raftlet bench --floor       what this machine allows: its disk, loopback and threads\n\
-\x20 raftlet bench --brain       commands through the algorithm alone, --clients in a batch";
+\x20 raftlet bench --kill 20          kill -9 of the leader under load, and is any write lost?\n\
+\x20 raftlet bench --nodes 3,5,7      several sizes of cluster, beside what one disk allows\n\
+\x20 raftlet bench --history 5000000  is it as fast after so many entries? And a node's start\n\
+\x20 raftlet bench --floor            what this machine allows: its disk, loopback and threads\n\
+\x20 raftlet bench --brain            commands through the algorithm alone, --clients in a batch";
 
 /// As etcd's: a node that is slow for a moment, on a machine that has more to do than it can, is
 /// no reason for an election.
@@ -65,6 +71,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     if let Some(kills) = wish.kill {
         return failover::run(options, kills);
     }
+    if let Some(entries) = wish.history {
+        return history::run(options, entries);
+    }
+    if options.nodes.len() > 1 {
+        return sizes::run(options);
+    }
     // What is there already can be missing at once; nodes of our own take their time.
     let etcd = wish.etcd.as_deref().map(|address| Target::etcd(address, wish.value_bytes()));
     let etcd = etcd.transpose()?;
@@ -72,18 +84,22 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let ours = Target::raftlet(address, wish.value_bytes())?;
         return measure(options, ours, etcd, &format!("the cluster of {address}"));
     }
-    let mut cluster = own_cluster(options, TIMING)?;
-    let leader = target::settled(&mut cluster)?;
-    let ours = Target::raftlet(&cluster.options.registry()?.nodes[&leader], wish.value_bytes())?;
+    let mut cluster = own_cluster(options, node_count(options)?, TIMING)?;
+    let ours = Target::own(&mut cluster, wish.value_bytes())?;
     match wish.floor {
         true => floor::run(options, &ours, &own(options)),
         false => measure(options, ours, etcd, &own(options)),
     }
 }
 
-/// A cluster on this machine that runs, and whose lines nobody reads.
-fn own_cluster(options: &Options, timing: Timing) -> Result<Cluster, Failure> {
-    let mut cluster = Cluster::new(options.nodes.unwrap_or(NODES), timing)?;
+/// How many nodes the one cluster of its own has.
+fn node_count(options: &Options) -> Result<u64, Failure> {
+    Ok(options.single_node_count()?.unwrap_or(NODES))
+}
+
+/// A cluster of so many nodes on this machine that runs, and whose lines nobody reads.
+fn own_cluster(options: &Options, nodes: u64, timing: Timing) -> Result<Cluster, Failure> {
+    let mut cluster = Cluster::new(nodes, timing)?;
     cluster.options.transport = options.transport;
     cluster.hush();
     cluster.start_all()?;
@@ -92,7 +108,12 @@ fn own_cluster(options: &Options, timing: Timing) -> Result<Cluster, Failure> {
 
 /// `a cluster of 3 of its own, over tcp, in /tmp (ext4)`.
 fn own(options: &Options) -> String {
-    let nodes = options.nodes.unwrap_or(NODES);
+    let sizes: Vec<String> = options.nodes.iter().map(u64::to_string).collect();
+    let which = match sizes.len() {
+        0 => format!("a cluster of {NODES}"),
+        1 => format!("a cluster of {}", sizes[0]),
+        _ => format!("clusters of {}", sizes.join(", ")),
+    };
     let transport = options.transport.unwrap_or(Kind::Tcp).name();
     let directory = env::temp_dir();
     let disk = match proc::file_system(&directory) {
@@ -100,8 +121,26 @@ fn own(options: &Options) -> String {
         Some(kind) => format!(" ({kind})"),
         None => String::new(),
     };
-    let directory = directory.display();
-    format!("a cluster of {nodes} of its own, over {transport}, in {directory}{disk}")
+    format!("{which} of its own, over {transport}, in {}{disk}", directory.display())
+}
+
+/// What is measured, and how: it stands above a table.
+fn headline(options: &Options, which: &str) -> String {
+    let wish = &options.bench;
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "{which}; {cores} cores; values of {} bytes; {} × {} s, medians\n\n",
+        wish.value_bytes(),
+        wish.runs(),
+        wish.length().as_secs_f64()
+    )
+}
+
+/// The loads that are asked for, one after another.
+fn loads(options: &Options) -> Vec<Load> {
+    let (length, clients) = (options.bench.length(), options.bench.clients_or(&CLIENTS));
+    let of_mix = |mix| clients.iter().map(move |&clients| Load { mix, clients, length });
+    options.bench.mixes().into_iter().flat_map(of_mix).collect()
 }
 
 /// Measures every load, in turn on a raftlet and on the etcd, if there is one.
@@ -111,37 +150,71 @@ fn measure(
     etcd: Option<Target>,
     which: &str,
 ) -> Result<(), Failure> {
-    let wish = &options.bench;
     let targets: Vec<Target> = [ours].into_iter().chain(etcd).collect();
     if !options.json {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        print(&format!(
-            "{which}; {cores} cores; values of {} bytes; {} × {} s, medians\n\n",
-            wish.value_bytes(),
-            wish.runs(),
-            wish.length().as_secs_f64()
-        ))?;
-        print(&report::header(targets.len() > 1))?;
+        let ratios: &[&str] = if targets.len() > 1 { &["ops/s", "p50", "p99"] } else { &[] };
+        print(&(headline(options, which) + &report::header("etcd", ratios)))?;
     }
     targets.iter().try_for_each(load::fill)?;
-    for mix in wish.mixes() {
-        for clients in wish.clients_or(&CLIENTS) {
-            let load = Load { mix, clients, length: wish.length() };
-            measure_load(options, &targets, &load)?;
+    for load in loads(options) {
+        let summaries = measure_load(options, &targets, &load)?;
+        let theirs = targets.get(1).zip(summaries.get(1));
+        match options.json {
+            true => print_beside_json(&load, (&targets[0], &summaries[0]), theirs)?,
+            false => print_beside(&load, (&targets[0], &summaries[0]), theirs)?,
         }
     }
     Ok(())
 }
 
-/// Measures one load, and prints what came of it.
-fn measure_load(options: &Options, targets: &[Target], load: &Load) -> Result<(), Failure> {
+/// Prints what came of a load, ours and that of the one beside it, if there is one.
+fn print_beside(
+    load: &Load,
+    (target, ours): (&Target, &Summary),
+    theirs: Option<(&Target, &Summary)>,
+) -> Result<(), Failure> {
+    let Some((other, theirs)) = theirs else {
+        return print(&report::row(Some(load), &[], &target.name, ours));
+    };
+    let ratios = report::ratios(ours, theirs).map(report::times);
+    let blank = [const { String::new() }; 3];
+    print(&report::row(Some(load), &ratios, &target.name, ours))?;
+    print(&report::row(None, &blank, &other.name, theirs))
+}
+
+/// The same, as JSON.
+fn print_beside_json(
+    load: &Load,
+    (target, ours): (&Target, &Summary),
+    theirs: Option<(&Target, &Summary)>,
+) -> Result<(), Failure> {
+    print_json(report::to_json(target, load, ours, theirs.map(|(_, theirs)| theirs)))?;
+    theirs.map_or(Ok(()), |(other, theirs)| print_json(report::to_json(other, load, theirs, None)))
+}
+
+/// Measures one load on every target, and sums up the runs of each.
+fn measure_load(
+    options: &Options,
+    targets: &[Target],
+    load: &Load,
+) -> Result<Vec<Summary>, Failure> {
+    let runs = run_in_turn(options, targets, load)?;
+    Ok(runs.iter().map(|runs| Summary::new(runs)).collect())
+}
+
+/// The runs of one load on each target, in turn: after the first of all, the second of all.
+fn run_in_turn(
+    options: &Options,
+    targets: &[Target],
+    load: &Load,
+) -> Result<Vec<Vec<Run>>, Failure> {
     let mut progress = Progress::default();
     let wanted = options.bench.runs();
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); targets.len()];
     for number in 0..=wanted {
         for (target, runs) in targets.iter().zip(&mut runs) {
             let Load { mix, clients, length } = *load;
-            let (name, mix) = (target.name(), mix.name());
+            let (name, mix) = (&target.name, mix.name());
             progress.show(|| match number {
                 0 => format!("{mix}, {clients} clients, {name}: warming up"),
                 _ => format!("{mix}, {clients} clients, {name}: run {number} of {wanted}"),
@@ -157,12 +230,5 @@ fn measure_load(options: &Options, targets: &[Target], load: &Load) -> Result<()
             runs.push(run);
         }
     }
-    drop(progress);
-    let summaries: Vec<Summary> = runs.iter().map(|runs| Summary::new(runs)).collect();
-    let other = targets.get(1).zip(summaries.get(1));
-    if !options.json {
-        return print(&report::rows(load, &summaries[0], other));
-    }
-    print_json(report::to_json(&targets[0], load, &summaries[0], summaries.get(1)))?;
-    other.map_or(Ok(()), |(target, theirs)| print_json(report::to_json(target, load, theirs, None)))
+    Ok(runs)
 }

@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{self, Child, ChildStdin, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// could take that of a node that is down.
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 10_000;
+
+/// How many clusters this process has made.
+static CLUSTERS: AtomicU32 = AtomicU32::new(0);
 
 /// A line that a node has printed.
 #[derive(Clone, Debug)]
@@ -68,10 +72,11 @@ impl Cluster {
     /// A directory and a registry of so many nodes; none runs yet.
     pub fn new(nodes: u64, timing: Timing) -> Result<Cluster, Failure> {
         let program = start::program()?;
-        let directory = env::temp_dir().join(format!("raftlet-scratch-{}", process::id()));
+        let name = format!("scratch-{}-{}", process::id(), CLUSTERS.fetch_add(1, Relaxed));
+        let directory = env::temp_dir().join(format!("raftlet-{name}"));
         let config = directory.join("cluster.toml");
         let written = fs::create_dir_all(&directory)
-            .and_then(|()| fs::write(&config, registry(timing, &free_ports(nodes))));
+            .and_then(|()| fs::write(&config, registry(&name, timing, &free_ports(nodes))));
         written.map_err(|error| {
             Failure::Running(format!("cannot write {}: {error}", config.display()))
         })?;
@@ -85,6 +90,16 @@ impl Cluster {
     /// each of a million writes would take the time that is to be measured.
     pub fn hush(&mut self) {
         self.is_quiet = true;
+    }
+
+    /// Writes a table into the registry, before a node starts: `[log]` and what is in it.
+    pub fn add_to_registry(&self, table: &str) -> Result<(), Failure> {
+        let config = self.options.config.as_ref().expect("every cluster has its registry");
+        let text = fs::read_to_string(config);
+        let written = text.and_then(|text| fs::write(config, text + table));
+        written.map_err(|error| {
+            Failure::Running(format!("cannot write {}: {error}", config.display()))
+        })
     }
 
     /// Starts every node of the registry.
@@ -225,11 +240,10 @@ fn collect(id: NodeId, from: impl Read + Send + 'static, lines: Arc<Mutex<Vec<Li
     });
 }
 
-fn registry(timing: Timing, ports: &[u16]) -> String {
+fn registry(name: &str, timing: Timing, ports: &[u16]) -> String {
     let Timing { heartbeat_ms, election_timeout_ms: (shortest, longest) } = timing;
-    let process = process::id();
     let mut text = format!(
-        "[cluster]\nname = \"scratch-{process}\"\n[timing]\nheartbeat_ms = {heartbeat_ms}\n\
+        "[cluster]\nname = \"{name}\"\n[timing]\nheartbeat_ms = {heartbeat_ms}\n\
          election_timeout_ms = [{shortest}, {longest}]\n[nodes]\n"
     );
     for (id, port) in (1..).zip(ports) {

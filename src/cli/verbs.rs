@@ -279,6 +279,7 @@ const MORE: &[Verb] = &[
             "--etcd",
             "--kill",
             "--floor",
+            "--history",
             "--brain",
             "--json",
         ],

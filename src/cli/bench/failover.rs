@@ -81,7 +81,8 @@ impl Told {
 /// Kills the leader so often, and prints what came of it.
 pub fn run(options: &Options, kills: usize) -> Result<(), Failure> {
     let clients = options.bench.single_client_count(CLIENTS)?;
-    let mut cluster = super::own_cluster(options, Timing::PAPER)?;
+    let nodes = options.single_node_count()?.unwrap_or(super::NODES);
+    let mut cluster = super::own_cluster(options, nodes, Timing::PAPER)?;
     target::settled(&mut cluster)?;
     let addresses: Vec<String> = cluster.options.registry()?.nodes.into_values().collect();
     let is_over = AtomicBool::new(false);

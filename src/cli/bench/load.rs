@@ -178,6 +178,6 @@ pub fn fill(target: &Target) -> Result<(), Failure> {
     });
     match all_are_there {
         true => Ok(()),
-        false => Err(Failure::Running(format!("{} does not take writes", target.name()))),
+        false => Err(Failure::Running(format!("{} does not take writes", target.name))),
     }
 }

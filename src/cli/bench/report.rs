@@ -60,40 +60,37 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// What is measured as a multiple of what another reached: operations a second, p50, p99.
-fn ratios(ours: &Summary, theirs: &Summary) -> [f64; 3] {
+pub fn ratios(ours: &Summary, theirs: &Summary) -> [f64; 3] {
     [ours.rate() / theirs.rate(), ours.p50_ms / theirs.p50_ms, ours.p99_ms / theirs.p99_ms]
 }
 
-/// The head of the table.
-pub fn header(has_other: bool) -> String {
-    let (above, ratios) = match has_other {
-        true => ("                 ratio to etcd\n", "  ops/s    p50    p99"),
-        false => ("", ""),
+/// The head of the table. What the ratios are of stands in its first columns, if there are any.
+pub fn header(to: &str, ratios: &[&str]) -> String {
+    let above = match ratios {
+        [] => String::new(),
+        _ => format!("{:17}ratio to {to}\n", ""),
     };
+    let ratios: String = ratios.iter().map(|name| format!("  {name:>5}")).collect();
     format!(
         "{above}load   clients{ratios}  target    ops/s (least–most)    p50 ms  p99 ms  max ms \
-         errors  µs CPU/op    MiB (leader first)\n"
+         errors  µs CPU/op             MiB (leader first)\n"
     )
 }
 
-/// The lines of one load: ours, and that of the one with which it is compared, whose ratio to it
-/// comes first.
-pub fn rows(load: &Load, ours: &Summary, other: Option<(&Target, &Summary)>) -> String {
-    let first = format!("{:<6} {:>7}", load.mix.name(), load.clients);
-    let Some((other, theirs)) = other else { return format!("{first}  {}", row("raftlet", ours)) };
-    let [rate, p50, p99] = ratios(ours, theirs).map(|ratio| format!("{ratio:.2}×"));
-    let (ours, theirs) = (row("raftlet", ours), row(other.name(), theirs));
-    format!("{first}  {rate:>5}  {p50:>5}  {p99:>5}  {ours}{:37}{theirs}", "")
-}
-
-fn row(name: &str, summary: &Summary) -> String {
+/// The line of a target: the load, unless the line above has it, and the ratios come first.
+pub fn row(load: Option<&Load>, ratios: &[String], name: &str, summary: &Summary) -> String {
+    let mut line = match load {
+        Some(load) => format!("{:<6} {:>7}", load.mix.name(), load.clients),
+        None => " ".repeat(14),
+    };
+    ratios.iter().for_each(|ratio| line += &format!("  {ratio:>5}"));
     let (least, most) = (summary.rates.percentile(0), summary.rates.percentile(100));
     let spread = format!("({least:.0}–{most:.0})");
     let cpu: Vec<String> = summary.cpu_us.iter().map(|us| format!("{us:.0}")).collect();
     let mib: Vec<String> =
         summary.memory_bytes.iter().map(|bytes| (bytes >> 20).to_string()).collect();
-    let line = format!(
-        "{name:<7} {:>7.0} {spread:<13} {:>7.3} {:>7.3} {:>7.1} {:>6}  {:<11}  {}",
+    line += &format!(
+        "  {name:<7} {:>7.0} {spread:<13} {:>7.3} {:>7.3} {:>7.1} {:>6}  {:<20}  {}",
         summary.rate(),
         summary.p50_ms,
         summary.p99_ms,
@@ -130,9 +127,10 @@ pub fn to_json(target: &Target, load: &Load, ours: &Summary, of: Option<&Summary
     Json::object(members)
 }
 
-fn what(target: &Target, load: &Load) -> [(&'static str, Json); 4] {
+fn what(target: &Target, load: &Load) -> [(&'static str, Json); 5] {
     [
-        ("target", target.name().into()),
+        ("target", target.name.as_str().into()),
+        ("nodes", (target.addresses.len() as u64).into()),
         ("load", load.mix.name().into()),
         ("clients", (load.clients as u64).into()),
         ("seconds", load.length.as_secs_f64().into()),
@@ -152,6 +150,11 @@ fn figures(summary: &Summary) -> [(&'static str, Json); 8] {
         ("generator_cpu_us_an_operation", summary.own_cpu_us.map_or(Json::Null, rounded)),
         ("memory_bytes", memory.into()),
     ]
+}
+
+/// A ratio, for people.
+pub fn times(ratio: f64) -> String {
+    format!("{ratio:.2}×")
 }
 
 /// Three places are enough, and more would look like knowledge. What is infinite is `null`.

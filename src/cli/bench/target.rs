@@ -18,7 +18,7 @@ use crate::step::Random;
 pub const KEYS: u64 = 10_000;
 
 /// How long a node may take to say who leads.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What clients ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +54,20 @@ pub enum System {
     Etcd,
 }
 
+impl System {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            System::Raftlet => "raftlet",
+            System::Etcd => "etcd",
+        }
+    }
+}
+
 /// A cluster that is measured.
 pub struct Target {
-    /// Which program it is.
-    pub system: System,
+    /// What it is called.
+    pub name: String,
     /// Where its nodes are, `host:port`, the leader first.
     pub addresses: Vec<String>,
     /// The nodes' processes on this machine, as far as they are known, the leader first.
@@ -72,6 +82,12 @@ impl Target {
         Ok(Target::new(System::Raftlet, addresses, value_bytes))
     }
 
+    /// A cluster of our own, once all its nodes know who leads.
+    pub fn own(cluster: &mut Cluster, value_bytes: usize) -> Result<Target, Failure> {
+        let leader = settled(cluster)?;
+        Target::raftlet(&cluster.options.registry()?.nodes[&leader], value_bytes)
+    }
+
     /// The etcd of which this is a member.
     pub fn etcd(address: &str, value_bytes: usize) -> Result<Target, Failure> {
         let addresses = etcd::members(address).map_err(Failure::Running)?;
@@ -80,15 +96,8 @@ impl Target {
 
     fn new(system: System, addresses: Vec<String>, value_bytes: usize) -> Target {
         let processes = addresses.iter().filter_map(|address| proc::behind(address)).collect();
-        Target { system, addresses, processes, requests: Requests::new(system, value_bytes) }
-    }
-
-    /// What it is called in tables.
-    pub fn name(&self) -> &'static str {
-        match self.system {
-            System::Raftlet => "raftlet",
-            System::Etcd => "etcd",
-        }
+        let requests = Requests::new(system, value_bytes);
+        Target { name: system.name().to_string(), addresses, processes, requests }
     }
 }
 

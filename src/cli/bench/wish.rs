@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::Failure;
 use super::super::options::{Options, number, seconds, usage};
 use super::etcd;
-use super::target::Mix;
+use super::target::{KEYS, Mix};
 
 /// The most clients at once: a node serves 1024 connections, and others may want one.
 const MAX_CLIENTS: u64 = 1000;
@@ -26,6 +26,8 @@ pub struct Wish {
     pub kill: Option<usize>,
     /// To measure the machine.
     pub floor: bool,
+    /// To measure again and again, until the log has had so many entries.
+    pub history: Option<u64>,
     /// To measure the algorithm alone.
     pub brain: bool,
 }
@@ -42,9 +44,14 @@ const LOAD: &[&str] = &[
     "--against",
     "--etcd",
 ];
-const OTHERS: [(&str, &[&str], &str); 3] = [
+const OTHERS: [(&str, &[&str], &str); 4] = [
     ("--kill", &["--clients", "--nodes", "--transport"], "raftlet bench --kill 20 --clients 8"),
     ("--floor", &["--seconds", "--runs"], "raftlet bench --floor"),
+    (
+        "--history",
+        &["--clients", "--seconds", "--runs", "--value-bytes", "--nodes", "--transport"],
+        "raftlet bench --history 1000000 --clients 64",
+    ),
     ("--brain", &["--clients", "--seconds", "--runs"], "raftlet bench --brain"),
 ];
 
@@ -61,6 +68,7 @@ impl Wish {
             "--etcd" => self.etcd = Some(etcd::address(value)?),
             "--kill" => self.kill = Some(number(name, value, 1, 10_000)? as usize),
             "--floor" => self.floor = true,
+            "--history" => self.history = Some(number(name, value, KEYS, 1_000_000_000)?),
             "--brain" => self.brain = true,
             _ => unreachable!("every option of the table is named here: a test holds it"),
         }
@@ -77,7 +85,7 @@ impl Wish {
         match self.clients.as_deref() {
             None => Ok(default),
             Some(&[count]) => Ok(count),
-            Some(_) => usage("--kill takes one number of clients: --clients 8".to_string()),
+            Some(_) => usage("--clients takes one number here: --clients 8".to_string()),
         }
     }
 
@@ -111,6 +119,10 @@ pub fn check(options: &Options) -> Result<(), Failure> {
     let goes_with = |name: &str| name == mode || name == "--json" || allowed.contains(&name);
     if let Some(name) = options.given.iter().find(|name| !goes_with(name)) {
         return usage(format!("{name} does not go with {mode}: write {example}"));
+    }
+    // Clusters of several sizes stand beside each other, and beside nothing else.
+    if others.is_some() || given("--etcd") {
+        options.single_node_count()?;
     }
     match ["--nodes", "--transport"].into_iter().find(|name| given(name)) {
         Some(name) if given("--against") => usage(format!(
@@ -197,6 +209,10 @@ mod tests {
             (
                 "--brain --floor",
                 "--brain does not go with --floor: write raftlet bench --floor".to_string(),
+            ),
+            (
+                "--nodes 3,5 --etcd http://a:1",
+                "--nodes takes one number here: --nodes 5".to_string(),
             ),
             (
                 "--against a:1 --nodes 5",
