@@ -1034,14 +1034,17 @@ mod tests {
         let mut node = leader();
         let outputs = node.step(210, Input::Read(vec![1, 2]));
         assert_eq!(appends_to(N2, &outputs), [(1, 0)], "the round begins at once");
+        assert_eq!(appends_to(N3, &outputs), [], "one more server is a majority");
         assert_eq!(node.step(211, Input::Read(vec![3])), [], "it waits for the next round");
         assert_eq!(node.step(212, success(N2, 1, 1, 0)), [], "an answer from before");
         let outputs = node.step(213, success(N2, 1, 1, 1));
         let answers =
             |outputs: &[Output], request| outputs.contains(&Output::AnswerRead { request });
         assert!(answers(&outputs, 1) && answers(&outputs, 2) && !answers(&outputs, 3));
-        assert_eq!(appends_to(N3, &outputs), [(1, 0)], "the next round begins");
-        assert!(answers(&node.step(214, success(N3, 1, 1, 2)), 3));
+        assert_eq!(appends_to(N2, &outputs), [(1, 0)], "the next round begins");
+        let heartbeat = node.step(263, Input::Tick);
+        assert_eq!(appends_to(N3, &heartbeat), [(1, 0)], "n2 is silent, and all are asked");
+        assert!(answers(&node.step(264, success(N3, 1, 1, 2)), 3));
     }
 
     /// A leader compacts its log while this server is away: the first it hears of the new term is

@@ -7,6 +7,7 @@
 //! heartbeats that it answered (then reads are safe, §8), and how far it has the snapshot that it
 //! is being sent (§7).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::RoleName;
@@ -153,6 +154,15 @@ impl Leader {
         waiting && self.confirmed_round(majority) == self.round
     }
 
+    /// Whom to ask in a new round: with the leader itself they are a majority. First come those that
+    /// answered the latest round, and of these who has most of the log: a follower that has died is
+    /// asked once more, and then others are.
+    pub fn likeliest_to_answer(&self, majority: usize) -> Vec<NodeId> {
+        let mut rows: Vec<(&NodeId, &Progress)> = self.followers.iter().collect();
+        rows.sort_by_key(|(_, row)| Reverse((row.round, row.match_index)));
+        rows.into_iter().take(majority - 1).map(|(&id, _)| id).collect()
+    }
+
     /// Takes out the reads that may be answered: their round is confirmed, and the state machine
     /// has applied what they must see.
     pub fn take_ready(&mut self, confirmed_round: u64, last_applied: Index) -> Vec<Read> {
@@ -217,6 +227,16 @@ mod tests {
         let five = leader(&[1, 9, 4, 4]);
         assert_eq!(five.stored_on_majority((NodeId(1), 9), 3), (4, ids(&[1, 3, 4, 5])));
         assert_eq!(leader(&[]).stored_on_majority((NodeId(1), 3), 1), (3, ids(&[1])));
+    }
+
+    #[test]
+    fn likeliest_to_answer_is_who_answered_last_and_has_most() {
+        let mut five = leader(&[7, 8, 8, 9]);
+        let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        assert_eq!(five.likeliest_to_answer(3), ids(&[5, 3]));
+        five.followers.get_mut(&NodeId(2)).expect("a follower").round = 1;
+        assert_eq!(five.likeliest_to_answer(3), ids(&[2, 5]));
+        assert_eq!(leader(&[]).likeliest_to_answer(1), ids(&[]), "a leader alone asks nobody");
     }
 
     #[test]

@@ -35,7 +35,9 @@ impl Node {
         let Role::Leader(leader) = &mut self.role else { return };
         if leader.wants_round(majority) {
             leader.round += 1;
-            for peer in self.settings.peers.clone() {
+            // No more than a majority need be asked. If one of them does not answer, the next
+            // heartbeat asks all, for it belongs to the same round.
+            for peer in leader.likeliest_to_answer(majority) {
                 self.send_append_entries(peer, 0);
             }
         }
