@@ -30,8 +30,8 @@ pub enum Incoming {
     Client(Ask, Tell),
 }
 
-/// What is to be done with the answer to a client; false if the client has gone. Whoever has the turn
-/// does it: it must not wait for anything.
+/// What is to be done with the answer to a client; false if the client has gone. Whoever has the
+/// turn does it: it must not wait for anything.
 pub type Tell = Box<dyn FnOnce(Answer) -> bool + Send>;
 
 /// What a client asks.

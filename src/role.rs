@@ -154,9 +154,9 @@ impl Leader {
         waiting && self.confirmed_round(majority) == self.round
     }
 
-    /// Whom to ask in a new round: with the leader itself they are a majority. First come those that
-    /// answered the latest round, and of these who has most of the log: a follower that has died is
-    /// asked once more, and then others are.
+    /// Whom to ask in a new round: with the leader itself they are a majority. First come those
+    /// that answered the latest round, and of these who has most of the log: a follower that has
+    /// died is asked once more, and then others are.
     pub fn likeliest_to_answer(&self, majority: usize) -> Vec<NodeId> {
         let mut rows: Vec<(&NodeId, &Progress)> = self.followers.iter().collect();
         rows.sort_by_key(|(_, row)| Reverse((row.round, row.match_index)));

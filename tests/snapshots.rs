@@ -119,7 +119,7 @@ fn follower_that_was_away_for_100_000_entries_catches_up_over_udp() {
     catches_up("udp", 1 << 20, 100_000);
 }
 
-/// A quarter of the log stays behind a snapshot: some 40 of these entries. All is written while the
+/// An eighth of the log stays behind a snapshot: some 20 of these entries. All is written while the
 /// follower is away, so that each snapshot is taken then.
 #[test]
 fn follower_that_is_a_little_behind_gets_entries_and_no_snapshot() {
@@ -127,9 +127,9 @@ fn follower_that_is_a_little_behind_gets_entries_and_no_snapshot() {
     let addresses = addresses(&cluster, 3);
     let leader = cluster.leader();
     let away = if leader == 3 { 2 } else { 3 };
-    for _ in 0..16 {
+    for _ in 0..20 {
         cluster.kill(away);
-        write(&addresses, 25, 1);
+        write(&addresses, 15, 1);
         cluster.start(away);
         wait_for("it has caught up", || {
             let applied = |id| Some(number(&cluster.status(id)?, "last_applied"));

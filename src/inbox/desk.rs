@@ -24,6 +24,9 @@ const MAX_WAITING: usize = 4096;
 /// own round, and that of the answers that came meanwhile.
 const MOST_ROUNDS: usize = 3;
 
+/// A server counts its time in milliseconds: to be later by one is to be in time.
+const GRAIN: Duration = Duration::from_millis(1);
+
 /// What serves an inbox: one thing at a time, though not always by the same thread.
 pub trait Serve: Send + 'static {
     /// Deals with what has come in, and with what is due.
@@ -230,7 +233,7 @@ impl<S: Serve> Turns for Service<S> {
                 Err(why) => return self.call_keeper(Call::Failed(why)),
             };
             served = round.served;
-            let keeper_sleeps_too_long = Instant::now() + round.rest < self.state().alarm;
+            let keeper_sleeps_too_long = Instant::now() + round.rest + GRAIN < self.state().alarm;
             if round.is_rung || keeper_sleeps_too_long {
                 break;
             }
@@ -383,6 +386,15 @@ mod tests {
         let threads = [office.next().0, office.next().0];
         assert_eq!(threads, [thread::current().id(), office.keeper.thread().id()]);
         assert!(office.turns.recv_timeout(Duration::from_millis(50)).is_err(), "it sleeps again");
+    }
+
+    #[test]
+    fn keeper_is_not_called_for_less_than_the_grain_of_time() {
+        let mut waits = [LONG, LONG - GRAIN / 2].into_iter();
+        let office = Office::open(move |_| Ok(waits.next().unwrap_or(LONG)));
+        office.desk.hand_in(thing("now it is due a little sooner"));
+        assert_eq!(office.next().0, thread::current().id());
+        assert!(office.turns.recv_timeout(Duration::from_millis(50)).is_err(), "the keeper sleeps");
     }
 
     #[test]

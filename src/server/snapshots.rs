@@ -19,7 +19,7 @@ use crate::storage::Draft;
 pub(super) const LOOK_MS: Millis = 10;
 
 /// Of a log that is as long as it may be, one part of so many stays when the rest is cut.
-const TAIL: u64 = 4;
+const TAIL: u64 = 8;
 
 /// More entries than that are freed by another thread.
 const MANY_ENTRIES: usize = 10_000;
@@ -47,14 +47,14 @@ impl<M: StateMachine> Server<M> {
         let longest = self.options.config.snapshot_after_bytes.max(self.node.snapshot.bytes());
         let tail = longest / TAIL;
         let log_bytes = self.storage.bytes_up_to(self.applied);
-        match &self.kept {
-            None if log_bytes > longest - tail => self.kept = self.state_now(),
-            Some((id, _)) if log_bytes - self.storage.bytes_up_to(id.index) > tail => {
-                return self.begin_snapshot();
+        let Some((id, _)) = &self.kept else {
+            if log_bytes > longest - tail {
+                self.kept = self.state_now();
             }
-            _ => {}
-        }
-        Ok(())
+            return Ok(());
+        };
+        let kept_bytes = self.storage.bytes_up_to(id.index);
+        if log_bytes.saturating_sub(kept_bytes) > tail { self.begin_snapshot() } else { Ok(()) }
     }
 
     fn state_now(&self) -> Option<(EntryId, Sessions<M>)> {

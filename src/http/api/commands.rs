@@ -42,7 +42,7 @@ pub fn set(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"x","value":"42"}"#)?;
     let (key, value) = (body.key()?, body.value("value")?);
     let answer = Members::new([("key", Value::borrowed(key)), ("value", Value::borrowed(&value))]);
-    let request = Request::Set { key: key.to_string(), value: value.into_owned() };
+    let request = Request::Set { key, value: &*value };
     apply(call, &body, &request, |entry, reply| match reply {
         Reply::Ok => applied(answer, entry),
         other => conflict(entry, other),
@@ -58,7 +58,7 @@ pub fn get(call: &Call) -> Outcome {
         None | Some("false") => false,
         _ => return Err(bad("\"local\" must be true or false; ask for /api/get/x?local=true")),
     };
-    let text = text_of(&Request::Get { key: key.to_string() }, call.request.path.len());
+    let text = text_of(&Request::Get { key }, call.request.path.len());
     let ask = if is_local { Ask::Local(text) } else { Ask::Query(Command::new(&text)) };
     let answer = Members::new([("key", Value::borrowed(key))]);
     let path = call.path();
@@ -85,7 +85,7 @@ pub fn delete(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"x"}"#)?;
     let key = body.key()?;
     let answer = Members::new([("key", Value::borrowed(key))]);
-    let request = Request::Delete { key: key.to_string() };
+    let request = Request::Delete { key };
     apply(call, &body, &request, |entry, reply| {
         let found = match reply {
             Reply::Deleted => true,
@@ -101,8 +101,8 @@ pub fn compare_and_set(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"x","old":"1","new":"2"}"#)?;
     let (key, old, new) = (body.key()?, body.value("old")?, body.value("new")?);
     let answer = Members::new([("key", Value::borrowed(key))]);
-    let (old, new) = (old.into_owned(), new.into_owned());
-    let request = Request::CompareAndSet { key: key.to_string(), old, new: new.clone() };
+    let request = Request::CompareAndSet { key, old: &*old, new: &*new };
+    let new = new.to_string();
     apply(call, &body, &request, |entry, reply| {
         let (swapped, value) = match reply {
             Reply::Ok => (true, Some(new)),
@@ -118,7 +118,7 @@ pub fn increment(call: &Call) -> Outcome {
     let body = Body::read(call.request, r#"{"key":"n","by":1}"#)?;
     let (key, by) = (body.key()?, body.integer("by", 1)?);
     let answer = Members::new([("key", Value::borrowed(key))]);
-    let request = Request::Increment { key: key.to_string(), by };
+    let request = Request::Increment { key, by };
     apply(call, &body, &request, |entry, reply| match reply {
         Reply::Number(value) => applied(answer.and([("value", value.into())]), entry),
         other => conflict(entry, other),
@@ -148,14 +148,14 @@ fn perform(
 }
 
 fn is_read(command: &Command) -> bool {
-    matches!(command.split().1.parse(), Ok(Request::Get { .. }))
+    matches!(Request::read(command.split().1), Ok(Request::Get { .. }))
 }
 
 /// Has the store do this, in the session that the body names. `then` makes the answer.
 fn apply(
     call: &Call,
     body: &Body,
-    request: &Request,
+    request: &Request<&str>,
     then: impl FnOnce(EntryId, Reply) -> Response + Send + 'static,
 ) -> Outcome {
     let text = text_of(request, call.request.body.len());
@@ -167,7 +167,7 @@ fn apply(
 }
 
 /// A command as text, which is hardly longer than how the client wrote it.
-fn text_of(request: &Request, length: usize) -> String {
+fn text_of(request: &Request<&str>, length: usize) -> String {
     let mut text = String::with_capacity(length);
     write!(text, "{request}").expect("a String takes all");
     text
