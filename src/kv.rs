@@ -11,6 +11,7 @@
 //! lie in many small shards, in a tree of two levels: what is copied at a change is one shard, and
 //! the list of those beside it.
 
+use std::array;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -36,10 +37,20 @@ pub enum Change<'a> {
 const WIDTH: usize = 128;
 
 /// Some shards that lie together.
-type Group = Vec<Arc<Shard>>;
+type Group = [Arc<Shard>; WIDTH];
 
-/// Some keys and their values, in the order of the keys.
-type Shard = Vec<(Arc<str>, Arc<str>)>;
+/// Some pairs, in the order of their fingerprints, and then of their keys.
+type Shard = Vec<Pair>;
+
+/// A key and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pair {
+    /// The key's. It tells the pairs of a shard apart without a look at their keys, which lie all
+    /// over the memory; but two keys may have the same.
+    fingerprint: u64,
+    key: Arc<str>,
+    value: Arc<str>,
+}
 
 /// The pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +61,8 @@ pub struct Store {
 impl Default for Store {
     /// No pairs. All groups are the same one, until they are written to, and so are its shards.
     fn default() -> Store {
-        let group: Arc<Group> = Arc::new(vec![Arc::default(); WIDTH]);
+        let shard: Arc<Shard> = Arc::default();
+        let group: Arc<Group> = Arc::new(array::from_fn(|_| shard.clone()));
         Store { groups: vec![group; WIDTH] }
     }
 }
@@ -58,51 +70,56 @@ impl Default for Store {
 impl Store {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        let (group, shard) = place_of(key);
+        let fingerprint = machine::fingerprint(key);
+        let (group, shard) = place_of(fingerprint);
         let shard = &self.groups[group][shard];
-        find(shard, key).ok().map(|place| &*shard[place].1)
+        find(shard, fingerprint, key).ok().map(|place| &*shard[place].value)
     }
 
     /// All keys and their values, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let shards = self.groups.iter().flat_map(|group| group.iter());
         let pairs = shards.flat_map(|shard| shard.iter());
-        let mut pairs: Vec<(&str, &str)> = pairs.map(|(key, value)| (&**key, &**value)).collect();
+        let mut pairs: Vec<(&str, &str)> = pairs.map(|pair| (&*pair.key, &*pair.value)).collect();
         pairs.sort_unstable();
         pairs.into_iter()
     }
 
     fn set(&mut self, key: &str, value: &str) {
-        let shard = self.shard(key);
-        match find(shard, key) {
-            Ok(place) => shard[place].1 = value.into(),
-            Err(place) => shard.insert(place, (key.into(), value.into())),
+        let fingerprint = machine::fingerprint(key);
+        let shard = self.shard(fingerprint);
+        match find(shard, fingerprint, key) {
+            Ok(place) => shard[place].value = value.into(),
+            Err(place) => {
+                shard.insert(place, Pair { fingerprint, key: key.into(), value: value.into() });
+            }
         }
     }
 
     fn remove(&mut self, key: &str) {
-        let shard = self.shard(key);
-        if let Ok(place) = find(shard, key) {
+        let fingerprint = machine::fingerprint(key);
+        let shard = self.shard(fingerprint);
+        if let Ok(place) = find(shard, fingerprint, key) {
             shard.remove(place);
         }
     }
 
     /// The shard of a key, to be written to: a copy, if a clone shares it.
-    fn shard(&mut self, key: &str) -> &mut Shard {
-        let (group, shard) = place_of(key);
+    fn shard(&mut self, fingerprint: u64) -> &mut Shard {
+        let (group, shard) = place_of(fingerprint);
         Arc::make_mut(&mut Arc::make_mut(&mut self.groups[group])[shard])
     }
 }
 
 /// In which group a key is, and in which shard of it.
-fn place_of(key: &str) -> (usize, usize) {
-    let place = machine::fingerprint(key) as usize;
+fn place_of(fingerprint: u64) -> (usize, usize) {
+    let place = fingerprint as usize;
     (place / WIDTH % WIDTH, place % WIDTH)
 }
 
 /// Where in its shard a key is; or, as an error, where it would be.
-fn find(shard: &Shard, key: &str) -> Result<usize, usize> {
-    shard.binary_search_by(|(its_key, _)| (**its_key).cmp(key))
+fn find(shard: &Shard, fingerprint: u64, key: &str) -> Result<usize, usize> {
+    shard.binary_search_by(|pair| (pair.fingerprint, &*pair.key).cmp(&(fingerprint, key)))
 }
 
 impl StateMachine for Store {
@@ -112,7 +129,9 @@ impl StateMachine for Store {
             Err(why) => return Reply::Error(why),
         };
         let Some(key) = request.key() else { return Reply::Ok };
-        let (change, reply) = request.effect(self.get(key));
+        // What a set does, it does whatever the value was: no need to look for that.
+        let value = if let Request::Set { .. } = request { None } else { self.get(key) };
+        let (change, reply) = request.effect(value);
         match change {
             Change::Keep => {}
             Change::Write(value) => self.set(key, &value),
@@ -288,5 +307,14 @@ mod tests {
         let groups = store.groups.iter().zip(&clone.groups);
         let shards = groups.flat_map(|(one, other)| one.iter().zip(other.iter()));
         assert_eq!(shards.filter(|both| !shared(*both)).count(), 2);
+    }
+
+    #[test]
+    fn keys_of_the_same_fingerprint_are_told_apart() {
+        let pair = |key: &str| Pair { fingerprint: 7, key: key.into(), value: "".into() };
+        let shard = vec![pair("a"), pair("c"), Pair { fingerprint: 8, ..pair("b") }];
+        let places = ["a", "b", "c", "d"].map(|key| find(&shard, 7, key));
+        assert_eq!(places, [Ok(0), Err(1), Ok(1), Err(2)]);
+        assert_eq!(find(&shard, 8, "b"), Ok(2));
     }
 }

@@ -151,15 +151,18 @@ impl<'a> Words<'a> {
             return Err(format!("the {name} is missing"));
         }
         let (word, rest) = match text.strip_prefix('"') {
-            Some(quoted) => unquote(quoted).map(|(word, rest)| (word.into(), rest))?,
+            Some(quoted) => {
+                let (word, rest) = unquote(quoted)?;
+                if end(rest) > 0 {
+                    return Err(format!("the {name} goes on behind its closing quote"));
+                }
+                (word.into(), rest)
+            }
             None => {
                 let (word, rest) = text.split_at(end(text));
                 (word.into(), rest)
             }
         };
-        if end(rest) > 0 {
-            return Err(format!("the {name} goes on behind its closing quote"));
-        }
         self.rest = rest;
         limit(name, word, max)
     }
