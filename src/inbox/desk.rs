@@ -273,13 +273,16 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
 
     /// Tells what it was given in each turn, and on which thread; does then what it is told to.
-    struct Probe {
+    struct Probe<F> {
         turns: Sender<(ThreadId, Vec<Incoming>)>,
-        then: Box<dyn FnMut(&[Incoming]) -> Result<Duration, String> + Send>,
+        then: F,
         wait: Duration,
     }
 
-    impl Serve for Probe {
+    impl<F> Serve for Probe<F>
+    where
+        F: FnMut(&[Incoming]) -> Result<Duration, String> + Send + 'static,
+    {
         fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
             let incoming: Vec<Incoming> = incoming.collect();
             let done = (self.then)(&incoming);
@@ -307,7 +310,7 @@ mod tests {
         ) -> Office {
             let (desk, inbox) = open();
             let (sender, turns) = channel();
-            let probe = Probe { turns: sender, then: Box::new(then), wait: LONG };
+            let probe = Probe { turns: sender, then, wait: LONG };
             let keeper = thread::spawn(move || inbox.keep(probe));
             let office = Office { desk, turns, keeper };
             assert!(office.next().1.is_empty());
