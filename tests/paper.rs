@@ -1097,23 +1097,23 @@ expect answer none";
 fn read_after_own_commit_8() {
     let run = "
 cluster 3
-timeout n1
+timeout n3
 run
-propose n1 set x=1
+propose n3 set x=1
 run
 tick 60
 run
-propose n1 set x=2
-deliver n1->n2
-deliver n2->n1
+propose n3 set x=2
+deliver n3->n2
+deliver n2->n3
 drop all
 timeout n2
-deliver n2->n3
-deliver n3->n2
+deliver n2->n1
+deliver n1->n2
 drop all
 read n2 x
-deliver n2->n3
-deliver n3->n2
+deliver n2->n1
+deliver n1->n2
 run";
     falls(Rule::ReadAfterOwnCommit, Linearizability, run);
 }
