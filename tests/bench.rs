@@ -214,10 +214,10 @@ fn history_is_measured_beside_a_new_cluster_and_then_a_start() {
 fn floor_is_the_sum_of_its_parts() {
     let lines = measured("bench --floor --seconds 0.2 --runs 1 --json");
     let [line] = &lines[..] else { panic!("{lines:?}") };
-    let [disks, trip, hand_over, floor, p50, ratio] =
-        ["majority_us", "round_trip_us", "hand_over_us", "floor_us", "p50_us", "ratio"]
+    let [disks, trip, floor, p50, ratio] =
+        ["majority_us", "round_trip_us", "floor_us", "p50_us", "ratio"]
             .map(|name| float(line, name));
-    assert!((floor - (disks + 2.0 * trip + 2.0 * hand_over)).abs() < 0.01, "{line}");
+    assert!((floor - (disks + 2.0 * trip)).abs() < 0.01, "{line}");
     assert!((ratio - p50 / floor).abs() < 0.001, "{line}");
 }
 
