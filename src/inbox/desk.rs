@@ -401,6 +401,28 @@ mod tests {
     }
 
     #[test]
+    fn keeper_that_rings_during_another_turn_gets_the_next() {
+        let ((begun, begins), (go_on, wait)) = (channel(), sync_channel::<()>(0));
+        let office = Office::open(move |incoming| {
+            if !incoming.is_empty() {
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
+            }
+            Ok(Duration::from_millis(1))
+        });
+        let desk = office.desk.clone();
+        let helper = thread::spawn(move || desk.hand_in(thing("one")));
+        begins.recv_timeout(PATIENCE).expect("a turn to begin");
+        while office.desk.counted.load(Ordering::Acquire) < 2 {
+            thread::yield_now(); // until the bell stands in the inbox, too
+        }
+        go_on.send(()).unwrap();
+        helper.join().unwrap();
+        while office.next().0 == office.keeper.thread().id() {} // its turns before that
+        while office.next().0 != office.keeper.thread().id() {}
+    }
+
+    #[test]
     fn keeper_wakes_by_itself() {
         let mut waits = [Duration::from_millis(1), LONG].into_iter();
         let office = Office::open(move |_| Ok(waits.next().unwrap_or(LONG)));
