@@ -9,15 +9,16 @@
 //! and in a busy one nearly all is done by the keeper, in large batches.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Answer, Ask, Incoming};
 
-/// How much may wait in an inbox. Whoever brings more waits too, so that a flood of messages fills
-/// the network's buffers and not this process's memory.
+/// How many things may wait in an inbox: what a client asks, or all that came together from a peer,
+/// which is seldom more than a message. Whoever brings more waits too, so that a flood of requests
+/// fills the network's buffers and not this process's memory.
 const MAX_WAITING: usize = 4096;
 
 /// How often a thread serves the inbox that has its own work to do, before it calls the keeper: its
@@ -99,7 +100,18 @@ impl Desk {
     /// True if the turn now is ours.
     fn put(&self, thing: Thing) -> bool {
         // The inbox lives as long as the process: if it has gone, so has everyone who would care.
-        self.sender.send(thing).is_ok() && self.counted.fetch_add(1, Ordering::AcqRel) == 0
+        self.sender.send(thing).is_ok() && self.count()
+    }
+
+    /// Rings for the keeper, who must not wait here: if the inbox is full, it is the keeper who is
+    /// called next. Whether the turn now is ours; `None` if there is no room for the bell.
+    fn ring(&self) -> Option<bool> {
+        self.sender.try_send(Thing::Bell).ok().map(|()| self.count())
+    }
+
+    /// Counts what was put in; true if the turn now is ours.
+    fn count(&self) -> bool {
+        self.counted.fetch_add(1, Ordering::AcqRel) == 0
     }
 }
 
@@ -146,9 +158,12 @@ impl Inbox {
                 match calls.recv_timeout(rest) {
                     Ok(Call::Turn { served }) => break served,
                     Ok(Call::Failed(why)) => return Err(why),
-                    Err(RecvTimeoutError::Timeout) if desk.put(Thing::Bell) => break 0,
-                    // Whoever has the turn will find the bell, and give it to us.
-                    Err(_) => rest = Duration::MAX,
+                    Err(_) => match desk.ring() {
+                        Some(true) => break 0,
+                        // Whoever has the turn will find the bell, and give it to us.
+                        Some(false) => rest = Duration::MAX,
+                        None => rest = GRAIN,
+                    },
                 }
             };
         }
@@ -420,6 +435,36 @@ mod tests {
         helper.join().unwrap();
         while office.next().0 == office.keeper.thread().id() {} // its turns before that
         while office.next().0 != office.keeper.thread().id() {}
+    }
+
+    /// A keeper who waited for room would not hear that it has the turn, and all would wait.
+    #[test]
+    fn keeper_that_finds_no_room_for_the_bell_is_called_all_the_same() {
+        let ((begun, begins), (go_on, wait)) = (channel(), sync_channel::<()>(0));
+        let alarm = Duration::from_millis(300);
+        let mut rounds = MOST_ROUNDS;
+        let office = Office::open(move |incoming| {
+            if !incoming.is_empty() && rounds > 0 {
+                rounds -= 1;
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
+            }
+            Ok(alarm)
+        });
+        let desk = office.desk.clone();
+        thread::spawn(move || desk.hand_in(thing("first")));
+        for more in [1, 1, MAX_WAITING] {
+            begins.recv_timeout(PATIENCE).expect("a round to begin");
+            (0..more).for_each(|_| office.desk.hand_in(thing("more")));
+            if more > 1 {
+                thread::sleep(2 * alarm); // it is time to ring, but the inbox is full
+            }
+            go_on.send(()).unwrap();
+        }
+        let mut left = 1 + 1 + 1 + MAX_WAITING;
+        while left > 0 {
+            left -= office.next().1.len();
+        }
     }
 
     #[test]
