@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use super::{Server, Todo};
 use crate::machine::{Sessions, StateMachine};
 use crate::message::{Entry, EntryId, InstallSnapshot};
+use crate::role::Role;
 use crate::snapshot::Snapshot;
 use crate::step::{Input, Millis};
 use crate::storage::Draft;
@@ -20,6 +21,9 @@ pub(super) const LOOK_MS: Millis = 10;
 
 /// Of a log that is as long as it may be, one part of so many stays when the rest is cut.
 const TAIL: u64 = 8;
+
+/// How many times as long as it may be a log becomes, while a follower is sent the last snapshot.
+const PATIENCE: u64 = 4;
 
 /// More entries than that are freed by another thread.
 const MANY_ENTRIES: usize = 10_000;
@@ -47,6 +51,10 @@ impl<M: StateMachine> Server<M> {
         let longest = self.options.config.snapshot_after_bytes.max(self.node.snapshot.bytes());
         let tail = longest / TAIL;
         let log_bytes = self.storage.bytes_up_to(self.applied);
+        // The next snapshot ends all transfers of the last one. On a slow way each would be ended.
+        if self.is_sending_one() && log_bytes < PATIENCE * longest {
+            return Ok(());
+        }
         let Some((id, _)) = &self.kept else {
             if log_bytes > longest - tail {
                 self.kept = self.state_now();
@@ -55,6 +63,13 @@ impl<M: StateMachine> Server<M> {
         };
         let kept_bytes = self.storage.bytes_up_to(id.index);
         if log_bytes.saturating_sub(kept_bytes) > tail { self.begin_snapshot() } else { Ok(()) }
+    }
+
+    fn is_sending_one(&self) -> bool {
+        match &self.node.role {
+            Role::Leader(leader) => leader.followers.values().any(|progress| progress.offset > 0),
+            _ => false,
+        }
     }
 
     fn state_now(&self) -> Option<(EntryId, Sessions<M>)> {
