@@ -89,8 +89,8 @@ pub struct Counters {
     pub commands: u64,
     /// Clients' reads that it answered.
     pub reads: u64,
-    /// How long the commands took, from when the server's thread took each up until it was
-    /// answered, all together.
+    /// How long the commands took, from when the server took each up until it was answered,
+    /// all together.
     pub command_seconds: f64,
 }
 

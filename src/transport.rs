@@ -3,9 +3,9 @@
 //! A node has one address. Peers' connections, clients' HTTP and peers' datagrams all come
 //! there; `door.rs` tells them apart. Messages are text (`write.rs`), so that a student can read
 //! them with `tcpdump -A` or write one with `nc`; what comes in is checked (`read.rs`), since
-//! anyone may write anything. [`Transport::send`] waits for nobody: each peer has a thread of its
-//! own (`tcp.rs`, `udp.rs`) with a queue of messages, and what finds no room is lost, as it might
-//! be on the way. `links.rs` is that queue, and what makes a link bad; `identity.rs` tells who
+//! anyone may write anything. [`Transport::send`] waits for nobody for longer than a few
+//! milliseconds: each peer has a thread of its own (`tcp.rs`, `udp.rs`) with a queue of messages, and
+//! what finds no room is lost, as it might be on the way. `links.rs` is that queue, and what makes a link bad; `identity.rs` tells who
 //! speaks for a peer; `shared.rs` is what the threads have in common.
 
 mod door;
@@ -142,7 +142,7 @@ pub fn start(
 
 impl Transport {
     /// Sends a message to the peer that it names, if it can be: it may be lost. A peer that reads
-    /// nothing may take a few milliseconds, once.
+    /// nothing may take a few milliseconds.
     pub fn send(&self, message: Message) {
         if !links::chance(self.drop_percent) {
             self.shared.send(message);

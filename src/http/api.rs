@@ -67,7 +67,7 @@ impl Call<'_> {
         }
     }
 
-    /// What `then` makes of the answer to this. The node's own thread writes it.
+    /// What `then` makes of the answer to this. Whoever has the node's turn writes it.
     fn answer_later(
         &self,
         ask: Ask,
