@@ -8,8 +8,8 @@
 mod desk;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, LazyLock};
 
 use crate::event::What;
 use crate::machine::Reply;
@@ -33,6 +33,10 @@ pub enum Incoming {
 /// What is to be done with the answer to a client; false if the client has gone. Whoever has the
 /// turn does it: it must not wait for anything.
 pub type Tell = Box<dyn FnOnce(Answer) -> bool + Send>;
+
+/// The state of a state machine as JSON. Whoever looks at it first makes the text, which may take
+/// long: a server that did so in its turn would hear nobody meanwhile.
+pub type Picture = LazyLock<String, Box<dyn FnOnce() -> String + Send>>;
 
 /// What a client asks.
 #[derive(Debug)]
@@ -99,8 +103,8 @@ pub enum Answer {
     State(Box<State>),
     /// The same, with what it holds. A watcher is told all that comes after it.
     Status(Box<Status>),
-    /// The state of the state machine as JSON, which has applied the log up to this index.
-    StateMachine(Index, Arc<str>),
+    /// The state of the state machine, which has applied the log up to this index.
+    StateMachine(Index, Arc<Picture>),
     /// A part of the log, and how far it is committed; the log's last index.
     Log {
         /// The entries that were asked for, as far as there are any.

@@ -6,8 +6,9 @@
 //! That is group commit. A disk error is a crash: the server stops and says why. Whose thread it is
 //! that has the turn, `inbox.rs` decides; here nobody needs to know.
 //!
-//! `server/asks.rs` is what clients ask of it, `server/clock.rs` its time, which stands still while
-//! a student has it play dead.
+//! `server/asks.rs` is what clients ask of it; `server/gathering.rs` is where their commands wait
+//! for company; `server/snapshots.rs` cuts the log; `server/clock.rs` is its time, which stands still
+//! while a student has it play dead.
 
 mod asks;
 mod clock;
@@ -17,14 +18,14 @@ mod snapshots;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, FaultsFrom};
 use crate::console::Console;
 use crate::event::{Event, What};
 use crate::http::{self, api::Site};
-use crate::inbox::{self, Answer, Desk, Incoming, Serve, Tell};
+use crate::inbox::{self, Answer, Desk, Incoming, Picture, Serve, Tell};
 use crate::machine::{Sessions, StateMachine};
 use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
 use crate::metrics::Metrics;
@@ -156,8 +157,9 @@ struct Server<M> {
     next_request: RequestId,
     /// Commands that the node has not been told of yet.
     gathering: Gathering,
-    /// The last picture of the state that someone asked for, and how far it had applied the log.
-    picture: Option<(Index, Arc<str>)>,
+    /// The last picture of the state that someone asked for, while anyone has it, and how far the
+    /// log was applied then.
+    picture: (Index, Weak<Picture>),
     /// The state after an entry, which is to become a snapshot.
     kept: Option<(EntryId, Sessions<M>)>,
     /// A snapshot that is being written.
@@ -187,6 +189,16 @@ impl Todo {
     fn is_save(&self) -> bool {
         matches!(self, Todo::Do(output) if output.is_save())
     }
+
+    /// What it wants saved of the term and the vote.
+    fn vote(&self) -> Option<(Term, Option<NodeId>)> {
+        match self {
+            Todo::Do(Output::SaveVote { current_term, voted_for }) => {
+                Some((*current_term, *voted_for))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What one turn gathers from the inbox.
@@ -205,7 +217,13 @@ impl Batch {
 
 impl<M: StateMachine> Serve for Server<M> {
     fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
+        let began = Instant::now();
         let done = self.tell_node(incoming).and_then(|()| self.attend_to_snapshot());
+        // The thread that reads what a leader sends may be the one that had this turn. If that took
+        // long, the leader was not silent.
+        if !matches!(self.node.role, Role::Leader(_)) {
+            self.clock.leave_out(began.elapsed());
+        }
         match done {
             Ok(()) => self.tell_state(),
             Err(_) => self.console.close(), // this was the last turn
@@ -259,7 +277,7 @@ impl<M: StateMachine> Server<M> {
             clients: BTreeMap::new(),
             next_request: 0,
             gathering: Gathering::default(),
-            picture: None,
+            picture: (0, Weak::new()),
             kept: None,
             writing: None,
             arrived: None,
@@ -425,11 +443,12 @@ impl<M: StateMachine> Server<M> {
 
     fn save(&mut self, todo: &[Todo]) -> Result<(), String> {
         let began = Instant::now();
+        // The last word on the vote is enough: nobody is told of those before until it is saved.
+        if let Some((current_term, voted_for)) = todo.iter().rev().find_map(Todo::vote) {
+            self.storage.save_vote(current_term, voted_for)?;
+        }
         for one in todo {
             match one {
-                Todo::Do(Output::SaveVote { current_term, voted_for }) => {
-                    self.storage.save_vote(*current_term, *voted_for)?;
-                }
                 Todo::Do(Output::SaveEntries { after, entries, leader_id }) => {
                     self.storage.save_entries(*after, entries, *leader_id)?;
                 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::{Batch, Client, MAX_CLIENTS, Server, Todo};
 use crate::event::What;
-use crate::inbox::{Answer, Ask, Tell};
+use crate::inbox::{Answer, Ask, Picture, Tell};
 use crate::machine::{Reply, StateMachine};
 use crate::message::{Command, Index, Message, NodeId, Rpc};
 use crate::role::Role;
@@ -183,17 +183,18 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// The whole state as JSON. All who ask before it changes get the same text: it may be large,
-    /// and there may be many of them.
-    fn picture(&mut self) -> Arc<str> {
-        match &self.picture {
-            Some((index, text)) if *index == self.applied => Arc::clone(text),
-            _ => {
-                let text: Arc<str> = self.machine.machine().snapshot().to_string().into();
-                self.picture = Some((self.applied, Arc::clone(&text)));
-                text
-            }
+    /// The whole state. All who ask before it changes get the same picture: it may be large, and
+    /// there may be many of them.
+    fn picture(&mut self) -> Arc<Picture> {
+        let (index, last) = &self.picture;
+        if let Some(picture) = last.upgrade().filter(|_| *index == self.applied) {
+            return picture;
         }
+        let machine = self.machine.machine().clone();
+        let make = move || machine.snapshot().to_string();
+        let picture = Arc::new(Picture::new(Box::new(make)));
+        self.picture = (self.applied, Arc::downgrade(&picture));
+        picture
     }
 
     fn part_of_the_log(&self, from: Index, limit: usize) -> Answer {

@@ -1,8 +1,13 @@
-//! A node's time: milliseconds since it started, less those in which it played dead.
+//! A node's time: milliseconds since it started, less those in which it was deaf: it played dead,
+//! or took so long over something that what came meanwhile was not read.
 
 use std::time::{Duration, Instant};
 
 use crate::step::Millis;
+
+/// What a server deals with in a longer time is out of the ordinary: a disk that is slow now, or a
+/// large state to be taken on.
+const LONGEST_TURN: Duration = Duration::from_millis(20);
 
 /// A clock that can be made to stand still.
 pub struct Clock {
@@ -38,6 +43,13 @@ impl Clock {
         self.stopped_at = self.stopped_at.or_else(|| Some(Instant::now()));
     }
 
+    /// Leaves out a time, if it was long: others spoke, and were not heard.
+    pub fn leave_out(&mut self, deaf: Duration) {
+        if deaf > LONGEST_TURN && !self.stands_still() {
+            self.stood_still += deaf;
+        }
+    }
+
     /// Lets it go on from where it stood.
     pub fn go_on(&mut self) {
         if let Some(stopped_at) = self.stopped_at.take() {
@@ -61,5 +73,19 @@ mod tests {
         assert_eq!(clock.now(), shown);
         clock.go_on();
         assert!(clock.now() + 300 <= clock.uptime_ms());
+    }
+
+    #[test]
+    fn long_time_of_deafness_does_not_count() {
+        let hour = Duration::from_secs(3600);
+        let mut clock = Clock { started: Instant::now() - hour, ..Clock::start() };
+        clock.leave_out(LONGEST_TURN);
+        assert!(clock.now() >= 3600 * 1000);
+        clock.leave_out(hour / 2);
+        assert!((1800 * 1000..3600 * 1000).contains(&clock.now()));
+        clock.stop();
+        let shown = clock.now();
+        clock.leave_out(hour / 4);
+        assert_eq!(clock.now(), shown);
     }
 }
