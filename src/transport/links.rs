@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::shared::lock;
-use super::write;
+use super::write::{self, LastEntries};
 use crate::message::Message;
 
 /// How many messages may wait for a peer.
@@ -71,14 +71,15 @@ struct State {
 }
 
 impl Queue {
-    /// Writes a message or leaves it for its thread, if the link takes it and there is room.
-    pub fn push(&self, message: Message) {
+    /// Writes a message or leaves it for its thread, if the link takes it and there is room. `last`
+    /// is what was written to whatever peer before.
+    pub fn push(&self, message: Message, last: &mut LastEntries) {
         let mut state = lock(&self.state);
         let Link { blocked, drop_percent, .. } = state.link;
         if blocked || state.waiting.len() >= MAX_QUEUE || chance(drop_percent) {
             return;
         }
-        if !state.write_at_once(&message) {
+        if !state.write_at_once(&message, last) {
             state.waiting.push_back((Instant::now(), message));
         }
         let is_news = state.waiting.len() == 1 || !state.rest.is_empty();
@@ -173,10 +174,10 @@ impl Queue {
 impl State {
     /// Writes a message to the connection, if that is lent and no other message must go first.
     /// False if the message is still to be sent.
-    fn write_at_once(&mut self, message: &Message) -> bool {
+    fn write_at_once(&mut self, message: &Message, last: &mut LastEntries) -> bool {
         let is_first = self.waiting.is_empty() && self.link.delay_ms == 0;
         let Some(connection) = self.lent.as_ref().filter(|_| is_first) else { return false };
-        write::append_message(&mut self.text, message, None);
+        write::append_message(&mut self.text, message, None, last);
         self.text.push('\n');
         let written = (&**connection).write(self.text.as_bytes());
         if let Ok(count) = written
@@ -226,6 +227,10 @@ mod tests {
         Message { from: NodeId(1), to: NodeId(2), rpc }
     }
 
+    fn push(queue: &Queue, number: usize) {
+        queue.push(message(number), &mut LastEntries::default());
+    }
+
     fn next(queue: &Queue) -> Errand {
         queue.next(Instant::now() + PATIENCE, None)
     }
@@ -233,12 +238,12 @@ mod tests {
     #[test]
     fn blocked_link_carries_nothing() {
         let queue = Queue::default();
-        queue.push(message(0));
+        push(&queue, 0);
         queue.set_link(Link { blocked: true, ..Link::default() });
-        queue.push(message(1));
+        push(&queue, 1);
         assert_eq!((next(&queue), queue.next_message()), (Errand::Look, None));
         queue.set_link(Link::default());
-        queue.push(message(2));
+        push(&queue, 2);
         assert_eq!([next(&queue), next(&queue)], [Errand::Look, Errand::Send(message(2))]);
     }
 
@@ -247,7 +252,7 @@ mod tests {
         let survivors = |drop_percent| {
             let queue = Queue::default();
             queue.set_link(Link { drop_percent, ..Link::default() });
-            (0..1000).for_each(|_| queue.push(message(0)));
+            (0..1000).for_each(|_| push(&queue, 0));
             std::iter::from_fn(|| queue.next_message()).count()
         };
         assert_eq!([0, 100].map(survivors), [1000, 0]);
@@ -259,7 +264,7 @@ mod tests {
         let queue = Queue::default();
         let begun = Instant::now();
         queue.set_link(Link { delay_ms: u64::MAX, ..Link::default() });
-        (0..3).for_each(|number| queue.push(message(number)));
+        (0..3).for_each(|number| push(&queue, number));
         let (longest, after) = (Duration::from_millis(MAX_DELAY_MS), Instant::now());
         let mut state = lock(&queue.state);
         assert_eq!(state.take_due(begun + longest - Duration::from_millis(1)), None, "too early");
@@ -284,7 +289,7 @@ mod tests {
             }
             let mut pushed = 0;
             while lock(&queue.state).lent.is_some() {
-                queue.push(message(2));
+                push(&queue, 2);
                 pushed += 1;
             }
             (pushed, thread.join().unwrap())
@@ -305,12 +310,12 @@ mod tests {
     #[test]
     fn discard_until_keeps_what_came_after_the_call() {
         let queue = Queue::default();
-        (0..3).for_each(|number| queue.push(message(number)));
+        (0..3).for_each(|number| push(&queue, number));
         queue.discard_until(Instant::now());
         assert_eq!(queue.next_message(), None);
-        queue.push(message(0));
+        push(&queue, 0);
         queue.stir();
-        queue.push(message(1));
+        push(&queue, 1);
         queue.discard_until(Instant::now() + PATIENCE);
         assert_eq!((queue.next_message(), queue.next_message()), (Some(message(1)), None));
     }

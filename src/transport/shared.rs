@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::identity::{Identity, Speaker};
 use super::links::{Errand, Link, Queue};
 use super::read::{self, Body, Hello, Letter};
-use super::write;
+use super::write::{self, LastEntries};
 use super::{Kind, Options, Received};
 use crate::event::What;
 use crate::message::{Message, NodeId};
@@ -55,6 +55,8 @@ pub struct Shared {
     addresses: BTreeSet<String>,
     paused: AtomicBool,
     peers: BTreeMap<NodeId, Peer>,
+    /// What was sent last, to whatever peer.
+    last_entries: Mutex<LastEntries>,
     deliver: Box<dyn Fn(Received) + Send + Sync>,
     drops: Mutex<Drops>,
 }
@@ -105,10 +107,12 @@ impl Shared {
         let peers = nodes.into_iter().filter(|(id, _)| *id != me);
         let peers: BTreeMap<_, _> = peers.map(|(id, address)| (id, peer(address))).collect();
         let ids: Vec<NodeId> = peers.keys().copied().collect();
-        let (paused, deliver, drops) = (false.into(), Box::new(deliver), Mutex::default());
+        let (paused, deliver) = (false.into(), Box::new(deliver));
+        let (last_entries, drops) = Default::default();
         #[rustfmt::skip]
         let shared = Shared {
-            cluster, me, kind, hello, address, addresses, paused, peers, deliver, drops,
+            cluster, me, kind, hello, address, addresses, paused, peers, last_entries, deliver,
+            drops,
         };
         let shared = Arc::new(shared);
         let outboxes = ids.into_iter().map(|peer| Outbox::new(Arc::clone(&shared), peer));
@@ -121,7 +125,7 @@ impl Shared {
         if let Some(peer) = self.peers.get(&message.to)
             && !self.is_paused()
         {
-            peer.queue.push(message);
+            peer.queue.push(message, &mut lock(&self.last_entries));
         }
     }
 

@@ -18,6 +18,7 @@ use super::door::{PATIENCE, Patient, farewell};
 use super::links::Errand;
 use super::read::{Body, Hello};
 use super::shared::{Outbox, SILENT, Shared};
+use super::write::LastEntries;
 use super::{read, write};
 use crate::message::{Message, NodeId};
 
@@ -109,10 +110,10 @@ impl Speaker<'_> {
     }
 
     fn send(&mut self, message: Message) -> Result<(), String> {
-        let mut text = String::new();
+        let (mut text, mut last) = (String::new(), LastEntries::default());
         let mut next = Some(message);
         while let Some(message) = next {
-            write::append_message(&mut text, &message, None);
+            write::append_message(&mut text, &message, None, &mut last);
             text.push('\n');
             let has_room = text.len() < MAX_WRITE_BYTES;
             next = if has_room { self.outbox.next_message() } else { None };

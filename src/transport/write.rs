@@ -4,7 +4,7 @@
 //! line of a TCP connection. A datagram names the cluster, too, which on TCP only the Hello does.
 
 use super::read::Hello;
-use crate::json::{ObjectWriter, Value};
+use crate::json::{self, ObjectWriter, Value};
 use crate::message::{
     AppendEntries, AppendEntriesReply, Conflict, Entry, InstallSnapshot, InstallSnapshotReply,
     Message, NodeId, RequestVote, RequestVoteReply, Rpc,
@@ -36,12 +36,17 @@ pub fn refused_datagram(cluster: &str, from: NodeId, to: NodeId, why: &str) -> S
 /// The text of a message.
 pub fn message(message: &Message, cluster: Option<&str>) -> String {
     let mut text = String::new();
-    append_message(&mut text, message, cluster);
+    append_message(&mut text, message, cluster, &mut LastEntries::default());
     text
 }
 
-/// Appends the text of a message.
-pub fn append_message(text: &mut String, message: &Message, cluster: Option<&str>) {
+/// Appends the text of a message, after others of which these entries were the last.
+pub fn append_message(
+    text: &mut String,
+    message: &Message,
+    cluster: Option<&str>,
+    last: &mut LastEntries,
+) {
     let kind = match &message.rpc {
         Rpc::RequestVote(_) => "RequestVote",
         Rpc::RequestVoteReply(_) => "RequestVoteReply",
@@ -52,14 +57,36 @@ pub fn append_message(text: &mut String, message: &Message, cluster: Option<&str
     };
     let mut out = ObjectWriter::new(text);
     head(&mut out, kind, cluster, message.from, message.to);
-    fields(&mut out, &message.rpc);
+    fields(&mut out, &message.rpc, last);
     out.end();
+}
+
+/// The entries that were written last, and their text. A leader sends nearly all its entries to
+/// each of its followers, one follower right after the other, and they are nearly all that there is
+/// to write: they become text once. There are never more of them than one message carries.
+#[derive(Default)]
+pub struct LastEntries {
+    entries: Vec<Entry>,
+    text: String,
+}
+
+impl LastEntries {
+    /// The text of an array of these entries.
+    fn text_of(&mut self, entries: &[Entry]) -> &str {
+        // Entries that share their command, as clones do, are the same at a glance.
+        if self.entries != entries || self.text.is_empty() {
+            self.entries = entries.to_vec();
+            self.text.clear();
+            json::append_array(&mut self.text, entries, append_entry);
+        }
+        &self.text
+    }
 }
 
 /// What a reply says, without type, sender and receiver: the answer to an RPC by hand. An RPC is
 /// written in the same way.
 pub fn reply_fields(reply: &Rpc) -> String {
-    object(|out| fields(out, reply))
+    object(|out| fields(out, reply, &mut LastEntries::default()))
 }
 
 /// The text of an object with what is added to it.
@@ -77,11 +104,11 @@ fn head(out: &mut ObjectWriter, kind: &str, cluster: Option<&str>, from: NodeId,
     out.add([("from", from.0.into()), ("to", to.0.into())]);
 }
 
-fn fields(out: &mut ObjectWriter, rpc: &Rpc) {
+fn fields(out: &mut ObjectWriter, rpc: &Rpc, last: &mut LastEntries) {
     match rpc {
         Rpc::RequestVote(rpc) => request_vote(out, rpc),
         Rpc::RequestVoteReply(reply) => request_vote_reply(out, reply),
-        Rpc::AppendEntries(rpc) => append_entries(out, rpc),
+        Rpc::AppendEntries(rpc) => append_entries(out, rpc, last),
         Rpc::AppendEntriesReply(reply) => append_entries_reply(out, reply),
         Rpc::InstallSnapshot(rpc) => install_snapshot(out, rpc),
         Rpc::InstallSnapshotReply(reply) => install_snapshot_reply(out, reply),
@@ -101,14 +128,14 @@ fn request_vote_reply(out: &mut ObjectWriter, reply: &RequestVoteReply) {
     out.add([("term", reply.term.into()), ("vote_granted", reply.vote_granted.into())]);
 }
 
-fn append_entries(out: &mut ObjectWriter, rpc: &AppendEntries) {
+fn append_entries(out: &mut ObjectWriter, rpc: &AppendEntries, last: &mut LastEntries) {
     out.add([
         ("term", rpc.term.into()),
         ("leader_id", rpc.leader_id.0.into()),
         ("prev_log_index", rpc.prev_log_index.into()),
         ("prev_log_term", rpc.prev_log_term.into()),
     ]);
-    out.add_array("entries", &rpc.entries, append_entry);
+    out.add_text("entries", last.text_of(&rpc.entries));
     out.add([("leader_commit", rpc.leader_commit.into()), ("round", rpc.round.into())]);
 }
 
@@ -279,6 +306,33 @@ pub mod tests {
                 read::letter(text.as_bytes()),
                 Ok(Letter { cluster: Some("a".into()), ..letter })
             );
+        }
+    }
+
+    /// As many in a row as a leader sends, and some that look alike.
+    #[test]
+    fn message_is_the_same_whatever_was_written_before() {
+        let entry = |index, term, text: &str| Entry { index, term, command: Command::new(text) };
+        let (set, other) = (entry(8, 3, "set x=1"), entry(8, 4, "set x=1"));
+        let replaced = entry(8, 3, "set x=2");
+        let heads = [vec![set.clone()], vec![set.clone(), entry(9, 3, "no-op")], vec![]];
+        let alike = [vec![other], vec![replaced], vec![entry(8, 3, "set x=1")], vec![set]];
+        let mut last = LastEntries::default();
+        for entries in heads.iter().chain(&heads).chain(&alike).flat_map(|one| [one, one]) {
+            let rpc = AppendEntries {
+                term: 4,
+                leader_id: NodeId(1),
+                prev_log_index: 7,
+                prev_log_term: 3,
+                entries: entries.clone(),
+                leader_commit: 7,
+                round: 3,
+            };
+            let sent = Message { from: NodeId(1), to: NodeId(2), rpc: Rpc::AppendEntries(rpc) };
+            let mut text = String::new();
+            append_message(&mut text, &sent, None, &mut last);
+            let letter = read::letter(text.as_bytes()).unwrap();
+            assert_eq!((letter.body, &text), (Body::Rpc(sent.rpc.clone()), &message(&sent, None)));
         }
     }
 
