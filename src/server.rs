@@ -15,7 +15,7 @@ mod clock;
 mod gathering;
 mod snapshots;
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
@@ -152,8 +152,9 @@ struct Server<M> {
     /// What is written of every step, unless nobody asked for it or it could not be written.
     tracer: Option<Tracer>,
     options: Options,
-    /// Clients that wait, by the number that the node knows them by.
-    clients: BTreeMap<RequestId, Client>,
+    /// Clients that wait, with the numbers that the node knows them by, in order of those. Mostly
+    /// who came first is answered first.
+    clients: VecDeque<(RequestId, Client)>,
     next_request: RequestId,
     /// Commands that the node has not been told of yet.
     gathering: Gathering,
@@ -274,7 +275,7 @@ impl<M: StateMachine> Server<M> {
             metrics: Metrics::default(),
             tracer: None,
             options: options.clone(),
-            clients: BTreeMap::new(),
+            clients: VecDeque::new(),
             next_request: 0,
             gathering: Gathering::default(),
             picture: (0, Weak::new()),
@@ -490,7 +491,7 @@ impl<M: StateMachine> Server<M> {
             Output::Apply { entry, request } => {
                 let (id, reply) = self.machine.apply(&entry);
                 self.applied = entry.index;
-                if let Some(client) = request.and_then(|request| self.clients.remove(&request)) {
+                if let Some(client) = request.and_then(|request| self.take_client(request)) {
                     let took = client.since.elapsed();
                     if (client.tell)(Answer::Applied(id, reply)) {
                         self.metrics.command(took);
@@ -511,15 +512,23 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// The last word to a client that waits; false if it has gone.
-    fn answer(&mut self, request: RequestId, answer: Answer) -> bool {
-        self.clients.remove(&request).is_some_and(|client| (client.tell)(answer))
+    /// A client that waits no longer, for now it is answered.
+    fn take_client(&mut self, request: RequestId) -> Option<Client> {
+        let place = self.clients.binary_search_by_key(&request, |&(number, _)| number).ok()?;
+        self.clients.remove(place).map(|(_, client)| client)
+    }
+
+    /// The last word to a client that waits.
+    fn answer(&mut self, request: RequestId, answer: Answer) {
+        if let Some(client) = self.take_client(request) {
+            (client.tell)(answer);
+        }
     }
 
     fn answer_read(&mut self, request: RequestId) {
-        let Some(client) = self.clients.get(&request) else { return };
+        let Some(client) = self.take_client(request) else { return };
         if let Some(reply) = self.machine.machine().query(client.command.split().1)
-            && self.answer(request, Answer::Read(self.applied, reply))
+            && (client.tell)(Answer::Read(self.applied, reply))
         {
             self.metrics.read();
         }

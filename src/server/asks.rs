@@ -72,7 +72,7 @@ impl<M: StateMachine> Server<M> {
             None => batch.proposals.push((self.next_request, command.clone())),
         }
         let client = Client { command, tell, since: Instant::now() };
-        self.clients.insert(self.next_request, client);
+        self.clients.push_back((self.next_request, client));
     }
 
     /// What the state says to it now, if it changes nothing.
