@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::{Batch, Client, MAX_CLIENTS, Server, Todo};
 use crate::event::What;
 use crate::inbox::{Answer, Ask, Picture, Tell};
-use crate::machine::{Reply, StateMachine};
+use crate::machine::StateMachine;
 use crate::message::{Command, Index, Message, NodeId, Rpc};
 use crate::role::Role;
 use crate::status::{Peer, State, Status};
@@ -44,10 +44,11 @@ impl<M: StateMachine> Server<M> {
             Ask::Links => self.links(),
             Ask::SetLink(peer, link) => self.set_link(peer, link, batch),
             _ if self.clock.stands_still() => Answer::Paused,
-            Ask::Query(command) if self.query(&command).is_none() => not_a_query(),
-            Ask::Query(command) | Ask::Command(command) => {
-                return self.take_command(command, tell, batch);
+            Ask::Query(command) | Ask::Command(command) if self.is_query(&command) => {
+                return self.take_command(command, true, tell, batch);
             }
+            Ask::Query(_) => not_a_query(),
+            Ask::Command(command) => return self.take_command(command, false, tell, batch),
             Ask::Rpc(rpc) => return self.take_rpc(rpc, tell, batch),
             Ask::StartElection => self.start_election(batch),
             Ask::SendHeartbeats => self.send_heartbeats(batch),
@@ -57,7 +58,7 @@ impl<M: StateMachine> Server<M> {
 
     // ---- For the node --------------------------------------------------------------------------
 
-    fn take_command(&mut self, command: Command, tell: Tell, batch: &mut Batch) {
+    fn take_command(&mut self, command: Command, is_query: bool, tell: Tell, batch: &mut Batch) {
         let refusal = match command {
             _ if self.clients.len() >= MAX_CLIENTS => Some(Answer::Busy),
             _ if !self.transport.carries(&command) => Some(Answer::TooLong),
@@ -67,17 +68,17 @@ impl<M: StateMachine> Server<M> {
             return batch.todo.push(Todo::Tell(tell, answer));
         }
         self.next_request += 1;
-        match self.query(&command) {
-            Some(_) => batch.reads.push(self.next_request),
-            None => batch.proposals.push((self.next_request, command.clone())),
+        match is_query {
+            true => batch.reads.push(self.next_request),
+            false => batch.proposals.push((self.next_request, command.clone())),
         }
         let client = Client { command, tell, since: Instant::now() };
         self.clients.push_back((self.next_request, client));
     }
 
-    /// What the state says to it now, if it changes nothing.
-    fn query(&self, command: &Command) -> Option<Reply> {
-        self.machine.machine().query(command.split().1)
+    /// Whether it changes nothing, and the state says something to it as it is.
+    fn is_query(&self, command: &Command) -> bool {
+        self.machine.machine().query(command.split().1).is_some()
     }
 
     /// An RPC written by hand is a message like any other, but for where its answer goes.
