@@ -132,7 +132,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(mut operations: Vec<&'a Operation>) -> Search<'a> {
-        operations.sort_by_key(|operation| (operation.answered_at(), operation.called));
+        operations.sort_unstable_by_key(|operation| (operation.answered_at(), operation.called));
         let answered = operations.partition_point(|operation| operation.answer.is_some());
         Search { operations, answered, steps: Vec::new(), tried: HashMap::new() }
     }
