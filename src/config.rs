@@ -88,13 +88,16 @@ impl Config {
     /// So many nodes on this machine, 1 to 9, without a file: `localhost:5001` and on. The count is
     /// in the cluster's name, so that no node takes up the log of a cluster of another size.
     pub fn of(count: u64) -> Config {
-        let node = |id: u64| (NodeId(id), format!("localhost:{}", 5000 + id));
+        let mut nodes = BTreeMap::new();
+        for id in 1..=count {
+            nodes.insert(NodeId(id), format!("localhost:{}", 5000 + id));
+        }
         Config {
             cluster: format!("raftlet-of-{count}"),
             timing: Timing::WATCHABLE,
             transport: Kind::Tcp,
             drop_percent: 0,
-            nodes: (1..=count).map(node).collect(),
+            nodes,
             bind: None,
             advertise: None,
             faults_from: FaultsFrom::Loopback,

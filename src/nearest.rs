@@ -12,16 +12,17 @@ pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 /// `; did you mean deliver or delay?`: up to three names that are near enough, or of which a part
 /// was written; letter case aside. Empty if there are none.
 pub fn did_you_mean(name: &str, known: &[&str]) -> String {
-    let name = name.to_lowercase();
+    let name = name.to_ascii_lowercase();
     let mut near: Vec<(usize, &str)> = Vec::new();
     for &known in known {
-        let lower = known.to_lowercase();
+        let lower = known.to_ascii_lowercase();
         let is_part = name.len() >= 3 && lower.contains(&name);
         if is_part || is_near(&name, &lower) {
-            near.push((edit_distance(&name, &lower), known));
+            let distance = edit_distance(&name, &lower);
+            let place = near.partition_point(|&(other, _)| other <= distance);
+            near.insert(place, (distance, known));
         }
     }
-    near.sort_by_key(|&(distance, _)| distance);
     let near: Vec<&str> = near.into_iter().map(|(_, known)| known).take(3).collect();
     match near.split_last() {
         None => String::new(),

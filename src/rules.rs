@@ -179,10 +179,10 @@ impl Rule {
     pub fn test_name(self) -> String {
         let mut snake = String::new();
         for character in self.name().chars() {
-            if character.is_uppercase() && !snake.is_empty() {
+            if character.is_ascii_uppercase() && !snake.is_empty() {
                 snake.push('_');
             }
-            snake.extend(character.to_lowercase());
+            snake.push(character.to_ascii_lowercase());
         }
         snake
     }

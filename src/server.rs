@@ -3,8 +3,9 @@
 //! Each turn it takes all that waits in the inbox, tells the node (messages one by one, clients'
 //! proposals as one batch), and does what the node says, **in order**. All that must be saved in a
 //! turn is saved by one write and one fsync: while the disk works, the next turn's batch gathers.
-//! That is group commit. A disk error is a crash: the server stops and says why. Whose thread it is
-//! that has the turn, `inbox.rs` decides; here nobody needs to know.
+//! That is group commit. A disk error is a crash: the server stops and says why. So is a panic in
+//! any thread, in a release build (`Cargo.toml`). Whose thread it is that has the turn, `inbox.rs`
+//! decides; here nobody needs to know.
 //!
 //! `server/asks.rs` is what clients ask of it; `server/gathering.rs` is where their commands wait
 //! for company; `server/snapshots.rs` cuts the log; `server/clock.rs` is its time, which stands still

@@ -17,7 +17,7 @@ mod tcp;
 mod udp;
 mod write;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
@@ -195,8 +195,13 @@ fn bind<S>(options: &Options, open: fn(SocketAddr) -> io::Result<S>) -> Result<V
         format!("cannot find the host of node {me} at {name}: {error}: correct the address")
     })?;
     let mut opened = Vec::new();
+    let mut tried = Vec::new();
     let mut failure = format!("{name}, the name of node {me}, has no address");
-    for address in addresses.collect::<BTreeSet<_>>() {
+    for address in addresses {
+        if tried.contains(&address) {
+            continue;
+        }
+        tried.push(address);
         match open(address) {
             Ok(socket) => opened.push(socket),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {

@@ -108,7 +108,7 @@ fn check_finds_planted_breaks_where_they_happened() {
 fn check_agrees_with_the_simulator_on_every_trace_and_story() {
     let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
     let mut scripts: Vec<(String, String)> =
-        STORIES.iter().map(|story| (story.name.to_string(), story.text.to_string())).collect();
+        STORIES.iter().map(|story| (story.name.to_string(), story.script.to_string())).collect();
     for file in fs::read_dir(traces).expect("the traces are there") {
         let path = file.expect("readable").path();
         let text = fs::read_to_string(&path).expect("readable");

@@ -5,13 +5,12 @@
 //! the directory and end; so that they outlive Ctrl+C by that much, they are in a process group of
 //! their own.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{self, Child, ChildStdin, Stdio};
+use std::process::{self, Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -43,6 +42,12 @@ pub struct Line {
     pub text: String,
 }
 
+impl Line {
+    fn time(&self) -> Option<&str> {
+        self.text.get(..12)
+    }
+}
+
 /// What a cluster has agreed on.
 pub struct Settled {
     /// Who leads.
@@ -61,8 +66,9 @@ pub struct Cluster {
     pub options: Options,
     program: PathBuf,
     directory: PathBuf,
-    /// The pipe to a node's stdin must stay open: when it closes, the node ends.
-    running: BTreeMap<NodeId, (Child, Option<ChildStdin>)>,
+    /// In the order of their numbers. The pipe to a node's stdin, which its child holds, must stay
+    /// open: when it closes, the node ends.
+    running: Vec<(NodeId, Child)>,
     lines: Arc<Mutex<Vec<Line>>>,
     /// What its nodes print is thrown away.
     is_quiet: bool,
@@ -82,7 +88,7 @@ impl Cluster {
         })?;
         let data = Some(directory.clone());
         let options = Options { config: Some(config), data, ..Options::default() };
-        let (running, lines) = (BTreeMap::new(), Arc::default());
+        let (running, lines) = (Vec::new(), Arc::default());
         Ok(Cluster { options, program, directory, running, lines, is_quiet: false })
     }
 
@@ -123,14 +129,15 @@ impl Cluster {
         if let Some(stderr) = child.stderr.take() {
             collect(id, stderr, Arc::clone(&self.lines));
         }
-        let stdin = child.stdin.take();
-        self.running.insert(id, (child, stdin));
+        let place = self.running.partition_point(|&(other, _)| other < id);
+        self.running.insert(place, (id, child));
         Ok(())
     }
 
     /// `kill -9`.
     pub fn kill(&mut self, id: NodeId) {
-        if let Some((mut child, _)) = self.running.remove(&id) {
+        if let Some(place) = self.running.iter().position(|&(other, _)| other == id) {
+            let (_, mut child) = self.running.remove(place);
             // It may have ended by itself.
             let _ = child.kill();
             let _ = child.wait();
@@ -139,7 +146,7 @@ impl Cluster {
 
     /// The nodes that run.
     pub fn running(&self) -> Vec<NodeId> {
-        self.running.keys().copied().collect()
+        self.running.iter().map(|&(id, _)| id).collect()
     }
 
     /// What they have agreed on, if all nodes that run follow one of them, with the same log, all
@@ -169,8 +176,11 @@ impl Cluster {
 
     /// The lines that came after a mark, in the order of their times.
     pub fn lines_since(&self, mark: usize) -> Vec<Line> {
-        let mut lines = self.lines.lock().expect("no reader panics")[mark..].to_vec();
-        lines.sort_by(|a, b| a.text.get(..12).cmp(&b.text.get(..12)));
+        let mut lines: Vec<Line> = Vec::new();
+        for line in &self.lines.lock().expect("no reader panics")[mark..] {
+            let place = lines.partition_point(|before| before.time() <= line.time());
+            lines.insert(place, line.clone()); // nearly all at the end
+        }
         lines
     }
 
@@ -209,7 +219,7 @@ impl Cluster {
             if let Some(found) = thing(self) {
                 return Ok(found);
             }
-            for (id, (child, _)) in &mut self.running {
+            for (id, child) in &mut self.running {
                 if let Ok(Some(status)) = child.try_wait() {
                     let lines = self.lines.lock().expect("no reader panics");
                     let last = lines.iter().rfind(|line| line.id == *id);

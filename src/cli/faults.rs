@@ -92,5 +92,5 @@ fn post(options: &Options, address: &str, path: &str, body: &Json) -> Result<Jso
 }
 
 fn address(options: &Options, id: NodeId) -> Result<String, Failure> {
-    Ok(options.registry_with(id)?.nodes.remove(&id).expect("it has this node"))
+    Ok(options.registry_with(id)?.nodes[&id].clone())
 }

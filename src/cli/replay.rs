@@ -21,7 +21,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     if options.leave.any() {
         script.record();
     }
-    let text: Result<String, String> = story.text.lines().map(|line| script.line(line)).collect();
+    let text: Result<String, String> = story.script.lines().map(|line| script.line(line)).collect();
     let text = text.map_err(Failure::Running)?;
     trace::write(&options.leave, &script.lab().recordings()).map_err(Failure::Running)?;
     if options.leave.take_stdout() {

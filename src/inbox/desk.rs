@@ -265,7 +265,8 @@ impl<S: Serve> Turns for Service<S> {
     }
 }
 
-/// A server that panics is in no state to go on, whichever thread it was.
+/// A server that panics is in no state to go on, whichever thread it was. A release build has ended
+/// by then: this is for the others, which unwind.
 struct Crash<'a>(&'a Sender<Call>);
 
 impl Drop for Crash<'_> {

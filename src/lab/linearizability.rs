@@ -12,7 +12,7 @@
 //! tried again (Lowe 2017); that makes the search fast. Operations without an answer would make it
 //! slow all the same, for each may be placed or not: two short rules keep them in check.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use crate::kv::{Change, Request};
@@ -74,8 +74,8 @@ pub fn check(history: &[Operation]) -> Result<(), String> {
 struct Prefix {
     /// Placed are all operations before this one,
     first_left: usize,
-    /// and of those behind it, these.
-    ahead: BTreeSet<usize>,
+    /// and of those behind it, these, in order.
+    ahead: Vec<usize>,
     /// What they leave behind.
     value: Option<String>,
 }
@@ -93,8 +93,9 @@ impl Prefix {
             Change::Write(value) => longer.value = Some(value.into_owned()),
             Change::Remove => longer.value = None,
         }
-        longer.ahead.insert(number);
-        while longer.ahead.remove(&longer.first_left) {
+        longer.ahead.insert(longer.ahead.partition_point(|&other| other < number), number);
+        while longer.ahead.first() == Some(&longer.first_left) {
+            longer.ahead.remove(0);
             longer.first_left += 1;
         }
         Some(longer)
@@ -127,12 +128,12 @@ struct Search<'a> {
     /// What was placed so far in any try: the operation, and the step before.
     steps: Vec<(usize, Option<usize>)>,
     /// The prefixes met, less their operations without answer; and these, for each time.
-    tried: HashMap<Prefix, Vec<BTreeSet<usize>>>,
+    tried: HashMap<Prefix, Vec<Vec<usize>>>,
 }
 
 impl<'a> Search<'a> {
     fn new(mut operations: Vec<&'a Operation>) -> Search<'a> {
-        operations.sort_by_key(|operation| (operation.answered_at(), operation.called));
+        operations.sort_unstable_by_key(|operation| (operation.answered_at(), operation.called));
         let answered = operations.partition_point(|operation| operation.answer.is_some());
         Search { operations, answered, steps: Vec::new(), tried: HashMap::new() }
     }
@@ -177,9 +178,11 @@ impl<'a> Search<'a> {
     /// no other operation without an answer used up.
     fn is_new(&mut self, prefix: &Prefix) -> bool {
         let mut prefix = prefix.clone();
-        let used_up = prefix.ahead.split_off(&self.answered);
+        let answered = prefix.ahead.partition_point(|&number| number < self.answered);
+        let used_up = prefix.ahead.split_off(answered);
         let earlier = self.tried.entry(prefix).or_default();
-        let is_new = !earlier.iter().any(|fewer| fewer.is_subset(&used_up));
+        let is_new =
+            !earlier.iter().any(|fewer| fewer.iter().all(|number| used_up.contains(number)));
         if is_new {
             earlier.push(used_up);
         }

@@ -7,7 +7,7 @@
 //! still on its way. A slow link, too, is slow in one direction, and so is one that stalls: what is
 //! sent on it arrives when it is released, when much may have changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::lab::drawer::Drawer;
@@ -55,14 +55,20 @@ pub struct Network {
     /// What chance does to messages that are sent from now on.
     pub weather: Weather,
     in_flight: BTreeMap<Slot, Message>,
-    cut: BTreeSet<(NodeId, NodeId)>,
-    /// How much longer links take than chance says.
-    slow: BTreeMap<(NodeId, NodeId), Millis>,
-    /// Links that stall, and what was sent on them.
-    stalled: BTreeMap<(NodeId, NodeId), Vec<(Number, Message)>>,
+    /// The links, one way each, that are not as they were at first.
+    links: BTreeMap<(NodeId, NodeId), Link>,
     drawer: Drawer,
     last_number: Number,
     random: Random,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Link {
+    is_cut: bool,
+    /// How much longer it takes than chance says.
+    slow_ms: Millis,
+    /// If it stalls, what was sent on it.
+    held: Option<Vec<(Number, Message)>>,
 }
 
 impl Network {
@@ -71,9 +77,7 @@ impl Network {
         Network {
             weather: Weather::FAIR,
             in_flight: BTreeMap::new(),
-            cut: BTreeSet::new(),
-            slow: BTreeMap::new(),
-            stalled: BTreeMap::new(),
+            links: BTreeMap::new(),
             drawer: Drawer::default(),
             last_number: 0,
             random: Random(seed),
@@ -91,14 +95,15 @@ impl Network {
         if self.happens(weather.lost_percent) {
             return (number, Some("dropped"));
         }
-        if let Some(held) = self.stalled.get_mut(&(message.from, message.to)) {
+        let link = self.links.get_mut(&(message.from, message.to));
+        let more = link.as_ref().map_or(0, |link| link.slow_ms);
+        if let Some(held) = link.and_then(|link| link.held.as_mut()) {
             held.push((number, message));
             return (number, None);
         }
         if self.happens(weather.kept_percent) {
             self.drawer.keep(message.clone(), &mut self.random);
         }
-        let more = self.slow.get(&(message.from, message.to)).copied().unwrap_or_default();
         let due = now + self.delay_by_chance() + more;
         if self.happens(weather.doubled_percent) {
             self.last_number += 1;
@@ -164,7 +169,7 @@ impl Network {
 
     /// What is on this link now, and is sent on it later, takes so much longer.
     pub fn slow(&mut self, from: NodeId, to: NodeId, ms: Millis) {
-        *self.slow.entry((from, to)).or_default() += ms;
+        self.link(from, to).slow_ms += ms;
         let is_on_it = |message: &Message| (message.from, message.to) == (from, to);
         let on_it: Vec<Slot> = self
             .in_flight()
@@ -191,30 +196,34 @@ impl Network {
     pub fn on_link(&self, from: NodeId, to: NodeId) -> Vec<(Number, &Message)> {
         let is_here = |message: &Message| (message.from, message.to) == (from, to);
         let here = self.in_flight.iter().filter(|(_, message)| is_here(message));
-        let mut all: Vec<_> = here.map(|(&(_, number), message)| (number, message)).collect();
-        all.sort_unstable_by_key(|&(number, _)| number);
+        let mut all: Vec<(Number, &Message)> = Vec::new();
+        for (&(_, number), message) in here {
+            let place = all.partition_point(|&(before, _)| before < number);
+            all.insert(place, (number, message));
+        }
         all
     }
 
     /// Cuts a link in one direction.
     pub fn cut(&mut self, from: NodeId, to: NodeId) {
-        self.cut.insert((from, to));
+        self.link(from, to).is_cut = true;
     }
 
     /// Mends all links. What is late on a slow one stays late.
     pub fn heal(&mut self) {
-        self.cut.clear();
-        self.slow.clear();
+        for link in self.links.values_mut() {
+            (link.is_cut, link.slow_ms) = (false, 0);
+        }
     }
 
     /// Holds back all that is sent this way from now on.
     pub fn stall(&mut self, from: NodeId, to: NodeId) {
-        self.stalled.entry((from, to)).or_default();
+        self.link(from, to).held.get_or_insert_default();
     }
 
     /// Sends what was held back this way on, in its order, very late.
     pub fn release(&mut self, now: Millis, from: NodeId, to: NodeId) {
-        let held = self.stalled.remove(&(from, to)).unwrap_or_default();
+        let held = self.link(from, to).held.take().unwrap_or_default();
         let due = now + self.delay_by_chance();
         self.in_flight.extend(held.into_iter().map(|(number, message)| ((due, number), message)));
     }
@@ -232,7 +241,11 @@ impl Network {
 
     /// Whether what goes this way is lost.
     pub fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
-        self.cut.contains(&(from, to))
+        self.links.get(&(from, to)).is_some_and(|link| link.is_cut)
+    }
+
+    fn link(&mut self, from: NodeId, to: NodeId) -> &mut Link {
+        self.links.entry((from, to)).or_default()
     }
 }
 

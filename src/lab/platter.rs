@@ -5,7 +5,6 @@
 //! synced, any first part, so that the last record may be torn; of what was written over space, any
 //! of its sectors; of a file that was renamed, either name, until the names are synced.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::step::Random;
@@ -14,7 +13,8 @@ use crate::storage::{Files, SECTOR};
 /// The files of one simulated server.
 #[derive(Clone, Debug, Default)]
 pub struct Platter {
-    files: BTreeMap<&'static str, File>,
+    /// By name, in order: only a few.
+    files: Vec<(&'static str, File)>,
     /// What a rename that is not yet durable replaced.
     renamed: Option<(&'static str, Option<File>)>,
     /// After so many operations the power fails.
@@ -74,10 +74,12 @@ impl Platter {
         if let Some((name, replaced)) = self.renamed.take()
             && random.between(0, 1) == 0
         {
-            self.files.remove(name);
-            self.files.extend(replaced.map(|file| (name, file)));
+            self.remove(name);
+            if let Some(replaced) = replaced {
+                *self.file(name) = replaced;
+            }
         }
-        for file in self.files.values_mut() {
+        for (_, file) in &mut self.files {
             file.lose_unsynced(random);
         }
     }
@@ -92,8 +94,25 @@ impl Platter {
         Ok(())
     }
 
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.files.binary_search_by_key(&name, |(name, _)| name)
+    }
+
+    /// A file, which is created if it is not there.
     fn file(&mut self, name: &'static str) -> &mut File {
-        self.files.entry(name).or_default()
+        let place = self.place(name).unwrap_or_else(|place| {
+            self.files.insert(place, (name, File::default()));
+            place
+        });
+        &mut self.files[place].1
+    }
+
+    fn found(&self, name: &str) -> Option<&File> {
+        self.place(name).ok().map(|place| &self.files[place].1)
+    }
+
+    fn remove(&mut self, name: &str) -> Option<File> {
+        self.place(name).ok().map(|place| self.files.remove(place).1)
     }
 }
 
@@ -106,18 +125,18 @@ impl Files for Platter {
     }
 
     fn read(&mut self, name: &'static str) -> Result<Option<Vec<u8>>, String> {
-        Ok(self.files.get(name).map(|file| file.bytes.clone()))
+        Ok(self.found(name).map(|file| file.bytes.clone()))
     }
 
     fn read_part(&mut self, name: &'static str, from: u64, to: u64) -> Result<Vec<u8>, String> {
-        let bytes = &self.files.get(name).ok_or_else(|| format!("there is no {name}"))?.bytes;
+        let bytes = &self.found(name).ok_or_else(|| format!("there is no {name}"))?.bytes;
         let part = bytes.get(from as usize..to as usize);
         part.map(<[u8]>::to_vec).ok_or_else(|| format!("{name} is shorter"))
     }
 
     fn create(&mut self, name: &'static str) -> Result<(), String> {
         self.work()?;
-        self.files.insert(name, File::default());
+        *self.file(name) = File::default();
         Ok(())
     }
 
@@ -154,8 +173,9 @@ impl Files for Platter {
 
     fn rename(&mut self, from: &'static str, to: &'static str) -> Result<(), String> {
         self.work()?;
-        let file = self.files.remove(from).ok_or_else(|| format!("there is no {from}"))?;
-        self.renamed = Some((to, self.files.insert(to, file)));
+        let file = self.remove(from).ok_or_else(|| format!("there is no {from}"))?;
+        self.renamed = Some((to, self.remove(to)));
+        *self.file(to) = file;
         Ok(())
     }
 

@@ -5,8 +5,6 @@
 //! fires. So the first script does to the servers exactly what was done to them; then what is not
 //! needed is left out.
 
-use std::collections::BTreeMap;
-
 use crate::lab::ablation::shrink::{falls, shrink};
 use crate::lab::ablation::step::{self, Step};
 use crate::lab::journal::Power;
@@ -68,18 +66,13 @@ impl Beginning {
 
 /// What was done, as steps. A message that arrived again and again is doubled before it first does.
 fn steps(acts: &[Act]) -> Vec<Step> {
-    let mut arrivals: BTreeMap<String, usize> = BTreeMap::new();
-    for act in acts {
-        if let Act::Delivered(message) = act {
-            *arrivals.entry(format!("{message:?}")).or_default() += 1;
-        }
-    }
     let mut steps = Vec::new();
-    for act in acts {
+    for (place, act) in acts.iter().enumerate() {
         if let Act::Delivered(message) = act {
-            let times = arrivals.get_mut(&format!("{message:?}")).map_or(1, std::mem::take);
-            let copy = Step::Message("duplicate", message.clone());
-            steps.extend((1..times).map(|_| copy.clone()));
+            let is_same = |act: &&Act| matches!(act, Act::Delivered(other) if other == message);
+            let is_first = !acts[..place].iter().any(|act| is_same(&act));
+            let again = acts[place + 1..].iter().filter(is_same).filter(|_| is_first);
+            steps.extend(again.map(|_| Step::Message("duplicate", message.clone())));
         }
         steps.push(step(act));
     }

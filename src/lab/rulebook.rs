@@ -96,7 +96,7 @@ fn quotes() -> Result<Quotes, String> {
 /// A story is followed to the place where it goes back, if it does: a lab has no memory.
 fn quote(story: Story, quotes: &mut Quotes) -> Result<(), String> {
     let mut lab = Lab::default();
-    let commands = story.text.lines().filter(|line| !line.starts_with([' ', '#']));
+    let commands = story.script.lines().filter(|line| !line.starts_with('#'));
     for command in commands.take_while(|command| !command.starts_with("back")) {
         if command.starts_with("why") {
             continue;

@@ -1,7 +1,9 @@
 //! The stories of the course: scripts with prose, which show one thing each on the real code.
 //!
-//! Each is a file of `stories/`, built in, with its output as it must be: a test runs them all. A
-//! comment that stands behind an empty line begins a new stage, and there `raftlet replay` pauses.
+//! Each is a file of `stories/` with its output as it must be: a test runs them all. Built in is
+//! what a run needs, the commands and the prose: the output, two thirds of the files, comes anew
+//! from each run. A comment that stands behind an empty line begins a new stage, and there `raftlet
+//! replay` pauses.
 
 use crate::nearest::did_you_mean;
 
@@ -10,34 +12,60 @@ use crate::nearest::did_you_mean;
 pub struct Story {
     /// Its name, which is its file's.
     pub name: &'static str,
-    /// The script.
-    pub text: &'static str,
+    /// The script, without output.
+    pub script: &'static str,
 }
 
-const fn story(name: &'static str, text: &'static str) -> Story {
-    Story { name, text }
+/// The story of this file.
+macro_rules! story {
+    ($name:literal) => {{
+        const FILE: &[u8] = include_bytes!(concat!("stories/", $name, ".txt"));
+        const LENGTH: usize = without_output::<{ FILE.len() }>(FILE).1;
+        const SCRIPT: [u8; LENGTH] = without_output(FILE).0;
+        match str::from_utf8(&SCRIPT) {
+            Ok(script) => Story { name: $name, script },
+            Err(_) => panic!("a story is UTF-8"),
+        }
+    }};
+}
+
+/// The lines of a text that are not indented, and how many bytes they are. The compiler runs it.
+const fn without_output<const SPACE: usize>(text: &[u8]) -> ([u8; SPACE], usize) {
+    let mut kept = [0; SPACE];
+    let (mut length, mut at, mut is_output) = (0, 0, false);
+    while at < text.len() {
+        if at == 0 || text[at - 1] == b'\n' {
+            is_output = text[at] == b' ';
+        }
+        if !is_output {
+            kept[length] = text[at];
+            length += 1;
+        }
+        at += 1;
+    }
+    (kept, length)
 }
 
 /// All of them, in the order in which a course may take them.
 pub const STORIES: [Story; 18] = [
-    story("election", include_str!("stories/election.txt")),
-    story("split-vote", include_str!("stories/split-vote.txt")),
-    story("forgotten-vote", include_str!("stories/forgotten-vote.txt")),
-    story("replication", include_str!("stories/replication.txt")),
-    story("log-repair", include_str!("stories/log-repair.txt")),
-    story("figure-7", include_str!("stories/figure-7.txt")),
-    story("late-message", include_str!("stories/late-message.txt")),
-    story("up-to-date", include_str!("stories/up-to-date.txt")),
-    story("commit-rule", include_str!("stories/commit-rule.txt")),
-    story("figure-8", include_str!("stories/figure-8.txt")),
-    story("stale-leader", include_str!("stories/stale-leader.txt")),
-    story("lost-majority", include_str!("stories/lost-majority.txt")),
-    story("minority-partition", include_str!("stories/minority-partition.txt")),
-    story("disruptive-server", include_str!("stories/disruptive-server.txt")),
-    story("no-op", include_str!("stories/no-op.txt")),
-    story("deposed-read", include_str!("stories/deposed-read.txt")),
-    story("duplicated-retry", include_str!("stories/duplicated-retry.txt")),
-    story("snapshot", include_str!("stories/snapshot.txt")),
+    story!("election"),
+    story!("split-vote"),
+    story!("forgotten-vote"),
+    story!("replication"),
+    story!("log-repair"),
+    story!("figure-7"),
+    story!("late-message"),
+    story!("up-to-date"),
+    story!("commit-rule"),
+    story!("figure-8"),
+    story!("stale-leader"),
+    story!("lost-majority"),
+    story!("minority-partition"),
+    story!("disruptive-server"),
+    story!("no-op"),
+    story!("deposed-read"),
+    story!("duplicated-retry"),
+    story!("snapshot"),
 ];
 
 impl Story {
@@ -55,7 +83,7 @@ impl Story {
 
     /// What it is about, in one line: its first.
     pub fn title(self) -> &'static str {
-        self.text.lines().next().unwrap_or_default().trim_start_matches(['#', ' '])
+        self.script.lines().next().unwrap_or_default().trim_start_matches(['#', ' '])
     }
 }
 
@@ -90,7 +118,7 @@ mod tests {
     #[test]
     fn title_is_the_first_line_and_fits_a_terminal() {
         for story in STORIES {
-            assert!(story.text.starts_with("# "), "{}", story.name);
+            assert!(story.script.starts_with("# "), "{}", story.name);
             let length = story.title().chars().count();
             assert!((20..=80).contains(&length), "{}: {length}", story.name);
         }
@@ -101,9 +129,9 @@ mod tests {
         let text = "# A\n#\n# a\nshow\n# b\n\nshow\n\n# B\nshow\n";
         assert_eq!(stages(text), ["# A\n#\n# a\nshow\n# b\n\nshow\n\n", "# B\nshow\n"]);
         for story in STORIES {
-            let stages = stages(story.text);
+            let stages = stages(story.script);
             assert!(stages.len() >= 4, "{}", story.name);
-            assert_eq!(stages.concat(), story.text);
+            assert_eq!(stages.concat(), story.script);
         }
     }
 }

@@ -10,7 +10,7 @@
 //! disk's time, and a power failure before its end loses them; but a server takes no further step
 //! while its vote is not saved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::event::{Event, What};
@@ -66,7 +66,8 @@ pub struct Server {
     /// Its clock; when it stands still, so does the server.
     pub clock: Clock,
     settings: Settings,
-    reads: BTreeMap<RequestId, Request>,
+    /// The reads that wait.
+    reads: Vec<(RequestId, Request)>,
 }
 
 /// The next thing that time brings.
@@ -120,7 +121,7 @@ pub struct World {
     /// How many servers stand still.
     paused: usize,
     /// Servers that hear nothing of newer terms.
-    misled: BTreeSet<NodeId>,
+    misled: Vec<NodeId>,
 }
 
 impl World {
@@ -141,7 +142,7 @@ impl World {
             broken: None,
             random,
             paused: 0,
-            misled: BTreeSet::new(),
+            misled: Vec::new(),
         };
         let ids: Vec<NodeId> = (1..=setup.servers).map(NodeId).collect();
         for &id in &ids {
@@ -322,12 +323,12 @@ impl World {
     /// From now on a server hears nothing of terms that are newer than its own: such messages wait.
     /// So a leader that was deposed goes on believing that it leads.
     pub fn mislead(&mut self, id: NodeId) {
-        self.misled.insert(id);
+        self.misled.push(id);
     }
 
     /// What a misled server should have heard comes to it.
     pub fn enlighten(&mut self, id: NodeId) {
-        self.misled.remove(&id);
+        self.misled.retain(|misled| *misled != id);
     }
 
     fn comes_through(&self, message: &Message) -> bool {
@@ -407,7 +408,7 @@ impl World {
 
     /// A client wants a server to answer a read without writing it to the log.
     pub fn read(&mut self, id: NodeId, request: RequestId, what: Request) {
-        self.server_mut(id).reads.insert(request, what);
+        self.server_mut(id).reads.push((request, what));
         self.step(id, Input::Read(vec![request]));
     }
 
@@ -539,8 +540,11 @@ impl World {
             }
             Input::Read(requests) => {
                 for request in requests {
-                    let what = self.servers[&id].reads.get(request).cloned();
-                    what.into_iter().for_each(|what| self.note_act(Act::Read(id, what)));
+                    let mut reads = self.servers[&id].reads.iter();
+                    let what = reads.find(|(waiting, _)| waiting == request);
+                    if let Some(what) = what.map(|(_, what)| what.clone()) {
+                        self.note_act(Act::Read(id, what));
+                    }
                 }
             }
             Input::SnapshotTaken { .. } => self.note_act(Act::TookSnapshot(id)),
@@ -631,14 +635,14 @@ impl World {
             Output::Apply { entry, request } => self.apply(id, &entry, request),
             Output::AnswerRead { request } => {
                 let server = self.server_mut(id);
-                if let Some(what) = server.reads.remove(&request) {
+                if let Some(what) = server.take_read(request) {
                     let (_, reply) =
                         what.effect(what.key().and_then(|key| server.store.machine().get(key)));
                     self.answer(Answer { by: id, request, outcome: Outcome::Read(reply) });
                 }
             }
             Output::Refuse { request, why } => {
-                self.server_mut(id).reads.remove(&request);
+                self.server_mut(id).take_read(request);
                 self.answer(Answer { by: id, request, outcome: Outcome::Refused(why) });
             }
             Output::Event(event) => {
@@ -692,7 +696,7 @@ impl Server {
             store: Sessions::new(Store::default(), settings.rules),
             clock: Clock::default(),
             settings,
-            reads: BTreeMap::new(),
+            reads: Vec::new(),
         }
     }
 
@@ -702,6 +706,11 @@ impl Server {
         if snapshot.last_included.index > 0 {
             let _ = self.store.restore(&snapshot.data);
         }
+    }
+
+    fn take_read(&mut self, request: RequestId) -> Option<Request> {
+        let place = self.reads.iter().position(|&(waiting, _)| waiting == request)?;
+        Some(self.reads.remove(place).1)
     }
 
     /// When its timer fires, in the world's time.

@@ -6,7 +6,6 @@
 //! The lab has files of its own that do the same and really
 //! lose the rest (`lab/platter.rs`), so that what is tested there is the storage that runs here.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -60,7 +59,7 @@ pub trait Files {
 pub struct Directory {
     dir: PathBuf,
     /// The files that were written to; each stands where the next bytes go.
-    open: BTreeMap<&'static str, File>,
+    open: Vec<(&'static str, File)>,
     /// Held, not used: the lock lasts as long as this file is open.
     _lock: Arc<File>,
 }
@@ -75,9 +74,7 @@ impl Directory {
         let path = dir.join("lock");
         let lock = File::create(&path).map_err(failed("open", &path))?;
         match lock.try_lock() {
-            Ok(()) => {
-                Ok(Directory { dir: dir.into(), open: BTreeMap::new(), _lock: Arc::new(lock) })
-            }
+            Ok(()) => Ok(Directory { dir: dir.into(), open: Vec::new(), _lock: Arc::new(lock) }),
             Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
             Err(TryLockError::WouldBlock) => Err(format!(
                 "{} is in use by another process: is node {} already running?",
@@ -91,7 +88,16 @@ impl Directory {
     /// for reading.
     pub fn share(&self) -> Directory {
         let (dir, lock) = (self.dir.clone(), Arc::clone(&self._lock));
-        Directory { dir, open: BTreeMap::new(), _lock: lock }
+        Directory { dir, open: Vec::new(), _lock: lock }
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.open.iter().position(|&(open, _)| open == name)
+    }
+
+    /// A file that is open is so no more.
+    fn take(&mut self, name: &str) -> Option<File> {
+        self.place(name).map(|place| self.open.swap_remove(place).1)
     }
 
     /// Removes a file; true if it was there.
@@ -99,7 +105,7 @@ impl Directory {
     /// # Errors
     /// It cannot be removed.
     pub fn remove(&mut self, name: &'static str) -> Result<bool, String> {
-        self.open.remove(name);
+        self.take(name);
         let path = self.path(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -115,11 +121,14 @@ impl Directory {
         work: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<(), String> {
         let path = self.path(name);
-        if !self.open.contains_key(name) {
-            self.open.insert(name, open(&path).map_err(failed("open", &path))?);
-        }
-        let file = self.open.get_mut(name).expect("it was just opened");
-        work(file).map_err(failed(verb, &path))
+        let place = match self.place(name) {
+            Some(place) => place,
+            None => {
+                self.open.push((name, open(&path).map_err(failed("open", &path))?));
+                self.open.len() - 1
+            }
+        };
+        work(&mut self.open[place].1).map_err(failed(verb, &path))
     }
 }
 
@@ -152,7 +161,8 @@ impl Files for Directory {
     fn create(&mut self, name: &'static str) -> Result<(), String> {
         let path = self.path(name);
         let file = File::create(&path).map_err(failed("write", &path))?;
-        self.open.insert(name, file);
+        self.take(name);
+        self.open.push((name, file));
         Ok(())
     }
 
@@ -181,8 +191,8 @@ impl Files for Directory {
 
     fn rename(&mut self, from: &'static str, to: &'static str) -> Result<(), String> {
         let path = self.path(to);
-        self.open.remove(from);
-        let replaced = self.open.remove(to);
+        self.take(from);
+        let replaced = self.take(to);
         fs::rename(self.path(from), &path).map_err(failed("replace", &path))?;
         if let Some(file) = replaced {
             // Nothing leads to it any more: the system frees it when it is closed, and if it is

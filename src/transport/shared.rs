@@ -94,7 +94,8 @@ impl Shared {
         deliver: impl Fn(Received) + Send + Sync + 'static,
     ) -> (Arc<Shared>, Vec<Outbox>) {
         let Options { cluster, me, nodes, kind, advertise, .. } = options;
-        let addresses = nodes.values().chain(&advertise).cloned().collect();
+        let mut addresses = BTreeSet::new();
+        addresses.extend(nodes.values().chain(&advertise).cloned());
         // As many bits as every JSON reader reads exactly.
         let instance = Some(RandomState::new().hash_one(()) >> 11);
         let own = advertise.as_ref().or(nodes.get(&me)).cloned();
@@ -104,8 +105,10 @@ impl Shared {
             let (was_heard, was_calling) = Default::default();
             Peer { address, advertised, identity, queue, was_heard, was_calling, reach }
         };
-        let peers = nodes.into_iter().filter(|(id, _)| *id != me);
-        let peers: BTreeMap<_, _> = peers.map(|(id, address)| (id, peer(address))).collect();
+        let mut peers = BTreeMap::new();
+        for (id, address) in nodes.into_iter().filter(|(id, _)| *id != me) {
+            peers.insert(id, peer(address));
+        }
         let ids: Vec<NodeId> = peers.keys().copied().collect();
         let (paused, deliver) = (false.into(), Box::new(deliver));
         let (last_entries, drops) = Default::default();

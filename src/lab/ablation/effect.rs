@@ -162,12 +162,16 @@ impl Scene {
     }
 
     fn play_all(&self, left_out: Option<Rule>, trials: u64) -> Spread {
-        let mut found: Vec<Option<u64>> =
-            (1..=trials).map(|seed| self.play(seed, left_out)).collect();
         // What never ends is longer than anything else.
-        found.sort_unstable_by_key(|found| found.unwrap_or(u64::MAX));
-        let at = |percent: usize| found[(found.len() - 1) * percent / 100].unwrap_or(PATIENCE_MS);
-        let never = found.iter().filter(|found| found.is_none()).count();
+        const NEVER: u64 = u64::MAX;
+        let mut found: Vec<u64> =
+            (1..=trials).map(|seed| self.play(seed, left_out).unwrap_or(NEVER)).collect();
+        found.sort_unstable();
+        let at = |percent: usize| match found[(found.len() - 1) * percent / 100] {
+            NEVER => PATIENCE_MS,
+            number => number,
+        };
+        let never = found.iter().filter(|found| **found == NEVER).count();
         let never_percent = (never * 100).div_ceil(found.len()) as u64;
         Spread { median: at(50), p99: at(99), never_percent }
     }

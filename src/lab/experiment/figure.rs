@@ -88,7 +88,7 @@ pub fn svg(curves: &[Curve], caption: &str) -> String {
     let slow = styled.clone().filter(|((row, _), _)| row.timeout_ms.0 == 150).collect::<Vec<_>>();
     let mut doubled: Vec<Styled> =
         styled.filter(|((row, _), _)| row.timeout_ms.1 == 2 * row.timeout_ms.0).collect();
-    doubled.sort_by_key(|((row, _), _)| row.timeout_ms);
+    doubled.rotate_left(1); // the slowest of these, of 150 ms, stands first
     chart(&mut svg, TOPS[0], "more or less random timeouts", &LOGARITHMIC, &slow);
     chart(&mut svg, TOPS[1], "shorter and longer timeouts", &LINEAR, &doubled);
     for (number, line) in caption.lines().enumerate() {

@@ -1,7 +1,5 @@
 //! What goes wrong in a random run, and when: how often, says the [`Climate`].
 
-use std::collections::BTreeSet;
-
 use crate::lab::journal::Power;
 use crate::lab::network::Weather;
 use crate::lab::sim::climate::{Climate, Kinds, pick};
@@ -47,7 +45,8 @@ pub struct Faults {
     pub favourite: NodeId,
     /// A power failure waits for a disk at work.
     lurking: bool,
-    schedule: BTreeSet<(Millis, Fault)>,
+    /// What comes, in order.
+    schedule: Vec<(Millis, Fault)>,
 }
 
 impl Faults {
@@ -57,7 +56,7 @@ impl Faults {
         let climate = Climate::draw(random, kinds);
         world.network.weather = climate.weather;
         world.disk_ms = climate.disk_ms;
-        let mut faults = Faults { climate, favourite, lurking: false, schedule: BTreeSet::new() };
+        let mut faults = Faults { climate, favourite, lurking: false, schedule: Vec::new() };
         for fault in Climate::RECURRING {
             faults.plan(random, world.now, fault);
         }
@@ -71,7 +70,10 @@ impl Faults {
 
     /// The next one comes.
     pub fn strike(&mut self, random: &mut Random, world: &mut World) {
-        let Some((due, fault)) = self.schedule.pop_first() else { return };
+        if self.schedule.is_empty() {
+            return;
+        }
+        let (due, fault) = self.schedule.remove(0);
         world.now = due;
         self.plan(random, due, fault);
         let victim = self.victim(random, world);
@@ -168,24 +170,31 @@ impl Faults {
         world.mislead(victim);
         for _ in 0..8 {
             let moment = random.between(world.now, end);
-            self.schedule.insert((moment, Fault::OldMessagesTo(victim)));
+            self.schedule(moment, Fault::OldMessagesTo(victim));
         }
-        self.schedule.insert((end, Fault::Enlighten(victim)));
+        self.schedule(end, Fault::Enlighten(victim));
         for other in world.ids().filter(|&id| id != victim) {
             world.network.stall(victim, other);
-            self.schedule.insert((end, Fault::Release(victim, other)));
+            self.schedule(end, Fault::Release(victim, other));
         }
     }
 
     fn after_outage(&mut self, random: &mut Random, now: Millis, end: Fault) {
-        self.schedule.insert((now + random.between(1, self.climate.outage_ms), end));
+        self.schedule(now + random.between(1, self.climate.outage_ms), end);
+    }
+
+    /// The same fault at the same moment comes once.
+    fn schedule(&mut self, due: Millis, fault: Fault) {
+        if let Err(place) = self.schedule.binary_search(&(due, fault)) {
+            self.schedule.insert(place, (due, fault));
+        }
     }
 
     /// When a fault of this kind comes again, if it does so by itself.
     fn plan(&mut self, random: &mut Random, now: Millis, fault: Fault) {
         let mean_ms = self.climate.mean_ms(fault);
         if mean_ms > 0 {
-            self.schedule.insert((now + random.between(1, 2 * mean_ms), fault));
+            self.schedule(now + random.between(1, 2 * mean_ms), fault);
         }
     }
 

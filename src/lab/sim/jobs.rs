@@ -1,6 +1,5 @@
 //! Many runs at a time, on several threads, told in the order of their seeds.
 
-use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -35,10 +34,11 @@ pub fn explore(
             });
         }
         drop(sender);
-        let mut early = BTreeMap::new();
-        for (seed, outcome) in outcomes {
-            early.insert(seed, outcome);
-            while let Some(outcome) = early.remove(&due) {
+        let mut early: Vec<(u64, Outcome)> = Vec::new();
+        for outcome in outcomes {
+            early.push(outcome);
+            while let Some(place) = early.iter().position(|&(seed, _)| seed == due) {
+                let (_, outcome) = early.swap_remove(place);
                 if tell(due, outcome).is_break() {
                     is_over.store(true, Ordering::Relaxed);
                     return;

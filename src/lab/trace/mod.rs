@@ -12,7 +12,6 @@ pub mod shiviz;
 pub mod svg;
 mod ways;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -111,8 +110,15 @@ impl Recording {
     }
 
     /// All servers that are in it.
-    fn servers(&self) -> BTreeSet<NodeId> {
-        self.steps().map(|step| step.id).collect()
+    /// In the order of their numbers.
+    fn servers(&self) -> Vec<NodeId> {
+        let mut servers = Vec::new();
+        for id in self.steps().map(|step| step.id) {
+            if let Err(place) = servers.binary_search(&id) {
+                servers.insert(place, id);
+            }
+        }
+        servers
     }
 }
 

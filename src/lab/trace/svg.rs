@@ -47,7 +47,7 @@ pub fn text(recording: &Recording) -> String {
          refY=\"4\" markerWidth=\"9\" markerHeight=\"9\" orient=\"auto\">\
          <path d=\"M0 0L8 4L0 8z\" fill=\"#555\"/></marker></defs>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
-        canvas.columns.len()
+        canvas.servers.len()
     );
     canvas.legend(&mut svg);
     canvas.lifelines(&mut svg, recording);
@@ -60,7 +60,8 @@ pub fn text(recording: &Recording) -> String {
 
 /// Where things stand.
 struct Canvas {
-    columns: BTreeMap<NodeId, usize>,
+    /// The servers, from left to right.
+    servers: Vec<NodeId>,
     /// The row of each moment; one that shows nothing shares the row before.
     row_of: Vec<usize>,
     /// How many there are, with one for each message in flight at the end.
@@ -69,23 +70,23 @@ struct Canvas {
 
 impl Canvas {
     fn new(recording: &Recording) -> Canvas {
-        let columns = recording.servers().into_iter().enumerate();
-        let columns = columns.map(|(column, id)| (id, MARGIN + column * COLUMN)).collect();
+        let servers = recording.servers();
         let mut row_of = Vec::new();
         let mut rows = 0;
         for moment in &recording.moments {
             rows += usize::from(is_shown(moment));
             row_of.push(rows);
         }
-        Canvas { columns, row_of, rows: rows + 1 + in_flight(recording) }
+        Canvas { servers, row_of, rows: rows + 1 + in_flight(recording) }
     }
 
     fn width(&self) -> usize {
-        2 * MARGIN + COLUMN * self.columns.len().saturating_sub(1)
+        2 * MARGIN + COLUMN * self.servers.len().saturating_sub(1)
     }
 
     fn x(&self, id: NodeId) -> usize {
-        self.columns.get(&id).copied().unwrap_or(MARGIN)
+        let column = self.servers.iter().position(|server| *server == id);
+        MARGIN + column.unwrap_or_default() * COLUMN
     }
 
     fn y(&self, row: usize) -> usize {
@@ -108,14 +109,15 @@ impl Canvas {
         line(svg, "lost", (620, 20), (650, 20));
         cross(svg, (650, 20));
         text_at(svg, "", (664, 24), "lost");
-        for (&id, &x) in &self.columns {
-            text_at(svg, "node", (x, TOP - 30), &id.to_string());
+        for &id in &self.servers {
+            text_at(svg, "node", (self.x(id), TOP - 30), &id.to_string());
         }
     }
 
     /// Each server's line, in pieces of one role each.
     fn lifelines(&self, svg: &mut String, recording: &Recording) {
-        for (&id, &x) in &self.columns {
+        for &id in &self.servers {
+            let x = self.x(id);
             let (mut class, mut from) = ("down", self.y(0));
             for (place, moment) in recording.moments.iter().enumerate() {
                 let new = match &moment.record {
