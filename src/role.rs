@@ -120,10 +120,7 @@ impl Leader {
             round: 0,
             offset: 0,
         };
-        let mut followers = BTreeMap::new();
-        for &peer in peers {
-            followers.insert(peer, row.clone());
-        }
+        let followers = peers.iter().map(|&peer| (peer, row.clone())).collect();
         Leader { followers, heartbeat_deadline, first_index, round: 0, reads: Vec::new() }
     }
 
@@ -134,12 +131,11 @@ impl Leader {
         majority: usize,
     ) -> (Index, Vec<NodeId>) {
         let copies = self.followers.iter().map(|(&id, progress)| (id, progress.match_index));
-        let mut copies: Vec<(NodeId, Index)> = copies.collect();
-        copies.insert(copies.partition_point(|&(id, _)| id < own.0), own);
-        let mut indexes: Vec<Index> = copies.iter().map(|&(_, index)| index).collect();
-        indexes.sort_unstable();
-        let stored = indexes[indexes.len() - majority];
+        let mut copies: Vec<(NodeId, Index)> = copies.chain([own]).collect();
+        copies.sort_unstable_by_key(|&(id, index)| (index, id));
+        let stored = copies[copies.len() - majority].1;
         copies.retain(|&(_, index)| index >= stored);
+        copies.sort_unstable();
         (stored, copies.into_iter().map(|(id, _)| id).collect())
     }
 
