@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::{Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, repeats_a_name};
+use crate::text::{count_while, put_number};
 
 /// Room for the members of most objects that are read: entries of the log.
 const USUAL_MEMBERS: usize = 3;
@@ -262,21 +263,13 @@ pub fn append(value: &Value, out: &mut String) {
 
 fn append_number(number: Number, out: &mut String) {
     let written = match number {
-        Number::Unsigned(number) => return append_digits(number, out),
+        Number::Unsigned(number) => return put_number(number, &mut |digits| out.push_str(digits)),
         Number::Negative(number) => write!(out, "{number}"),
         // Debug, unlike Display, marks every float as one: 1.0 and 1e300, not 1 and 300 zeros.
         Number::Float(number) if number.is_finite() => write!(out, "{number:?}"),
         Number::Float(_) => out.write_str("null"),
     };
     written.expect("a String takes every text");
-}
-
-/// `write!` does the same, but nearly every number here is whole, and most have one digit.
-fn append_digits(number: u64, out: &mut String) {
-    if number > 9 {
-        append_digits(number / 10, out);
-    }
-    out.push(char::from(b'0' + (number % 10) as u8));
 }
 
 fn append_string(text: &str, out: &mut String) {
@@ -329,18 +322,7 @@ fn append_object(members: &[Member], out: &mut String) {
 }
 
 /// The start of a text up to the first character that cannot stand in a JSON string as it is.
-///
-/// Nearly all text can. So it is first looked at in pieces, each as a whole: of a loop that never
-/// leaves early, and counts where it could decide, the compiler makes a few instructions for all 16
-/// bytes at once.
 fn plain_run(text: &str) -> &str {
-    const PIECE: usize = 16;
-    let is_special = |byte: &u8| matches!(byte, ..b' ' | b'"' | b'\\');
-    let is_plain = |piece: &&[u8; PIECE]| {
-        piece.iter().fold(0, |specials, byte| specials | u8::from(is_special(byte))) == 0
-    };
-    let bytes = text.as_bytes();
-    let plain = PIECE * bytes.as_chunks().0.iter().take_while(is_plain).count();
-    let more = bytes[plain..].iter().position(is_special);
-    more.map_or(text, |more| &text[..plain + more])
+    let is_plain = |byte| !matches!(byte, ..b' ' | b'"' | b'\\');
+    &text[..count_while(text.as_bytes(), is_plain)]
 }

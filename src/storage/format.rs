@@ -10,6 +10,7 @@ use std::str::{self, Chars};
 use super::files::SECTOR;
 use crate::message::{Command, Entry, EntryId, NodeId, Term};
 use crate::snapshot::Snapshot;
+use crate::text::{self, put_number};
 
 /// The name of the log's file.
 pub(super) const LOG: &str = "RaftLog.txt";
@@ -331,17 +332,11 @@ pub(super) fn encode_entry(out: &mut Vec<u8>, id: NodeId, entry: &Entry, leader_
     out.push(b'\n');
 }
 
-/// Appends a number, with spaces in front if it is narrower than its column. `write!` can do the
-/// same and much more, and would take longer for this than all the rest of a line.
+/// Appends a number, with spaces in front if it is narrower than its column.
 fn append_number(out: &mut Vec<u8>, number: u64, width: usize) {
-    let mut column = [b' '; 20]; // as wide as the greatest number
-    let (mut first, mut rest) = (column.len(), number);
-    while rest > 0 || first == column.len() {
-        first -= 1;
-        column[first] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    out.extend_from_slice(&column[first.min(column.len() - width)..]);
+    let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    out.resize(out.len() + width.saturating_sub(digits), b' ');
+    put_number(number, &mut |digits| out.extend_from_slice(digits.as_bytes()));
 }
 
 /// The whole of a node's `vote.txt`.
@@ -393,10 +388,8 @@ fn parse_title(line: &[u8]) -> Option<(String, NodeId)> {
 /// Makes any text one line of printable text: what would break the line or the terminal is written
 /// as in a Rust string, and so is the backslash. All other text stays as it is.
 fn escape(text: &str) -> Cow<'_, str> {
-    // Nearly always nothing is to be done. This loop sees it fast, for it never leaves early: so
-    // the compiler looks at many bytes at a time.
-    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\';
-    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+    // Nearly always nothing is to be done.
+    if text::all(text.as_bytes(), |byte| matches!(byte, b' '..=b'~') & (byte != b'\\')) {
         return text.into();
     }
     let mut escaped = String::with_capacity(text.len());
