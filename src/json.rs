@@ -225,12 +225,7 @@ impl<'a> ObjectWriter<'a> {
     pub fn add_array<T>(&mut self, name: &'static str, items: &[T], append: fn(&mut String, &T)) {
         let text = self.name(name);
         text.push('[');
-        for (i, item) in items.iter().enumerate() {
-            if i > 0 {
-                text.push(',');
-            }
-            append(text, item);
-        }
+        append_separated(text, items, append);
         text.push(']');
     }
 
@@ -246,6 +241,16 @@ impl<'a> ObjectWriter<'a> {
     /// Ends the object.
     pub fn end(self) {
         self.text.push('}');
+    }
+}
+
+/// Appends things with commas between them.
+fn append_separated<'a, T>(text: &mut String, items: &'a [T], append: impl Fn(&mut String, &'a T)) {
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            text.push(',');
+        }
+        append(text, item);
     }
 }
 

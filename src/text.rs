@@ -8,6 +8,7 @@ const PIECE: usize = 16;
 ///
 /// It looks at each, even behind one of which it does not hold: of a loop that never leaves early,
 /// and counts where it could decide, the compiler makes a few instructions for many bytes at once.
+/// `holds` must not decide either: it takes `&` for `&&`.
 #[inline] // with what `holds` does, or the loop would call it for each byte
 pub fn all(bytes: &[u8], holds: impl Fn(u8) -> bool) -> bool {
     bytes.iter().fold(0, |failures, &byte| failures | u8::from(!holds(byte))) == 0

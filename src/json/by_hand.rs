@@ -7,7 +7,9 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::{Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, repeats_a_name};
+use super::{
+    Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, append_separated, repeats_a_name,
+};
 use crate::text::{count_while, put_number};
 
 /// Room for the members of most objects that are read: entries of the log.
@@ -299,30 +301,22 @@ fn append_string(text: &str, out: &mut String) {
 
 fn append_array(items: &[Value], out: &mut String) {
     out.push('[');
-    for (i, item) in items.iter().enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
-        append(item, out);
-    }
+    append_separated(out, items, |out, item| append(item, out));
     out.push(']');
 }
 
 fn append_object(members: &[Member], out: &mut String) {
     out.push('{');
-    for (i, (name, value)) in members.iter().enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
+    append_separated(out, members, |out, (name, value)| {
         append_string(name, out);
         out.push(':');
         append(value, out);
-    }
+    });
     out.push('}');
 }
 
 /// The start of a text up to the first character that cannot stand in a JSON string as it is.
 fn plain_run(text: &str) -> &str {
-    let is_plain = |byte| !matches!(byte, ..b' ' | b'"' | b'\\');
+    let is_plain = |byte| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
     &text[..count_while(text.as_bytes(), is_plain)]
 }

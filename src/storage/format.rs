@@ -320,12 +320,12 @@ pub(super) fn log_headers(cluster: &str, id: NodeId, base: EntryId) -> String {
 pub(super) fn encode_entry(out: &mut Vec<u8>, id: NodeId, entry: &Entry, leader_id: NodeId) {
     let start = out.len();
     for (number, width) in [(id.0, MACHINE_WIDTH), (entry.index, 5), (entry.term, 4)] {
-        append_number(out, number, width);
+        append_column(out, number, width);
         out.extend_from_slice(SEPARATOR.as_bytes());
     }
     out.extend_from_slice(escape(entry.command.as_str()).as_bytes());
     out.extend_from_slice(SEPARATOR.as_bytes());
-    append_number(out, leader_id.0, 1);
+    append_number(out, leader_id.0);
     let checksum = checksum(&out[start..]);
     out.extend_from_slice(SEPARATOR.as_bytes());
     out.extend_from_slice(&checksum);
@@ -333,9 +333,14 @@ pub(super) fn encode_entry(out: &mut Vec<u8>, id: NodeId, entry: &Entry, leader_
 }
 
 /// Appends a number, with spaces in front if it is narrower than its column.
-fn append_number(out: &mut Vec<u8>, number: u64, width: usize) {
-    let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
-    out.resize(out.len() + width.saturating_sub(digits), b' ');
+fn append_column(out: &mut Vec<u8>, number: u64, width: usize) {
+    const SPACES: [u8; MACHINE_WIDTH] = [b' '; MACHINE_WIDTH]; // of the widest column
+    let digits = number.max(1).ilog10() as usize + 1;
+    out.extend_from_slice(&SPACES[..width.saturating_sub(digits)]);
+    append_number(out, number);
+}
+
+fn append_number(out: &mut Vec<u8>, number: u64) {
     put_number(number, &mut |digits| out.extend_from_slice(digits.as_bytes()));
 }
 
