@@ -1,31 +1,14 @@
 //! What is done to every byte of a command on its way, or for every number beside it, and so must
 //! be quick: to look whether a text can stand as it is, and to write a whole number.
 
-/// How many bytes are looked at at a time where the first is sought that is not as it must be.
-const PIECE: usize = 16;
-
 /// Whether this holds of all the bytes.
 ///
-/// It looks at each, even behind one of which it does not hold: of a loop that never leaves early,
-/// and counts where it could decide, the compiler makes a few instructions for many bytes at once.
-/// `holds` must not decide either: it takes `&` for `&&`.
+/// It looks at each, even behind one of which it does not hold, and decides nothing before the end
+/// (nor may `holds`: it takes `&` for `&&`). Of such a loop the compiler makes a few instructions
+/// for many bytes at once.
 #[inline] // with what `holds` does, or the loop would call it for each byte
 pub fn all(bytes: &[u8], holds: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(0, |failures, &byte| failures | u8::from(!holds(byte))) == 0
-}
-
-/// How many bytes stand before the first of which this does not hold.
-#[inline] // as `all`
-pub fn count_while(bytes: &[u8], holds: impl Fn(u8) -> bool) -> usize {
-    let mut count = 0;
-    for piece in bytes.as_chunks::<PIECE>().0 {
-        if !all(piece, &holds) {
-            break;
-        }
-        count += PIECE;
-    }
-    let more = bytes[count..].iter().position(|&byte| !holds(byte));
-    more.map_or(bytes.len(), |more| count + more)
+    bytes.iter().fold(true, |all, &byte| all & holds(byte))
 }
 
 /// All numbers of two digits.
@@ -44,13 +27,15 @@ const PAIRS: &str = "\
 /// ```
 #[inline] // with what `put` does
 pub fn put_number(number: u64, put: &mut impl FnMut(&str)) {
-    let pair = &PAIRS[number as usize % 100 * 2..][..2];
+    let pair = |number: u64| &PAIRS[2 * number as usize..][..2];
     match number {
-        ..10 => return put(&pair[1..]),
-        10..100 => {}
-        100.. => put_number(number / 100, put),
+        ..10 => put(&pair(number)[1..]),
+        10..100 => put(pair(number)),
+        100.. => {
+            put_number(number / 100, put);
+            put(pair(number % 100));
+        }
     }
-    put(pair);
 }
 
 #[cfg(test)]
@@ -69,16 +54,14 @@ mod tests {
     }
 
     #[test]
-    fn count_while_finds_the_first_wherever_it_stands() {
-        let is_small = |byte: u8| byte.is_ascii_lowercase();
+    fn all_sees_every_byte() {
         for length in 0..50 {
             let mut bytes = vec![b'a'; length];
-            assert_eq!(count_while(&bytes, is_small), length);
-            assert!(all(&bytes, is_small));
-            for place in (0..length).rev() {
-                bytes[place] = b'A';
-                assert_eq!(count_while(&bytes, is_small), place, "of {length}");
-                assert!(!all(&bytes, is_small));
+            assert!(all(&bytes, |byte| byte == b'a'), "of {length}");
+            for place in 0..length {
+                bytes[place] = b'b';
+                assert!(!all(&bytes, |byte| byte == b'a'), "place {place} of {length}");
+                bytes[place] = b'a';
             }
         }
     }

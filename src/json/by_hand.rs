@@ -10,7 +10,7 @@ use std::fmt::Write;
 use super::{
     Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, append_separated, repeats_a_name,
 };
-use crate::text::{count_while, put_number};
+use crate::text::put_number;
 
 /// Room for the members of most objects that are read: entries of the log.
 const USUAL_MEMBERS: usize = 3;
@@ -316,7 +316,18 @@ fn append_object(members: &[Member], out: &mut String) {
 }
 
 /// The start of a text up to the first character that cannot stand in a JSON string as it is.
+///
+/// Nearly all text can. So it is first looked at in pieces, each as a whole: of a loop that never
+/// leaves early, and counts where it could decide, the compiler makes a few instructions for all 16
+/// bytes at once.
 fn plain_run(text: &str) -> &str {
-    let is_plain = |byte| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
-    &text[..count_while(text.as_bytes(), is_plain)]
+    const PIECE: usize = 16;
+    let is_special = |byte: &u8| matches!(byte, ..b' ' | b'"' | b'\\');
+    let is_plain = |piece: &&[u8; PIECE]| {
+        piece.iter().fold(0, |specials, byte| specials | u8::from(is_special(byte))) == 0
+    };
+    let bytes = text.as_bytes();
+    let plain = PIECE * bytes.as_chunks().0.iter().take_while(is_plain).count();
+    let more = bytes[plain..].iter().position(is_special);
+    more.map_or(text, |more| &text[..plain + more])
 }
