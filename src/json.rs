@@ -242,15 +242,20 @@ impl<'a> ObjectWriter<'a> {
 }
 
 /// Appends an array of things to a text, each written by `append`.
-pub fn append_array<T>(text: &mut String, items: &[T], append: fn(&mut String, &T)) {
+pub fn append_array<'a, T>(text: &mut String, items: &'a [T], append: fn(&mut String, &'a T)) {
     text.push('[');
+    append_separated(text, items, append);
+    text.push(']');
+}
+
+/// Appends things with commas between them.
+fn append_separated<'a, T>(text: &mut String, items: &'a [T], append: impl Fn(&mut String, &'a T)) {
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             text.push(',');
         }
         append(text, item);
     }
-    text.push(']');
 }
 
 /// Compact JSON. [`Json::text`] is the faster way.

@@ -78,11 +78,15 @@ impl Store {
 
     /// All keys and their values, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs().into_iter()
+    }
+
+    fn pairs(&self) -> Vec<(&str, &str)> {
         let shards = self.groups.iter().flat_map(|group| group.iter());
         let pairs = shards.flat_map(|shard| shard.iter());
         let mut pairs: Vec<(&str, &str)> = pairs.map(|pair| (&*pair.key, &*pair.value)).collect();
-        pairs.sort_unstable();
-        pairs.into_iter()
+        pairs.sort_unstable_by_key(|&(key, _)| key);
+        pairs
     }
 
     fn set(&mut self, key: &str, value: &str) {
@@ -129,9 +133,7 @@ impl StateMachine for Store {
             Err(why) => return Reply::Error(why),
         };
         let Some(key) = request.key() else { return Reply::Ok };
-        // What a set does, it does whatever the value was: no need to look for that.
-        let value = if let Request::Set { .. } = request { None } else { self.get(key) };
-        let (change, reply) = request.effect(value);
+        let (change, reply) = request.effect(|| self.get(key));
         match change {
             Change::Keep => {}
             Change::Write(value) => self.set(key, &value),
@@ -170,9 +172,11 @@ impl StateMachine for Store {
 
     /// The shortest log that leads to this state: `set x=42`, a line for each key.
     fn to_text(&self) -> String {
-        let mut text = String::new();
-        for (key, value) in self.iter() {
-            text += &Request::Set { key, value }.to_string();
+        let pairs = self.pairs();
+        let room = pairs.iter().map(|(key, value)| "set =\n".len() + key.len() + value.len());
+        let mut text = String::with_capacity(room.sum());
+        for (key, value) in pairs {
+            Request::Set { key, value }.append_to(&mut text);
             text.push('\n');
         }
         text
@@ -195,24 +199,30 @@ impl StateMachine for Store {
 }
 
 impl<Text: AsRef<str>> Request<Text> {
-    /// What it does to its key, given the key's value, and what the client is told.
-    pub fn effect(&self, value: Option<&str>) -> (Change<'_>, Reply) {
-        match (self, value) {
-            (Request::Set { value, .. }, _) => (Change::Write(value.as_ref().into()), Reply::Ok),
-            (Request::Get { .. }, Some(value)) => (Change::Keep, Reply::Value(value.to_string())),
-            (Request::Delete { .. }, Some(_)) => (Change::Remove, Reply::Deleted),
-            (Request::Get { .. } | Request::Delete { .. }, None) => (Change::Keep, Reply::NotFound),
-            (Request::Increment { by, .. }, value) => match add(value.unwrap_or("0"), *by) {
+    /// What it does to its key, and what the client is told. `value` looks for the key's value: a
+    /// set does what it does whatever that was, and need not know.
+    pub fn effect<'a>(&self, value: impl FnOnce() -> Option<&'a str>) -> (Change<'_>, Reply) {
+        match self {
+            Request::Set { value, .. } => (Change::Write(value.as_ref().into()), Reply::Ok),
+            Request::Get { .. } => match value() {
+                Some(value) => (Change::Keep, Reply::Value(value.to_string())),
+                None => (Change::Keep, Reply::NotFound),
+            },
+            Request::Delete { .. } => match value() {
+                Some(_) => (Change::Remove, Reply::Deleted),
+                None => (Change::Keep, Reply::NotFound),
+            },
+            Request::Increment { by, .. } => match add(value().unwrap_or("0"), *by) {
                 Ok(sum) => (Change::Write(sum.to_string().into()), Reply::Number(sum)),
                 Err(why) => (Change::Keep, Reply::Error(format!("{self}: {why}"))),
             },
-            (Request::CompareAndSet { old, new, .. }, Some(value)) if value == old.as_ref() => {
-                (Change::Write(new.as_ref().into()), Reply::Ok)
-            }
-            (Request::CompareAndSet { .. }, found) => {
-                (Change::Keep, Reply::NotSwapped(found.map(String::from)))
-            }
-            (Request::Other(_), _) => (Change::Keep, Reply::Ok),
+            Request::CompareAndSet { old, new, .. } => match value() {
+                Some(value) if value == old.as_ref() => {
+                    (Change::Write(new.as_ref().into()), Reply::Ok)
+                }
+                found => (Change::Keep, Reply::NotSwapped(found.map(String::from))),
+            },
+            Request::Other(_) => (Change::Keep, Reply::Ok),
         }
     }
 }

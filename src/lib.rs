@@ -18,7 +18,8 @@
 //! 10. [`storage`]: what a node must not forget, in files that `cat` can show.
 //! 11. [`machine`] and [`kv`]: the state machine, clients' sessions, and a key-value store.
 //! 12. [`inbox`] and [`status`]: how messages and clients reach the body, and how a node is.
-//! 13. [`http`] and [`json`]: the languages of clients and of messages.
+//! 13. [`http`], [`json`] and [`text`]: the languages of clients and of messages, and what all who
+//!     write them share.
 //! 14. [`watchers`] and [`metrics`]: what a node tells those who watch it.
 //! 15. [`config`], [`console`] and [`nearest`]: the registry, the lines on the terminal, and what a
 //!     misspelt name likely meant.
@@ -55,6 +56,7 @@ pub mod snapshot;
 pub mod status;
 pub mod step;
 pub mod storage;
+pub mod text;
 pub mod tracer;
 pub mod transport;
 pub mod watchers;

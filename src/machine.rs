@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::json::{Json, Number};
+use crate::json::{Json, Number, Value};
 use crate::message::{Command, Entry, EntryId};
 use crate::rules::{Rule, Rules};
 
@@ -222,10 +222,10 @@ impl<M: StateMachine> Sessions<M> {
 // ---- A snapshot's text ------------------------------------------------------------------------
 
 impl Session {
-    fn to_json(&self, client: &str) -> Json {
+    fn to_json<'a>(&'a self, client: &'a str) -> Value<'a> {
         let (entry, reply) = &self.answer;
-        Json::object([
-            ("client", client.into()),
+        Value::object([
+            ("client", Value::borrowed(client)),
             ("serial", self.serial.into()),
             ("fingerprint", self.fingerprint.into()),
             ("used", self.used.into()),
@@ -251,16 +251,17 @@ impl Session {
 
 impl Reply {
     /// Its name, and what else it says.
-    fn to_json(&self) -> Json {
-        Json::Array(match self {
-            Reply::Ok => vec!["ok".into()],
-            Reply::Value(value) => vec!["value".into(), value.as_str().into()],
-            Reply::Number(number) => vec!["number".into(), (*number).into()],
-            Reply::Deleted => vec!["deleted".into()],
-            Reply::NotFound => vec!["not found".into()],
-            Reply::NotSwapped(Some(value)) => vec!["not swapped".into(), value.as_str().into()],
-            Reply::NotSwapped(None) => vec!["not swapped".into()],
-            Reply::Error(why) => vec!["error".into(), why.as_str().into()],
+    fn to_json(&self) -> Value<'_> {
+        let text = Value::borrowed;
+        Value::Array(match self {
+            Reply::Ok => vec![text("ok")],
+            Reply::Value(value) => vec![text("value"), text(value)],
+            Reply::Number(number) => vec![text("number"), (*number).into()],
+            Reply::Deleted => vec![text("deleted")],
+            Reply::NotFound => vec![text("not found")],
+            Reply::NotSwapped(Some(value)) => vec![text("not swapped"), text(value)],
+            Reply::NotSwapped(None) => vec![text("not swapped")],
+            Reply::Error(why) => vec![text("error"), text(why)],
         })
     }
 

@@ -13,7 +13,7 @@ const MAX_FUNCTION_LINES: usize = 60;
 const MAX_NODE_LINES: usize = 700;
 
 /// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
-const ROOMS: [(&str, &str); 29] = [
+const ROOMS: [(&str, &str); 30] = [
     // The brain: pure.
     ("message", ""),
     ("rules", ""),
@@ -25,9 +25,10 @@ const ROOMS: [(&str, &str); 29] = [
     ("node", "event log message role rules snapshot step"),
     // Around it.
     ("machine", "json message rules"),
-    ("kv", "json machine"),
-    ("storage", "message snapshot"),
-    ("json", ""),
+    ("kv", "json machine text"),
+    ("storage", "message snapshot text"),
+    ("json", "text"),
+    ("text", ""),
     ("nearest", ""),
     ("transport", "event json message"),
     ("config", "message nearest step transport"),
@@ -36,7 +37,7 @@ const ROOMS: [(&str, &str); 29] = [
     ("watchers", "event json message status step"),
     ("metrics", "event message status watchers"),
     ("inbox", "event machine message status transport watchers"),
-    ("http", "config event inbox json kv machine message rules status transport watchers"),
+    ("http", "config event inbox json kv machine message rules status text transport watchers"),
     ("client", "http json kv message"),
     (
         "server",

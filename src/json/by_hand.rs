@@ -7,7 +7,11 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::{Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, repeats_a_name};
+use super::{
+    Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, append_array, append_separated,
+    repeats_a_name,
+};
+use crate::text::put_number;
 
 /// Room for the members of most objects that are read: entries of the log.
 const USUAL_MEMBERS: usize = 3;
@@ -255,28 +259,20 @@ pub fn append(value: &Value, out: &mut String) {
         Value::Bool(false) => out.push_str("false"),
         Value::Number(number) => append_number(*number, out),
         Value::String(text) => append_string(text, out),
-        Value::Array(items) => append_array(items, out),
+        Value::Array(items) => append_array(out, items, |out, item| append(item, out)),
         Value::Object(members) => append_object(members, out),
     }
 }
 
 fn append_number(number: Number, out: &mut String) {
     let written = match number {
-        Number::Unsigned(number) => return append_digits(number, out),
+        Number::Unsigned(number) => return put_number(number, &mut |digits| out.push_str(digits)),
         Number::Negative(number) => write!(out, "{number}"),
         // Debug, unlike Display, marks every float as one: 1.0 and 1e300, not 1 and 300 zeros.
         Number::Float(number) if number.is_finite() => write!(out, "{number:?}"),
         Number::Float(_) => out.write_str("null"),
     };
     written.expect("a String takes every text");
-}
-
-/// `write!` does the same, but nearly every number here is whole, and most have one digit.
-fn append_digits(number: u64, out: &mut String) {
-    if number > 9 {
-        append_digits(number / 10, out);
-    }
-    out.push(char::from(b'0' + (number % 10) as u8));
 }
 
 fn append_string(text: &str, out: &mut String) {
@@ -304,27 +300,13 @@ fn append_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-fn append_array(items: &[Value], out: &mut String) {
-    out.push('[');
-    for (i, item) in items.iter().enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
-        append(item, out);
-    }
-    out.push(']');
-}
-
 fn append_object(members: &[Member], out: &mut String) {
     out.push('{');
-    for (i, (name, value)) in members.iter().enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
+    append_separated(out, members, |out, (name, value)| {
         append_string(name, out);
         out.push(':');
         append(value, out);
-    }
+    });
     out.push('}');
 }
 

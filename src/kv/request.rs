@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text;
+
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 1 << 10;
 
@@ -58,7 +60,7 @@ impl<'a> Request<Cow<'a, str>> {
     /// # Errors
     /// If the text begins with a verb and does not go on as it should: one line.
     pub fn read(text: &'a str) -> Result<Self, String> {
-        let line = text.trim();
+        let line = trim(text);
         let (verb, rest) = line.split_at(end_of_word(line));
         let mut words = Words { rest };
         let (request, usage) = match verb {
@@ -134,7 +136,7 @@ impl<'a> Words<'a> {
     /// A key, and the `=` that may follow it.
     fn key(&mut self) -> Result<Cow<'a, str>, String> {
         let key = self.word("key", MAX_KEY_BYTES, end_of_key)?;
-        let rest = self.rest.trim_start();
+        let rest = trim(self.rest);
         self.rest = rest.strip_prefix('=').unwrap_or(rest);
         if key.is_empty() { Err("the key is empty".to_string()) } else { Ok(key) }
     }
@@ -146,7 +148,7 @@ impl<'a> Words<'a> {
         max: usize,
         end: fn(&str) -> usize,
     ) -> Result<Cow<'a, str>, String> {
-        let text = self.rest.trim_start();
+        let text = trim(self.rest);
         if text.is_empty() {
             return Err(format!("the {name} is missing"));
         }
@@ -168,7 +170,7 @@ impl<'a> Words<'a> {
     }
 
     fn end(&self) -> Result<(), String> {
-        match self.rest.trim() {
+        match trim(self.rest) {
             "" => Ok(()),
             extra => {
                 Err(format!("{:.20} is too much (quote what has spaces)", rest_of_line(&extra)))
@@ -177,17 +179,29 @@ impl<'a> Words<'a> {
     }
 }
 
-fn ends_key(c: char) -> bool {
-    c.is_whitespace() || c == '='
-}
-
 /// Where a word ends that is not quoted.
 fn end_of_word(text: &str) -> usize {
-    text.find(char::is_whitespace).unwrap_or(text.len())
+    find(text, char::is_whitespace)
 }
 
 fn end_of_key(text: &str) -> usize {
-    text.find(ends_key).unwrap_or(text.len())
+    find(text, |c| c.is_whitespace() || c == '=')
+}
+
+/// Where the first such character stands. It is sought among bytes while those are plain letters:
+/// that is quicker than to put characters together.
+fn find(text: &str, is_it: impl Fn(char) -> bool) -> usize {
+    let passes = |byte: &u8| byte.is_ascii_graphic() && !is_it(char::from(*byte));
+    let place = text.as_bytes().iter().take_while(|byte| passes(byte)).count();
+    text[place..].find(&is_it).map_or(text.len(), |more| place + more)
+}
+
+/// What `str::trim` gives; mostly the text as it is, which is soon seen.
+fn trim(text: &str) -> &str {
+    match text.as_bytes() {
+        [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim(),
+    }
 }
 
 fn limit<'a>(name: &str, text: Cow<'a, str>, max_bytes: usize) -> Result<Cow<'a, str>, String> {
@@ -217,33 +231,59 @@ fn unquote(text: &str) -> Result<(String, &str), String> {
     Err("the closing quote is missing".to_string())
 }
 
-impl<Text: AsRef<str>> fmt::Display for Request<Text> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+impl<Text: AsRef<str>> Request<Text> {
+    /// Its text. `Display` gives the same, and takes longer.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        self.append_to(&mut text);
+        text
+    }
+
+    /// Appends its text to another.
+    pub fn append_to(&self, text: &mut String) {
         match self {
-            Request::Set { key, value } => write!(f, "set {}={}", word(key), rest_of_line(value)),
-            Request::Get { key } => write!(f, "get {}", word(key)),
-            Request::Delete { key } => write!(f, "delete {}", word(key)),
-            Request::Increment { key, by: 1 } => write!(f, "incr {}", word(key)),
-            Request::Increment { key, by } => write!(f, "incr {} {by}", word(key)),
-            Request::CompareAndSet { key, old, new } => {
-                write!(f, "cas {} {} {}", word(key), word(old), word(new))
+            Request::Set { key, value } => {
+                append(text, ["set ", &word(key), "=", &rest_of_line(value)]);
             }
-            Request::Other(text) => f.write_str(text.as_ref()),
+            Request::Get { key } => append(text, ["get ", &word(key)]),
+            Request::Delete { key } => append(text, ["delete ", &word(key)]),
+            Request::Increment { key, by: 1 } => append(text, ["incr ", &word(key)]),
+            Request::Increment { key, by } => {
+                append(text, ["incr ", &word(key), " ", &by.to_string()]);
+            }
+            Request::CompareAndSet { key, old, new } => {
+                append(text, ["cas ", &word(key), " ", &word(old), " ", &word(new)]);
+            }
+            Request::Other(other) => text.push_str(other.as_ref()),
         }
     }
+}
+
+impl<Text: AsRef<str>> fmt::Display for Request<Text> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+fn append<const N: usize>(text: &mut String, pieces: [&str; N]) {
+    text.reserve(pieces.iter().map(|piece| piece.len()).sum());
+    pieces.iter().for_each(|piece| text.push_str(piece));
 }
 
 /// A key or value among others: quoted if it would end too soon.
 fn word(text: &impl AsRef<str>) -> Cow<'_, str> {
     let text = text.as_ref();
-    quote_if(text.is_empty() || text.starts_with('"') || text.contains(ends_key), text)
+    let ends_too_soon = end_of_key(text) < text.len();
+    quote_if(text.is_empty() || text.starts_with('"') || ends_too_soon, text)
 }
 
 /// A value at the end of the line: spaces within need no quotes.
 fn rest_of_line(text: &impl AsRef<str>) -> Cow<'_, str> {
     let text = text.as_ref();
-    let breaks = text.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | b'\t'));
-    quote_if(text.is_empty() || text.starts_with('"') || breaks || text.trim() != text, text)
+    let stays = |byte| (byte != b'\n') & (byte != b'\r') & (byte != b'\t');
+    let breaks = !text::all(text.as_bytes(), stays);
+    let is_trimmed = trim(text).len() == text.len();
+    quote_if(text.is_empty() || text.starts_with('"') || breaks || !is_trimmed, text)
 }
 
 fn quote_if(needed: bool, text: &str) -> Cow<'_, str> {

@@ -83,7 +83,7 @@ struct Prefix {
 impl Prefix {
     /// One operation longer, if its answer fits.
     fn with(&self, number: usize, operation: &Operation) -> Option<Prefix> {
-        let (change, reply) = operation.request.effect(self.value.as_deref());
+        let (change, reply) = operation.request.effect(|| self.value.as_deref());
         if operation.answer.as_ref().is_some_and(|(_, seen)| *seen != reply) {
             return None;
         }
@@ -384,7 +384,7 @@ mod tests {
             || (0..left.len()).any(|first| {
                 let mut rest = left.to_vec();
                 let operation = rest.remove(first);
-                let (change, reply) = operation.request.effect(value);
+                let (change, reply) = operation.request.effect(|| value);
                 let in_time = rest.iter().all(|other| other.answered_at() >= operation.called);
                 let fits = operation.answer.is_none_or(|(_, seen)| seen == reply);
                 in_time

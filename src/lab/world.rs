@@ -636,8 +636,8 @@ impl World {
             Output::AnswerRead { request } => {
                 let server = self.server_mut(id);
                 if let Some(what) = server.take_read(request) {
-                    let (_, reply) =
-                        what.effect(what.key().and_then(|key| server.store.machine().get(key)));
+                    let get = |key| server.store.machine().get(key);
+                    let (_, reply) = what.effect(|| what.key().and_then(get));
                     self.answer(Answer { by: id, request, outcome: Outcome::Read(reply) });
                 }
             }

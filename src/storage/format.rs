@@ -10,6 +10,7 @@ use std::str::{self, Chars};
 use super::files::SECTOR;
 use crate::message::{Command, Entry, EntryId, NodeId, Term};
 use crate::snapshot::Snapshot;
+use crate::text::{self, put_number};
 
 /// The name of the log's file.
 pub(super) const LOG: &str = "RaftLog.txt";
@@ -319,29 +320,28 @@ pub(super) fn log_headers(cluster: &str, id: NodeId, base: EntryId) -> String {
 pub(super) fn encode_entry(out: &mut Vec<u8>, id: NodeId, entry: &Entry, leader_id: NodeId) {
     let start = out.len();
     for (number, width) in [(id.0, MACHINE_WIDTH), (entry.index, 5), (entry.term, 4)] {
-        append_number(out, number, width);
+        append_column(out, number, width);
         out.extend_from_slice(SEPARATOR.as_bytes());
     }
     out.extend_from_slice(escape(entry.command.as_str()).as_bytes());
     out.extend_from_slice(SEPARATOR.as_bytes());
-    append_number(out, leader_id.0, 1);
+    append_number(out, leader_id.0);
     let checksum = checksum(&out[start..]);
     out.extend_from_slice(SEPARATOR.as_bytes());
     out.extend_from_slice(&checksum);
     out.push(b'\n');
 }
 
-/// Appends a number, with spaces in front if it is narrower than its column. `write!` can do the
-/// same and much more, and would take longer for this than all the rest of a line.
-fn append_number(out: &mut Vec<u8>, number: u64, width: usize) {
-    let mut column = [b' '; 20]; // as wide as the greatest number
-    let (mut first, mut rest) = (column.len(), number);
-    while rest > 0 || first == column.len() {
-        first -= 1;
-        column[first] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    out.extend_from_slice(&column[first.min(column.len() - width)..]);
+/// Appends a number, with spaces in front if it is narrower than its column.
+fn append_column(out: &mut Vec<u8>, number: u64, width: usize) {
+    const SPACES: [u8; MACHINE_WIDTH] = [b' '; MACHINE_WIDTH]; // of the widest column
+    let digits = number.max(1).ilog10() as usize + 1;
+    out.extend_from_slice(&SPACES[..width.saturating_sub(digits)]);
+    append_number(out, number);
+}
+
+fn append_number(out: &mut Vec<u8>, number: u64) {
+    put_number(number, &mut |digits| out.extend_from_slice(digits.as_bytes()));
 }
 
 /// The whole of a node's `vote.txt`.
@@ -393,10 +393,8 @@ fn parse_title(line: &[u8]) -> Option<(String, NodeId)> {
 /// Makes any text one line of printable text: what would break the line or the terminal is written
 /// as in a Rust string, and so is the backslash. All other text stays as it is.
 fn escape(text: &str) -> Cow<'_, str> {
-    // Nearly always nothing is to be done. This loop sees it fast, for it never leaves early: so
-    // the compiler looks at many bytes at a time.
-    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\';
-    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+    // Nearly always nothing is to be done.
+    if text::all(text.as_bytes(), |byte| matches!(byte, b' '..=b'~') & (byte != b'\\')) {
         return text.into();
     }
     let mut escaped = String::with_capacity(text.len());

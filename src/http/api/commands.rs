@@ -5,8 +5,6 @@
 //! the leader once it knows that it still leads; `?local=true` is answered by any node from what
 //! it has applied, which may be old.
 
-use std::fmt::Write;
-
 use super::body::{Body, check_key};
 use super::refusal::{bad, refusal, unknown};
 use super::{Call, Members, Outcome, json};
@@ -58,7 +56,7 @@ pub fn get(call: &Call) -> Outcome {
         None | Some("false") => false,
         _ => return Err(bad("\"local\" must be true or false; ask for /api/get/x?local=true")),
     };
-    let text = text_of(&Request::Get { key }, call.request.path.len());
+    let text = Request::Get { key }.text();
     let ask = if is_local { Ask::Local(text) } else { Ask::Query(Command::new(&text)) };
     let answer = Members::new([("key", Value::borrowed(key))]);
     let path = call.path();
@@ -158,19 +156,11 @@ fn apply(
     request: &Request<&str>,
     then: impl FnOnce(EntryId, Reply) -> Response + Send + 'static,
 ) -> Outcome {
-    let text = text_of(request, call.request.body.len());
-    let command = body.command(&text)?;
+    let command = body.command(&request.text())?;
     perform(call, command, unknown, |done| match done {
         Done::Applied(entry, reply) => then(entry, reply),
         Done::Read(_, reply) => bad(&reply.to_string()), // another machine's idea of a read
     })
-}
-
-/// A command as text, which is hardly longer than how the client wrote it.
-fn text_of(request: &Request<&str>, length: usize) -> String {
-    let mut text = String::with_capacity(length);
-    write!(text, "{request}").expect("a String takes all");
-    text
 }
 
 fn no_answer_to_a_read() -> Response {
