@@ -20,8 +20,8 @@
 //! 12. [`inbox`] and [`status`]: how messages and clients reach the body, and how a node is.
 //! 13. [`http`] and [`json`]: the languages of clients and of messages.
 //! 14. [`watchers`] and [`metrics`]: what a node tells those who watch it.
-//! 15. [`config`], [`console`] and [`nearest`]: the registry, the lines on the terminal, and what a
-//!     misspelt name likely meant.
+//! 15. [`config`], [`console`], [`nearest`] and [`timed`]: the registry, the lines on the terminal,
+//!     what a misspelt name likely meant, and sockets with a time for the whole.
 //! 16. [`client`] and [`cli`]: a client of the cluster, and the verbs of the command line.
 //!
 //! Last, the same brain in a world of our own making, where time is a number and every accident is
@@ -55,6 +55,7 @@ pub mod snapshot;
 pub mod status;
 pub mod step;
 pub mod storage;
+pub mod timed;
 pub mod tracer;
 pub mod transport;
 pub mod watchers;

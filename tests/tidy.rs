@@ -13,7 +13,7 @@ const MAX_FUNCTION_LINES: usize = 60;
 const MAX_NODE_LINES: usize = 700;
 
 /// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
-const ROOMS: [(&str, &str); 29] = [
+const ROOMS: [(&str, &str); 30] = [
     // The brain: pure.
     ("message", ""),
     ("rules", ""),
@@ -29,14 +29,15 @@ const ROOMS: [(&str, &str); 29] = [
     ("storage", "message snapshot"),
     ("json", ""),
     ("nearest", ""),
-    ("transport", "event json message"),
+    ("timed", ""),
+    ("transport", "event json message timed"),
     ("config", "message nearest step transport"),
     ("console", "event"),
     ("status", "event json message step transport"),
     ("watchers", "event json message status step"),
     ("metrics", "event message status watchers"),
     ("inbox", "event machine message status transport watchers"),
-    ("http", "config event inbox json kv machine message rules status transport watchers"),
+    ("http", "config event inbox json kv machine message rules status timed transport watchers"),
     ("client", "http json kv message"),
     (
         "server",

@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use super::wire::{self, Timed};
+use super::wire;
 use super::{Header, Manner, Response};
+use crate::timed::Timed;
 
 /// The longest answer that is written at once: it fits into what every socket has room for.
 const SHORT_BYTES: usize = 16 * 1024;

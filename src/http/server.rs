@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pen::{Exchange, Later};
-use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Lines, Only, Timed};
+use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Lines, Only};
 use super::{Body, Header, Manner, Request, Response};
+use crate::timed::Timed;
 
 /// The most that a request's body may have, in bytes: two values of a megabyte, or one that has
 /// been escaped by a client who trusts nothing but ASCII.

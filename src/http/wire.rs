@@ -2,15 +2,11 @@
 //! length, in chunks, or with the connection (RFC 9112 §2, §5–7).
 //!
 //! The readers take any [`BufRead`], so tests feed them plain bytes. On a socket they read through
-//! [`Timed`], which holds one deadline for a whole part of the exchange: a peer that sends a byte
-//! a second stays within every single wait, but not within that.
+//! [`Timed`](crate::timed::Timed), which holds one deadline for a whole part of the exchange.
 
 use std::fmt;
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, Read};
 use std::iter;
-use std::net::TcpStream;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// The most that a first line and its headers may have, in bytes.
 pub const HEAD_BYTES: usize = 16 * 1024;
@@ -82,94 +78,6 @@ impl fmt::Display for Fault {
 /// Refuses a malformed message.
 pub fn bad<T>(why: &str) -> Result<T, Fault> {
     Err(Fault::Bad(400, why.to_string()))
-}
-
-/// By so much a read may overstay the time allowed: to set its timeout anew is a system call.
-const READ_SLACK: Duration = Duration::from_millis(100);
-
-/// A socket that fails with `ErrorKind::TimedOut` once the time last allowed has passed, however
-/// many reads and writes share it.
-pub struct Timed {
-    /// The socket itself.
-    pub stream: Arc<TcpStream>,
-    allowed: Duration,
-    /// From when on; if nothing was said, from the first read or write on.
-    since: Option<Instant>,
-    /// What was set for reading.
-    read_timeout: Duration,
-}
-
-impl Timed {
-    /// Allows no time yet.
-    pub fn new(stream: TcpStream) -> Timed {
-        Timed::again(&Arc::new(stream))
-    }
-
-    /// The same socket, with a time of its own for writing.
-    pub fn again(stream: &Arc<TcpStream>) -> Timed {
-        let (stream, allowed) = (Arc::clone(stream), Duration::ZERO);
-        Timed { stream, allowed, since: None, read_timeout: Duration::ZERO }
-    }
-
-    /// Allows this much, from the next read or write on.
-    pub fn allow(&mut self, time: Duration) {
-        (self.allowed, self.since) = (time, None);
-    }
-
-    /// Allows this much since then.
-    pub fn allow_since(&mut self, since: Instant, time: Duration) {
-        (self.allowed, self.since) = (time, Some(since));
-    }
-
-    fn left(&mut self) -> io::Result<Duration> {
-        let spent = match self.since {
-            Some(since) => since.elapsed(),
-            None => {
-                self.since = Some(Instant::now());
-                Duration::ZERO
-            }
-        };
-        let left = self.allowed.saturating_sub(spent);
-        if left.is_zero() { Err(timed_out()) } else { Ok(left) }
-    }
-}
-
-impl Read for Timed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let left = self.left()?;
-            if self.read_timeout < left || self.read_timeout > left + READ_SLACK {
-                self.stream.set_read_timeout(Some(left))?;
-                self.read_timeout = left;
-            }
-            match (&*self.stream).read(buffer) {
-                // Ctrl+Z and `fg` break off a read that has a timeout.
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Unix's word for a timeout.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(timed_out()),
-                result => return result,
-            }
-        }
-    }
-}
-
-impl Write for Timed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = self.left()?;
-        self.stream.set_write_timeout(Some(left))?;
-        match (&*self.stream).write(bytes) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(timed_out()),
-            result => result,
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        (&*self.stream).flush()
-    }
-}
-
-fn timed_out() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "the time allowed has passed")
 }
 
 /// Appends what comes up to the next line feed, which is left out, to `line`, and takes the bytes
@@ -506,21 +414,7 @@ fn read_chunks(reader: &mut impl BufRead, limit: usize, body: &mut Vec<u8>) -> R
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
     use super::*;
-
-    #[test]
-    fn timed_allow_starts_the_time_anew() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let mut timed = Timed::new(stream);
-        let patience = Duration::from_secs(20);
-        timed.allow_since(Instant::now() - patience, patience);
-        assert_eq!(timed.write(b"x").unwrap_err().kind(), ErrorKind::TimedOut);
-        timed.allow(patience);
-        assert_eq!(timed.write(b"x").unwrap(), 1);
-    }
 
     /// The body that these header lines and bytes give, or the status that refuses them (0 for a
     /// connection that ends too early).
