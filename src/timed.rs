@@ -128,7 +128,8 @@ mod tests {
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        timed.allow(Duration::from_millis(50));
+        timed.allow(Duration::from_millis(300));
+        let mut timed = timed.take(10_000);
         let error = io::copy(&mut timed, &mut io::sink()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         drop(timed);

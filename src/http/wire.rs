@@ -81,8 +81,13 @@ pub fn bad<T>(why: &str) -> Result<T, Fault> {
 }
 
 /// Appends what comes up to the next line feed, which is left out, to `line`, and takes the bytes
-/// read from `room`.
-fn read_line(reader: &mut impl BufRead, room: &mut usize, line: &mut Vec<u8>) -> Result<(), Fault> {
+/// read from `room`. True if all is plain, but perhaps for a CR at the end.
+fn read_line(
+    reader: &mut impl BufRead,
+    room: &mut usize,
+    line: &mut Vec<u8>,
+) -> Result<bool, Fault> {
+    let mut is_plain = true;
     loop {
         if *room == 0 {
             return Err(Fault::Bad(431, "the header lines are too long".to_string()));
@@ -92,15 +97,29 @@ fn read_line(reader: &mut impl BufRead, room: &mut usize, line: &mut Vec<u8>) ->
             return Err(ended_early());
         }
         let come = &come[..come.len().min(*room)];
-        let end = come.iter().position(|&byte| byte == b'\n');
+        let plain = plain_run(come);
+        is_plain &= matches!(come[plain..], [] | [b'\n', ..] | [b'\r', b'\n', ..]);
+        let end = come[plain..].iter().position(|&byte| byte == b'\n').map(|more| plain + more);
         line.extend_from_slice(&come[..end.unwrap_or(come.len())]);
         let count = end.map_or(come.len(), |end| end + 1);
         reader.consume(count);
         *room -= count;
         if end.is_some() {
-            return Ok(());
+            return Ok(is_plain);
         }
     }
+}
+
+/// How many bytes there are before the first that is not plain. Nearly all are, so they are first
+/// looked at in pieces: of a loop that never leaves early the compiler makes a few instructions for
+/// all of a piece at once.
+fn plain_run(bytes: &[u8]) -> usize {
+    const PIECE: usize = 16;
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~');
+    let all_plain =
+        |piece: &&[u8; PIECE]| piece.iter().fold(true, |all, byte| all & is_plain(byte));
+    let plain = PIECE * bytes.as_chunks().0.iter().take_while(all_plain).count();
+    plain + bytes[plain..].iter().take_while(|byte| is_plain(byte)).count()
 }
 
 fn ended_early() -> Fault {
@@ -115,21 +134,16 @@ pub fn read_head_line(
     text: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     let start = text.len();
-    read_line(reader, room, text)?;
+    let is_plain = read_line(reader, room, text)?;
     if text[start..].last() == Some(&b'\r') {
         text.pop();
     }
-    clean(text, start)
+    if is_plain { Ok(()) } else { clean(text, start) }
 }
 
 /// Makes UTF-8 of a line that begins here: other bytes are legal in values that nobody reads.
 fn clean(text: &mut Vec<u8>, start: usize) -> Result<(), Fault> {
     let line = &text[start..];
-    // Nearly all are plain. A loop that never leaves early is the fastest to tell.
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-    if line.iter().fold(true, |all, byte| all & is_plain(byte)) {
-        return Ok(());
-    }
     if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
         return bad("a header line has a control character");
     }
@@ -179,7 +193,9 @@ pub fn read_headers<'a>(
 /// HTTP's white space is the space and the tab; `str::trim` would take Unicode's too, and see
 /// `chunked` where others do not.
 fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    let is_white = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let text = &text[text.bytes().take_while(is_white).count()..];
+    &text[..text.len() - text.bytes().rev().take_while(is_white).count()]
 }
 
 /// The parts between these (ASCII) bytes. Short texts are looked through faster so than by
@@ -253,8 +269,9 @@ pub struct Headers<'a>(pub Vec<(&'a str, &'a str)>);
 impl<'a> Headers<'a> {
     /// All values of this name.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        let lines = self.0.iter().filter(|line| line.0.eq_ignore_ascii_case(name));
-        lines.map(|line| line.1)
+        // Most clients write a name as we do.
+        let is_it = move |found: &str| found == name || found.eq_ignore_ascii_case(name);
+        self.0.iter().filter(move |line| is_it(line.0)).map(|line| line.1)
     }
 
     /// The first value of this name.
@@ -289,7 +306,7 @@ pub fn is_at_least_1_1(version: &str) -> Result<bool, Fault> {
 /// Whether another message may follow on the same connection (RFC 9112 §9.3).
 pub fn keeps_alive(headers: &Headers, at_least_1_1: bool) -> bool {
     let has = |name: &str| {
-        let mut options = headers.list("connection");
+        let mut options = headers.list("Connection");
         options.any(|option| option.eq_ignore_ascii_case(name))
     };
     !has("close") && (at_least_1_1 || has("keep-alive"))
@@ -314,8 +331,8 @@ pub enum Framing {
 /// What the headers say of where the body ends, if anything (RFC 9112 §6). A body that is known
 /// to exceed `limit` bytes is refused here, before any of it is read.
 pub fn framing(headers: &Headers, limit: usize) -> Result<Option<Framing>, Fault> {
-    let mut lengths = headers.list("content-length");
-    let mut codings = headers.list("transfer-encoding");
+    let mut lengths = headers.list("Content-Length");
+    let mut codings = headers.list("Transfer-Encoding");
     match (lengths.next(), codings.next(), codings.next()) {
         (None, None, _) => Ok(None),
         (None, Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => {
@@ -337,7 +354,7 @@ pub fn framing(headers: &Headers, limit: usize) -> Result<Option<Framing>, Fault
 /// The number that these digits write. One too large for its type is too large for any limit.
 fn parse_size(digits: &str, radix: u32) -> Result<u64, Fault> {
     // The check is not idle: Rust's own parser takes a plus sign.
-    if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
+    if digits.is_empty() || !digits.bytes().all(|digit| char::from(digit).is_digit(radix)) {
         return bad("the length of the body is not a number");
     }
     Ok(u64::from_str_radix(digits, radix).unwrap_or(u64::MAX))
