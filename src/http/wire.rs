@@ -431,6 +431,8 @@ fn read_chunks(reader: &mut impl BufRead, limit: usize, body: &mut Vec<u8>) -> R
 
 #[cfg(test)]
 mod tests {
+    use std::io::BufReader;
+
     use super::*;
 
     /// The body that these header lines and bytes give, or the status that refuses them (0 for a
@@ -447,6 +449,25 @@ mod tests {
         let framing = framing(&headers, 10).map_err(status)?.unwrap_or(Framing::UntilClose);
         let body = read_body(&mut rest, &framing, 10, &mut body).map_err(status)?;
         Ok(String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn read_headers_reads_the_same_in_pieces_of_any_size() {
+        let head = "A: a value longer than sixteen bytes\r\nB-c:\td\u{e9}\nE:\r\n\r\n";
+        for size in 1..head.len() {
+            let read = |head: &str| {
+                let (mut room, mut lines) = (HEAD_BYTES, Lines::default());
+                let mut pieces = BufReader::with_capacity(size, head.as_bytes());
+                read_headers(&mut pieces, &mut room, &mut lines).map(|Headers(all)| {
+                    all.iter().map(|line| format!("{}|{}", line.0, line.1)).collect::<Vec<_>>()
+                })
+            };
+            let expected = ["A|a value longer than sixteen bytes", "B-c|d\u{e9}", "E|"];
+            assert_eq!(read(head).unwrap(), expected, "{size}");
+            for control in ["value\r", "value\u{7f}", "\0value"] {
+                assert!(read(&head.replace("value", control)).is_err(), "{size} {control:?}");
+            }
+        }
     }
 
     #[test]
