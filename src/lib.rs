@@ -21,8 +21,8 @@
 //! 13. [`http`], [`json`] and [`text`]: the languages of clients and of messages, and what all who
 //!     write them share.
 //! 14. [`watchers`] and [`metrics`]: what a node tells those who watch it.
-//! 15. [`config`], [`console`] and [`nearest`]: the registry, the lines on the terminal, and what a
-//!     misspelt name likely meant.
+//! 15. [`config`], [`console`], [`nearest`] and [`timed`]: the registry, the lines on the terminal,
+//!     what a misspelt name likely meant, and sockets with a time for the whole.
 //! 16. [`client`] and [`cli`]: a client of the cluster, and the verbs of the command line.
 //!
 //! Last, the same brain in a world of our own making, where time is a number and every accident is
@@ -57,6 +57,7 @@ pub mod status;
 pub mod step;
 pub mod storage;
 pub mod text;
+pub mod timed;
 pub mod tracer;
 pub mod transport;
 pub mod watchers;

@@ -13,7 +13,7 @@ const MAX_FUNCTION_LINES: usize = 60;
 const MAX_NODE_LINES: usize = 700;
 
 /// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
-const ROOMS: [(&str, &str); 30] = [
+const ROOMS: [(&str, &str); 31] = [
     // The brain: pure.
     ("message", ""),
     ("rules", ""),
@@ -30,14 +30,18 @@ const ROOMS: [(&str, &str); 30] = [
     ("json", "text"),
     ("text", ""),
     ("nearest", ""),
-    ("transport", "event json message"),
+    ("timed", ""),
+    ("transport", "event json message timed"),
     ("config", "message nearest step transport"),
     ("console", "event"),
     ("status", "event json message step transport"),
     ("watchers", "event json message status step"),
     ("metrics", "event message status watchers"),
     ("inbox", "event machine message status transport watchers"),
-    ("http", "config event inbox json kv machine message rules status text transport watchers"),
+    (
+        "http",
+        "config event inbox json kv machine message rules status text timed transport watchers",
+    ),
     ("client", "http json kv message"),
     (
         "server",

@@ -223,10 +223,9 @@ impl Launcher {
     }
 
     fn serve_one(&self, stream: TcpStream) {
-        let handler = |request: &Request| {
-            let guard = Guard { members: &|| self.members.clone(), came_in_at: LOOPBACK };
-            guard.let_in(request, || self.answer(request))
-        };
+        let members = || self.members.clone();
+        let guard = Guard::new(&members, LOOPBACK);
+        let handler = |request: &Request| guard.let_in(request, || self.answer(request));
         // A connection that breaks is the client's affair.
         let _ = server::serve(stream, &Deadlines::default(), &handler);
     }

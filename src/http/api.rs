@@ -15,7 +15,7 @@ mod raft;
 mod refusal;
 
 use std::borrow::Cow;
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use super::guard::{self, Guard};
@@ -139,50 +139,54 @@ pub fn routes() -> &'static [Route] {
 }
 
 impl Route {
-    /// Whether a path of these parts, which is so long, leads here.
-    fn serves(&self, segments: &[Cow<str>], length: usize) -> bool {
-        // Most paths are told apart by their length, unless a part may be anything.
-        let may_be = |path: &str| path.len() == length || path.ends_with('}');
-        [self.path, self.alias].iter().any(|path| may_be(path) && matches(path, segments))
+    /// Whether this path leads here, and is written as nearly all write it.
+    fn is_plainly(&self, path: &str) -> bool {
+        match self.path.strip_suffix("{key}") {
+            Some(start) => path.strip_prefix(start).is_some_and(|key| !key.contains('/')),
+            None => path == self.path,
+        }
+    }
+
+    /// Whether the path of this request leads here, however it is written.
+    fn serves(&self, request: &Request) -> bool {
+        let mut paths = [self.path, self.alias].into_iter().filter(|path| !path.is_empty());
+        paths.any(|path| matches(path, request.segments()))
     }
 }
 
-fn matches(path: &str, segments: &[Cow<str>]) -> bool {
+fn matches<'a>(path: &str, mut segments: impl Iterator<Item = Cow<'a, str>>) -> bool {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
-    let is_match = |segment: &Cow<str>| {
+    let is_match = |segment: Cow<str>| {
         parts.next().is_some_and(|part| part.starts_with('{') || part == segment)
     };
-    segments.iter().all(is_match) && parts.next().is_none()
+    segments.all(is_match) && parts.next().is_none()
 }
 
 /// Serves one connection until it ends.
 pub fn serve(stream: TcpStream, site: &Site) {
     // A connection that breaks is the client's affair, here and below.
     let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    let handler = |request: &Request| answer(request, site, peer.ip(), own.ip());
+    let guard = Guard::new(&*site.members, own.ip());
+    let is_from_here = guard::is_from_here(peer.ip());
+    let handler = |request: &Request| {
+        let call = Call { request, site, route_path: "", is_from_here };
+        guard.let_in(request, || dispatch(&call))
+    };
     let _ = server::serve(stream, &Deadlines::default(), &handler);
 }
 
-fn answer(request: &Request, site: &Site, peer: IpAddr, own: IpAddr) -> Response {
-    let guard = Guard { members: &*site.members, came_in_at: own };
-    let is_from_here = guard::is_from_here(peer);
-    let call = Call { request, site, route_path: "", is_from_here };
-    guard.let_in(request, || dispatch(&call))
-}
-
 fn dispatch(call: &Call) -> Response {
-    let &Request { method, path, ref segments, .. } = call.request;
-    let length = segments.iter().map(|segment| "/".len() + segment.len()).sum();
-    let length = "/".len().max(length);
-    let is_it = |route: &&Route| route.method == method && route.serves(segments, length);
-    if let Some(route) = ROUTES.iter().find(is_it) {
+    let &Request { method, path, .. } = call.request;
+    let plain = ROUTES.iter().find(|route| route.is_plainly(path) && route.method == method);
+    let is_it = |route: &&Route| route.method == method && route.serves(call.request);
+    if let Some(route) = plain.or_else(|| ROUTES.iter().find(is_it)) {
         let call = &Call { route_path: route.path, ..*call };
         return (route.handler)(call).unwrap_or_else(|refusal| refusal);
     }
     let methods: Vec<&str> = match path {
         "*" if method == "OPTIONS" => vec!["GET", "POST"], // of the node as a whole
         _ => {
-            let routes = ROUTES.iter().filter(|route| route.serves(segments, length));
+            let routes = ROUTES.iter().filter(|route| route.serves(call.request));
             routes.map(|route| route.method).collect()
         }
     };
@@ -227,10 +231,15 @@ impl Members {
 
     /// These as well.
     fn and<const N: usize>(mut self, members: [(&str, Value); N]) -> Members {
+        let Members(text) = &mut self;
         for (name, value) in members {
-            let start = if self.0.len() > 1 { ",\"" } else { "\"" };
-            [start, name, "\":"].iter().for_each(|part| self.0.push_str(part));
-            value.append_to(&mut self.0);
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push('"');
+            text.push_str(name);
+            text.push_str("\":");
+            value.append_to(text);
         }
         self
     }
@@ -272,6 +281,7 @@ mod tests {
     fn dispatch_says_what_a_path_takes() {
         for (method, target, status, allowed) in [
             ("POST", "/health", 405, "GET, HEAD, OPTIONS"),
+            ("POST", "/", 405, "GET, HEAD, OPTIONS"),
             ("DELETE", "/api/set", 405, "POST, OPTIONS"),
             ("PUT", "/api/links", 405, "GET, HEAD, POST, OPTIONS"),
             ("OPTIONS", "/api/links", 204, "GET, HEAD, POST, OPTIONS"),
@@ -298,9 +308,9 @@ mod tests {
             assert_eq!(ask("GET", path).status, 200, "{path}: the node need not be asked");
         }
         // The node is silent, but it was asked.
-        for path in
-            ["/health", "/status?x=1", "/api/status", "/api/get/x", "/api/get/%C3%A9%2F", "/log"]
-        {
+        let usual = ["/health", "/status?x=1", "/api/status", "/api/get/x", "/log"];
+        let escaped = ["/api/get/%C3%A9%2F", "/%68ealth", "/%61pi/get/x", "//health"];
+        for path in [&usual[..], &escaped].concat() {
             assert_eq!(ask("GET", path).status / 100, 5, "{path}");
         }
     }

@@ -11,7 +11,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Timed};
+use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers};
+use crate::timed::Timed;
 
 /// The most that an answer's body may have, in bytes.
 pub const REPLY_BYTES: usize = 64 * 1024 * 1024;

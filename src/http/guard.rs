@@ -12,6 +12,7 @@
 //!
 //! Programs such as `curl` send no Origin, and the Host to which they connect.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::wire::Only;
@@ -20,16 +21,21 @@ use super::{Request, Response};
 /// How long a browser may remember what a preflight was told, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
 
-/// Whose names a request may bear.
+/// Whose names the requests of a connection may bear.
 pub struct Guard<'a> {
-    /// Tells where the members of the cluster are reached, `host:port` each. Most who ask are let
-    /// in without that.
-    pub members: &'a dyn Fn() -> Vec<String>,
-    /// The address of ours at which the connection came in.
-    pub came_in_at: IpAddr,
+    members: &'a dyn Fn() -> Vec<String>,
+    came_in_at: IpAddr,
+    /// The last Host that was found to be this machine. The next request mostly bears the same.
+    last_own: RefCell<Option<String>>,
 }
 
 impl Guard<'_> {
+    /// For a connection that came in at this address of ours. `members` tells where the members of
+    /// the cluster are reached, `host:port` each; most who ask are let in without that.
+    pub fn new(members: &dyn Fn() -> Vec<String>, came_in_at: IpAddr) -> Guard<'_> {
+        Guard { members, came_in_at, last_own: RefCell::default() }
+    }
+
     /// The answer to a request, if it may come in; if not, why not.
     pub fn let_in(&self, request: &Request, answer: impl FnOnce() -> Response) -> Response {
         match self.check(request) {
@@ -49,17 +55,20 @@ impl Guard<'_> {
         {
             return refuse("the Host is not this cluster's: ask for localhost or a member's name");
         }
-        let origins: Vec<&str> = request.headers.all("origin").collect();
-        if origins.iter().any(|origin| !self.is_own_origin(origin, request)) || origins.len() > 1 {
+        let mut origins = request.headers.all("Origin");
+        let origin = origins.next();
+        if origin.is_some_and(|origin| !self.is_own_origin(origin, request))
+            || origins.next().is_some()
+        {
             return refuse("a web page from elsewhere may not ask here: its Origin is no member");
         }
         // Where a browser tells no Origin, it may say this (Fetch Metadata). A link that is
         // followed may come from anywhere; an image, a frame or a form may not.
-        let site = request.headers.get("sec-fetch-site").unwrap_or("none");
+        let site = request.headers.get("Sec-Fetch-Site").unwrap_or("none");
         let is_own = ["none", "same-origin"].contains(&site);
         let is_page =
-            request.method == "GET" && request.headers.get("sec-fetch-dest") == Some("document");
-        if origins.is_empty() && !is_own && !is_page {
+            || request.method == "GET" && request.headers.get("Sec-Fetch-Dest") == Some("document");
+        if origin.is_none() && !is_own && !is_page() {
             return refuse("a web page from elsewhere may not ask here");
         }
         Ok(())
@@ -68,7 +77,7 @@ impl Guard<'_> {
     /// The answer with the headers that let the member's page that asked read it (CORS, in the
     /// Fetch standard). To be called for requests that [`Guard::check`] lets in.
     fn share(&self, request: &Request, response: Response) -> Response {
-        let Some(origin) = request.headers.get("origin") else { return response };
+        let Some(origin) = request.headers.get("Origin") else { return response };
         let response = response
             .with_header("Access-Control-Allow-Origin", origin)
             .with_header("Vary", "Origin");
@@ -84,14 +93,18 @@ impl Guard<'_> {
     /// This machine by its usual names, a member, or the address that was connected to. The port
     /// says nothing: it may lead here through a tunnel or a container.
     fn is_own_host(&self, host: &str) -> bool {
-        let Some((host, _)) = split_host(host) else { return false };
-        let ip = ip_address(host);
-        let is_member = |member: &String| {
-            split_host(member).is_some_and(|(name, _)| name.eq_ignore_ascii_case(host))
-        };
-        host.eq_ignore_ascii_case("localhost")
-            || ip.is_some_and(|ip| ip.is_loopback() || ip == self.came_in_at.to_canonical())
-            || (self.members)().iter().any(is_member)
+        if self.last_own.borrow().as_deref() == Some(host) {
+            return true;
+        }
+        let Some((name, _)) = split_host(host) else { return false };
+        let is_ours = |ip: IpAddr| ip.is_loopback() || ip == self.came_in_at.to_canonical();
+        if name.eq_ignore_ascii_case("localhost") || ip_address(name).is_some_and(is_ours) {
+            self.last_own.replace(Some(host.to_string()));
+            return true;
+        }
+        (self.members)().iter().any(|member| {
+            split_host(member).is_some_and(|(member, _)| member.eq_ignore_ascii_case(name))
+        })
     }
 
     /// A member, or the very address that was asked, which [`Guard::is_own_host`] has checked:
@@ -158,7 +171,7 @@ mod tests {
     }
 
     fn guard(came_in_at: &str) -> Guard<'static> {
-        Guard { members: &members, came_in_at: came_in_at.parse().unwrap() }
+        Guard::new(&members, came_in_at.parse().unwrap())
     }
 
     /// The status with which a request is refused, 200 if it comes in.
@@ -192,6 +205,25 @@ mod tests {
         for host in all.split(',') {
             assert_eq!(status("GET", Some(host), &[]), 403, "{host}");
         }
+    }
+
+    /// What is known of one request is not taken for another's, nor what may change for certain.
+    #[test]
+    fn host_is_looked_at_each_time() {
+        let members = RefCell::new(members());
+        let all = || members.borrow().clone();
+        let guard = Guard::new(&all, "10.0.0.9".parse().unwrap());
+        let expect = |host, expected| assert_eq!(guard.is_own_host(host), expected, "{host}");
+        for own in ["localhost:5001", "10.0.0.9"] {
+            expect("", false);
+            expect(own, true);
+            expect(own, true);
+            expect("evil.com", false);
+            expect("node2.lan", true);
+        }
+        members.borrow_mut().clear();
+        expect("node2.lan", false);
+        expect("10.0.0.9", true);
     }
 
     #[test]

@@ -34,8 +34,6 @@ pub struct Request<'a> {
     pub method: &'a str,
     /// The path as it came, still percent-encoded: `/keys/a%2Fb`.
     pub path: &'a str,
-    /// The decoded parts of the path: `/keys/a%2Fb` has `keys` and `a/b`, `/` has none.
-    pub segments: Vec<Cow<'a, str>>,
     /// The decoded names and values after `?`.
     pub query: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Whom it is for, `host:port`: what the target says, else the header Host; only HTTP/1.0
@@ -51,18 +49,21 @@ impl<'a> Request<'a> {
     /// A request without headers and body, from a request line's method and target.
     fn new(method: &'a str, target: &'a str) -> Result<Request<'a>, Fault> {
         let (host, path, query) = split_target(target)?;
-        let (mut segments, mut pairs) = (Vec::new(), Vec::new());
-        if path != "/" {
-            for segment in wire::split(path.trim_start_matches('/'), b'/') {
-                segments.push(percent_decode(segment)?);
-            }
-        }
+        percent_decode(path)?; // so can its parts be
+        let mut pairs = Vec::new();
         for pair in wire::split(query, b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = wire::split_once(pair, b'=').unwrap_or((pair, ""));
             pairs.push((form_decode(name)?, form_decode(value)?));
         }
         let (query, headers, body) = (pairs, Headers::default(), &[][..]);
-        Ok(Request { method, path, segments, query, host, headers, body })
+        Ok(Request { method, path, query, host, headers, body })
+    }
+
+    /// The decoded parts of the path: `/keys/a%2Fb` has `keys` and `a/b`, `/` has none.
+    pub fn segments(&self) -> impl Iterator<Item = Cow<'a, str>> {
+        let parts = wire::split(self.path.trim_start_matches('/'), b'/');
+        let count = if self.path == "/" { 0 } else { usize::MAX };
+        parts.take(count).map(|part| percent_decode(part).expect("the whole path could be decoded"))
     }
 
     /// The value of the first parameter of this name after `?`.
@@ -220,20 +221,19 @@ impl Response {
         }
     }
 
-    /// The first line and the headers.
+    /// The first line and the headers, each with the end of the line before it.
     fn append_head(&self, head: &mut Vec<u8>, keep_alive: bool) {
         append(head, ["HTTP/1.1 "]);
         append_number(head, self.status.into());
-        append(head, [" ", reason(self.status), "\r\n"]);
+        append(head, [" ", reason(self.status)]);
         if !self.content_type.is_empty() {
-            append(head, ["Content-Type: ", self.content_type, "\r\n"]);
+            append(head, ["\r\nContent-Type: ", self.content_type]);
         }
         for (name, value) in &self.headers {
             // A line end in a value would let its author write headers of his own.
             let harmless = |byte: u8| if byte.is_ascii_control() { b' ' } else { byte };
-            append(head, [name, ": "]);
+            append(head, ["\r\n", name, ": "]);
             head.extend(value.bytes().map(harmless));
-            append(head, ["\r\n"]);
         }
         let length = match &self.body {
             Body::Whole(bytes) => Some(bytes.len() as u64),
@@ -241,12 +241,13 @@ impl Response {
             Body::Later(_) => None,
         };
         if let Some(length) = length.filter(|_| wire::may_have_body(self.status)) {
-            append(head, ["Content-Length: "]);
+            append(head, ["\r\nContent-Length: "]);
             append_number(head, length);
-            append(head, ["\r\n"]);
         }
-        let connection = if keep_alive { "keep-alive" } else { "close" };
-        append(head, ["Connection: ", connection, "\r\n\r\n"]);
+        match keep_alive {
+            true => append(head, ["\r\nConnection: keep-alive\r\n\r\n"]),
+            false => append(head, ["\r\nConnection: close\r\n\r\n"]),
+        }
     }
 }
 
@@ -290,7 +291,7 @@ mod tests {
     fn request_new_decodes_path_and_query() {
         let request = Request::new("GET", "/keys/a%2Fb/%C3%A9?q=1+2%2B3&flag&&q=4").unwrap();
         assert_eq!(request.path, "/keys/a%2Fb/%C3%A9");
-        assert_eq!(request.segments, ["keys", "a/b", "é"]);
+        assert_eq!(request.segments().collect::<Vec<_>>(), ["keys", "a/b", "é"]);
         assert_eq!(request.parameter("q"), Some("1 2+3"));
         assert_eq!(request.parameter("flag"), Some(""));
         assert_eq!(request.parameter("absent"), None);
@@ -309,8 +310,9 @@ mod tests {
         ] {
             assert_eq!(split_target(target).unwrap(), (host, path, query), "{target}");
         }
-        assert_eq!(Request::new("GET", "/").unwrap().segments, [""; 0]);
-        assert_eq!(Request::new("GET", "/a/").unwrap().segments, ["a", ""]);
+        let segments = |path| Request::new("GET", path).unwrap().segments().collect::<Vec<_>>();
+        assert_eq!(segments("/"), [""; 0]);
+        assert_eq!(segments("/a/"), ["a", ""]);
     }
 
     #[test]

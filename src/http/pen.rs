@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use super::wire::{self, Timed};
-use super::{Header, Manner, Response};
+use super::wire;
+use super::{Body, Header, Manner, Response};
+use crate::timed::Timed;
 
 /// The longest answer that is written at once: it fits into what every socket has room for.
 const SHORT_BYTES: usize = 16 * 1024;
@@ -59,6 +60,9 @@ struct Turn {
     headers: Vec<Header>,
     /// Where its bytes are put together.
     bytes: Vec<u8>,
+    /// What the last answer said, if it was short. The connection's thread, which has begun most
+    /// answers, frees it: memory goes back with least effort to the thread that has taken it.
+    told: Vec<u8>,
 }
 
 enum State {
@@ -76,8 +80,8 @@ impl Exchange {
     pub fn new(stream: &Arc<TcpStream>, time_to_read: Duration) -> Arc<Exchange> {
         let (stream, thread) = (Arc::clone(stream), thread::current());
         let manner = Manner { keep_alive: false, head_only: false };
-        let (headers, bytes) = (Vec::new(), Vec::new());
-        let turn = Turn { number: 0, state: State::GivenUp, manner, headers, bytes };
+        let (headers, bytes, told) = (Vec::new(), Vec::new(), Vec::new());
+        let turn = Turn { number: 0, state: State::GivenUp, manner, headers, bytes, told };
         Arc::new(Exchange { stream, time_to_read, thread, turn: Mutex::new(turn) })
     }
 
@@ -86,6 +90,7 @@ impl Exchange {
         let mut turn = self.turn();
         turn.number += 1;
         (turn.state, turn.manner, turn.headers) = (State::Awaited, manner, headers);
+        turn.told = Vec::new();
         Pen { exchange: Arc::downgrade(self), number: turn.number }
     }
 
@@ -138,7 +143,7 @@ impl Pen {
         if turn.number != self.number || !matches!(turn.state, State::Awaited) {
             return false;
         }
-        let Turn { state, manner, headers, bytes, .. } = &mut *turn;
+        let Turn { state, manner, headers, bytes, told, .. } = &mut *turn;
         response.headers.append(headers);
         response.append_to(bytes, *manner);
         let taken = match bytes.len() {
@@ -159,6 +164,11 @@ impl Pen {
             taken => ended(taken.map(drop)),
         };
         wire::empty(bytes);
+        if let Body::Whole(body) = response.body
+            && body.capacity() <= SHORT_BYTES
+        {
+            *told = body;
+        }
         drop(turn);
         exchange.thread.unpark();
         true

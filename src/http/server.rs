@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pen::{Exchange, Later};
-use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Lines, Only, Timed};
+use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Lines, Only};
 use super::{Body, Header, Manner, Request, Response};
+use crate::timed::Timed;
 
 /// The most that a request's body may have, in bytes: two values of a megabyte, or one that has
 /// been escaped by a client who trusts nothing but ASCII.
@@ -115,18 +116,18 @@ fn await_answer(
     manner: Manner,
     headers: &[Header],
 ) -> io::Result<Option<Instant>> {
-    let until = Instant::now() + later.patience;
+    let begun_at = Instant::now();
     (later.begin)(exchange.begin(manner, headers.to_vec()));
     // Most clients send their next request when they have the answer to this one. So by its first
     // byte this thread is woken once for both.
     if manner.keep_alive && connection.buffer().is_empty() {
-        connection.get_mut().allow(later.patience);
+        connection.get_mut().allow_since(begun_at, later.patience);
         match connection.fill_buf() {
             Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
             _ => {}
         }
     }
-    exchange.wait(until)
+    exchange.wait(begun_at + later.patience)
 }
 
 /// Writes to a client that has so much time for each piece, however many there are.
@@ -231,29 +232,29 @@ fn read_head<'a>(
     let mut request = Request::new(if head_only { "GET" } else { method }, target)?;
     let headers = wire::read_headers(reader, &mut room, headers)?;
     check_host(&headers, at_least_1_1)?;
-    if !at_least_1_1 && headers.get("transfer-encoding").is_some() {
+    if !at_least_1_1 && headers.get("Transfer-Encoding").is_some() {
         return wire::bad("HTTP/1.0 has no Transfer-Encoding");
     }
     let framing = wire::framing(&headers, BODY_BYTES)?.unwrap_or(Framing::Length(0));
     let expects_continue = expects_continue(&headers)? && at_least_1_1;
     let keep_alive = wire::keeps_alive(&headers, at_least_1_1);
     // A host in the target overrules the header (RFC 9112 §3.2.2).
-    request.host = request.host.or_else(|| headers.get("host"));
+    request.host = request.host.or_else(|| headers.get("Host"));
     request.headers = headers;
     let manner = Manner { keep_alive, head_only };
     Ok(Incoming { request, framing, manner, expects_continue })
 }
 
 fn three_words(line: &str) -> Option<[&str; 3]> {
-    let (first, rest) = wire::split_once(line, b' ')?;
-    let (second, third) = wire::split_once(rest, b' ')?;
-    (!third.contains(' ')).then_some([first, second, third])
+    let mut words = wire::split(line, b' ');
+    let three = [words.next()?, words.next()?, words.next()?];
+    words.next().is_none().then_some(three)
 }
 
 /// HTTP/1.1 asks for exactly one Host, of the right form; it may be empty (RFC 9112 §3.2).
 fn check_host(headers: &Headers, at_least_1_1: bool) -> Result<(), Fault> {
     static HOST: Only = Only::alphanumeric_and(b"-._~%!$&'()*+;=:[]");
-    let mut hosts = headers.all("host");
+    let mut hosts = headers.all("Host");
     match (hosts.next(), hosts.next()) {
         (None, _) if !at_least_1_1 => Ok(()),
         (None, _) => wire::bad("the header Host is missing"),
@@ -265,11 +266,12 @@ fn check_host(headers: &Headers, at_least_1_1: bool) -> Result<(), Fault> {
 
 /// Whether the client waits for "100 Continue" before it sends the body (RFC 9110 §10.1.1).
 fn expects_continue(headers: &Headers) -> Result<bool, Fault> {
-    let mut expectations = headers.list("expect").peekable();
-    let is_there = expectations.peek().is_some();
-    match expectations.all(|expectation| expectation.eq_ignore_ascii_case("100-continue")) {
-        true => Ok(is_there),
-        false => Err(Fault::Bad(417, "the only expectation known is 100-continue".to_string())),
+    let is_known = |expectation: &str| expectation.eq_ignore_ascii_case("100-continue");
+    let mut expectations = headers.list("Expect");
+    match expectations.next() {
+        None => Ok(false),
+        Some(first) if is_known(first) && expectations.all(is_known) => Ok(true),
+        Some(_) => Err(Fault::Bad(417, "the only expectation known is 100-continue".to_string())),
     }
 }
 
@@ -302,7 +304,7 @@ mod tests {
         let head = "\r\nPOST http://n1/a?b=c HTTP/1.1\r\nHost: n1:1\r\nX-Odd:  \u{e9} y\t\r\n\r\n";
         let incoming = read(head.as_bytes()).unwrap();
         assert_eq!(incoming.request.method, "POST");
-        assert_eq!(incoming.request.segments, ["a"]);
+        assert_eq!(incoming.request.segments().collect::<Vec<_>>(), ["a"]);
         assert_eq!(incoming.request.headers.get("x-odd"), Some("\u{e9} y"));
         assert_eq!(incoming.request.host, Some("n1"), "not the header's");
         assert_eq!(incoming.framing, Framing::Length(0));

@@ -11,10 +11,11 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::shared::Shared;
 use super::tcp;
+use crate::timed::Timed;
 
 /// How long a connection may take for its first byte; a peer's, for its first line.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,8 +23,6 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 pub const HURRY: Duration = Duration::from_millis(200);
 /// How long the last words to a client may take.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// By so much a read may overstay its time: to tell the system another one is a call of its own.
-const SLACK: Duration = Duration::from_millis(100);
 /// After an error of the system's, before the next try.
 pub const PAUSE: Duration = Duration::from_millis(50);
 
@@ -116,7 +115,7 @@ impl Door {
         if first == *b"{" {
             tcp::hear(&self.shared, stream);
         } else if number > self.limits.http {
-            farewell(stream, BUSY);
+            farewell(Timed::new(stream), BUSY);
         } else if stream.set_read_timeout(None).is_ok() {
             (self.http)(stream);
         }
@@ -142,51 +141,21 @@ impl Drop for Place {
     }
 }
 
-/// Reads from a connection until a certain time, however slowly the bytes trickle in.
-pub struct Patient {
-    /// The connection.
-    pub stream: TcpStream,
-    /// When patience ends.
-    pub until: Instant,
-    /// What the system was told of it last.
-    timeout: Duration,
-}
-
-impl Patient {
-    /// Has patience until then.
-    pub fn new(stream: TcpStream, until: Instant) -> Patient {
-        Patient { stream, until, timeout: Duration::ZERO }
-    }
-}
-
-impl Read for Patient {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        if self.timeout < left || self.timeout > left + SLACK {
-            self.timeout = left + SLACK / 2;
-            self.stream.set_read_timeout(Some(self.timeout))?;
-        }
-        self.stream.read(bytes)
-    }
-}
-
 /// Says a last word and waits for the other side to close. Closing first, with bytes still unread,
 /// would reset the connection and destroy what was said (RFC 9293 §3.10.4).
-pub fn farewell(mut stream: TcpStream, words: &str) {
-    let _ = stream.set_write_timeout(Some(FAREWELL));
-    let said = stream.write_all(words.as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
-    if said.is_ok() {
-        let rest = Patient::new(stream, Instant::now() + FAREWELL);
-        let _ = io::copy(&mut rest.take(1 << 20), &mut io::sink());
+pub fn farewell(mut timed: Timed, words: &str) {
+    timed.allow(FAREWELL);
+    let said = timed.write_all(words.as_bytes());
+    if said.and_then(|()| timed.stream.shutdown(Shutdown::Write)).is_ok() {
+        timed.allow(FAREWELL);
+        let _ = io::copy(&mut timed.take(1 << 20), &mut io::sink());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::time::Instant;
 
     use super::super::Kind;
     use super::super::tests::options;

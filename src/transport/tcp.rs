@@ -14,13 +14,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Kind;
-use super::door::{PATIENCE, Patient, farewell};
+use super::door::{PATIENCE, farewell};
 use super::links::Errand;
 use super::read::{Body, Hello};
 use super::shared::{Outbox, SILENT, Shared};
 use super::write::LastEntries;
 use super::{read, write};
 use crate::message::{Message, NodeId};
+use crate::timed::Timed;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a message may wait for room. One that finds a little room waits again for the rest, so
@@ -185,20 +186,20 @@ fn is_passing(error: &io::Error) -> bool {
 /// Hears out a peer, until it hangs up or says what makes no sense.
 pub fn hear(shared: &Shared, stream: TcpStream) {
     let Ok(address) = stream.peer_addr() else { return };
-    let until = Instant::now() + PATIENCE;
-    let mut reader = BufReader::with_capacity(READ_BYTES, Patient::new(stream, until));
+    let mut reader = BufReader::with_capacity(READ_BYTES, Timed::new(stream));
+    reader.get_mut().allow(PATIENCE);
     if let Err(why) = hear_lines(shared, &mut reader, address)
         && !shared.is_paused()
     {
         let refusal = write::refused(&why) + "\n";
         shared.dropped(address.to_string(), why);
-        farewell(reader.into_inner().stream, &refusal);
+        farewell(reader.into_inner(), &refusal);
     }
 }
 
 fn hear_lines(
     shared: &Shared,
-    reader: &mut BufReader<Patient>,
+    reader: &mut BufReader<Timed>,
     source: SocketAddr,
 ) -> Result<(), String> {
     let mut line = Vec::new();
@@ -214,7 +215,7 @@ fn hear_lines(
         if !reader.buffer().contains(&b'\n') && !messages.is_empty() {
             shared.deliver(mem::take(&mut messages));
         }
-        reader.get_mut().until = Instant::now() + LINE_PATIENCE;
+        reader.get_mut().allow(LINE_PATIENCE);
         if !read_line(reader, &mut line, MAX_LINE_BYTES)? {
             return Ok(());
         }

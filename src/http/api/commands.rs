@@ -49,7 +49,7 @@ pub fn set(call: &Call) -> Outcome {
 
 /// `/api/get/x`, perhaps with `?local=true`.
 pub fn get(call: &Call) -> Outcome {
-    let key = call.request.segments.last().map_or("", |key| key);
+    let key = &*call.request.segments().last().unwrap_or_default();
     check_key(key).map_err(|why| bad(&format!("{why}; ask for /api/get/x")))?;
     let is_local = match call.request.parameter("local") {
         Some("true") => true,
