@@ -131,12 +131,14 @@ impl Leader {
         majority: usize,
     ) -> (Index, Vec<NodeId>) {
         let copies = self.followers.iter().map(|(&id, progress)| (id, progress.match_index));
-        let mut copies: Vec<(NodeId, Index)> = copies.chain([own]).collect();
-        copies.sort_unstable_by_key(|&(id, index)| (index, id));
-        let stored = copies[copies.len() - majority].1;
-        copies.retain(|&(_, index)| index >= stored);
-        copies.sort_unstable();
-        (stored, copies.into_iter().map(|(id, _)| id).collect())
+        let copies = copies.chain([own]);
+        let mut indexes: Vec<Index> = copies.clone().map(|(_, index)| index).collect();
+        indexes.sort_unstable();
+        let stored = indexes[indexes.len() - majority];
+        let who_has_it = copies.filter(|&(_, index)| index >= stored).map(|(id, _)| id);
+        let mut servers: Vec<NodeId> = who_has_it.collect();
+        servers.sort_unstable();
+        (stored, servers)
     }
 
     /// The latest round that a majority has answered. The leader answers its own at once.

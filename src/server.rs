@@ -8,8 +8,8 @@
 //! decides; here nobody needs to know.
 //!
 //! `server/asks.rs` is what clients ask of it; `server/gathering.rs` is where their commands wait
-//! for company; `server/snapshots.rs` cuts the log; `server/clock.rs` is its time, which stands still
-//! while a student has it play dead.
+//! for company; `server/snapshots.rs` cuts the log; `server/clock.rs` is its time, which stands
+//! still while a student has it play dead.
 
 mod asks;
 mod clock;

@@ -4,9 +4,10 @@
 //! there; `door.rs` tells them apart. Messages are text (`write.rs`), so that a student can read
 //! them with `tcpdump -A` or write one with `nc`; what comes in is checked (`read.rs`), since
 //! anyone may write anything. [`Transport::send`] waits for nobody for longer than a few
-//! milliseconds: each peer has a thread of its own (`tcp.rs`, `udp.rs`) with a queue of messages, and
-//! what finds no room is lost, as it might be on the way. `links.rs` is that queue, and what makes a link bad; `identity.rs` tells who
-//! speaks for a peer; `shared.rs` is what the threads have in common.
+//! milliseconds: each peer has a thread of its own (`tcp.rs`, `udp.rs`) with a queue of messages,
+//! and what finds no room is lost, as it might be on the way. `links.rs` is that queue, and what
+//! makes a link bad; `identity.rs` tells who speaks for a peer; `shared.rs` is what the threads
+//! have in common.
 
 mod door;
 mod identity;

@@ -20,8 +20,12 @@ use super::wire;
 use super::{Body, Header, Manner, Response};
 use crate::timed::Timed;
 
-/// The longest answer that is written at once: it fits into what every socket has room for.
-const SHORT_BYTES: usize = 16 * 1024;
+/// The longest answer of which as much is written at once as the socket takes: to hand a longer one
+/// to the system would hold up the node, too.
+const SHORT_BYTES: usize = 256 * 1024;
+
+/// The longest that is kept until the connection's thread frees it.
+const KEPT_BYTES: usize = 16 * 1024;
 
 /// An answer that someone will have later.
 pub struct Later {
@@ -165,7 +169,7 @@ impl Pen {
         };
         wire::empty(bytes);
         if let Body::Whole(body) = response.body
-            && body.capacity() <= SHORT_BYTES
+            && body.capacity() <= KEPT_BYTES
         {
             *told = body;
         }
