@@ -8,6 +8,8 @@ use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::iter;
 
+use crate::text;
+
 /// The most that a first line and its headers may have, in bytes.
 pub const HEAD_BYTES: usize = 16 * 1024;
 
@@ -97,7 +99,7 @@ fn read_line(
             return Err(ended_early());
         }
         let come = &come[..come.len().min(*room)];
-        let plain = plain_run(come);
+        let plain = text::plain(come);
         is_plain &= matches!(come[plain..], [] | [b'\n', ..] | [b'\r', b'\n', ..]);
         let end = come[plain..].iter().position(|&byte| byte == b'\n').map(|more| plain + more);
         line.extend_from_slice(&come[..end.unwrap_or(come.len())]);
@@ -108,18 +110,6 @@ fn read_line(
             return Ok(is_plain);
         }
     }
-}
-
-/// How many bytes there are before the first that is not plain. Nearly all are, so they are first
-/// looked at in pieces: of a loop that never leaves early the compiler makes a few instructions for
-/// all of a piece at once.
-fn plain_run(bytes: &[u8]) -> usize {
-    const PIECE: usize = 16;
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~');
-    let all_plain =
-        |piece: &&[u8; PIECE]| piece.iter().fold(true, |all, byte| all & is_plain(byte));
-    let plain = PIECE * bytes.as_chunks().0.iter().take_while(all_plain).count();
-    plain + bytes[plain..].iter().take_while(|byte| is_plain(byte)).count()
 }
 
 fn ended_early() -> Fault {

@@ -11,7 +11,7 @@ use super::{
     Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, append_array, append_separated,
     repeats_a_name,
 };
-use crate::text::put_number;
+use crate::text::{self, put_number};
 
 /// Room for the members of most objects that are read: entries of the log.
 const USUAL_MEMBERS: usize = 3;
@@ -47,16 +47,16 @@ impl<'a> Parser<'a> {
             Some(b'[') => self.array(levels),
             Some(b'"') => Ok(Value::String(self.string()?)),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            _ if self.take("null") => Ok(Value::Null),
-            _ if self.take("true") => Ok(Value::Bool(true)),
-            _ if self.take("false") => Ok(Value::Bool(false)),
+            _ if self.take_all("null") => Ok(Value::Null),
+            _ if self.take_all("true") => Ok(Value::Bool(true)),
+            _ if self.take_all("false") => Ok(Value::Bool(false)),
             _ => self.fail("a value"),
         }
     }
 
     fn object(&mut self, levels: usize) -> Result<Value<'a>, Error> {
         let levels = self.enter(levels)?;
-        if self.take_token("}") {
+        if self.take_token(b'}') {
             return Ok(Value::Object(Vec::new()));
         }
         let mut members = Vec::with_capacity(USUAL_MEMBERS);
@@ -66,14 +66,14 @@ impl<'a> Parser<'a> {
                 return self.fail("a name in double quotes");
             }
             let name = self.string()?;
-            if !self.take_token(":") {
+            if !self.take_token(b':') {
                 return self.fail("':'");
             }
             members.push((name, self.value(levels)?));
-            if self.take_token("}") {
+            if self.take_token(b'}') {
                 return self.finish_object(members);
             }
-            if !self.take_token(",") {
+            if !self.take_token(b',') {
                 return self.fail("',' or '}'");
             }
         }
@@ -89,15 +89,15 @@ impl<'a> Parser<'a> {
     fn array(&mut self, levels: usize) -> Result<Value<'a>, Error> {
         let levels = self.enter(levels)?;
         let mut items = Vec::new();
-        if self.take_token("]") {
+        if self.take_token(b']') {
             return Ok(Value::Array(items));
         }
         loop {
             items.push(self.value(levels)?);
-            if self.take_token("]") {
+            if self.take_token(b']') {
                 return Ok(Value::Array(items));
             }
-            if !self.take_token(",") {
+            if !self.take_token(b',') {
                 return self.fail("',' or ']'");
             }
         }
@@ -114,17 +114,17 @@ impl<'a> Parser<'a> {
 
     fn number(&mut self) -> Result<Value<'a>, Error> {
         let start = self.at;
-        self.take("-");
+        self.take(b'-');
         // Nothing may follow a leading zero: 01 is the number 0 with garbage behind it.
-        if !self.take("0") {
+        if !self.take(b'0') {
             self.digits()?;
         }
-        if self.take(".") {
+        if self.take(b'.') {
             self.digits()?;
         }
-        if self.take("e") || self.take("E") {
-            if !self.take("+") {
-                self.take("-");
+        if self.take(b'e') || self.take(b'E') {
+            if !self.take(b'+') {
+                self.take(b'-');
             }
             self.digits()?;
         }
@@ -158,10 +158,10 @@ impl<'a> Parser<'a> {
         self.at += 1; // the opening quote
         let mut string = Cow::Borrowed(self.plain_run());
         loop {
-            if self.take("\"") {
+            if self.take(b'"') {
                 return Ok(string);
             }
-            if !self.take("\\") {
+            if !self.take(b'\\') {
                 return self.fail("'\"', or an escape such as \\n,");
             }
             string.to_mut().push(self.escape()?);
@@ -177,7 +177,7 @@ impl<'a> Parser<'a> {
 
     /// Reads what stands behind a backslash.
     fn escape(&mut self) -> Result<char, Error> {
-        if self.take("u") {
+        if self.take(b'u') {
             return self.unicode_escape();
         }
         let escaped = match self.peek() {
@@ -197,7 +197,7 @@ impl<'a> Parser<'a> {
     fn unicode_escape(&mut self) -> Result<char, Error> {
         let first = self.utf16_unit()?;
         let is_half = (0xd800..0xdc00).contains(&first);
-        let second = if is_half && self.take("\\u") { self.utf16_unit()? } else { 0 };
+        let second = if is_half && self.take_all("\\u") { self.utf16_unit()? } else { 0 };
         match char::decode_utf16([first, second]).next() {
             Some(Ok(character)) => Ok(character),
             _ => self.fail("both halves of a surrogate pair"),
@@ -227,8 +227,15 @@ impl<'a> Parser<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Steps over `expected`, if it stands here.
-    fn take(&mut self, expected: &str) -> bool {
+    /// Steps over this byte, if it stands here.
+    fn take(&mut self, expected: u8) -> bool {
+        let taken = self.peek() == Some(expected);
+        self.at += usize::from(taken);
+        taken
+    }
+
+    /// Steps over these bytes, if they stand here.
+    fn take_all(&mut self, expected: &str) -> bool {
         let taken = self.text.as_bytes()[self.at..].starts_with(expected.as_bytes());
         if taken {
             self.at += expected.len();
@@ -236,8 +243,8 @@ impl<'a> Parser<'a> {
         taken
     }
 
-    /// The same, with whitespace allowed in front.
-    fn take_token(&mut self, expected: &str) -> bool {
+    /// Steps over this byte and whitespace in front, if it stands here.
+    fn take_token(&mut self, expected: u8) -> bool {
         self.skip_whitespace();
         self.take(expected)
     }
@@ -311,18 +318,12 @@ fn append_object(members: &[Member], out: &mut String) {
 }
 
 /// The start of a text up to the first character that cannot stand in a JSON string as it is.
-///
-/// Nearly all text can. So it is first looked at in pieces, each as a whole: of a loop that never
-/// leaves early, and counts where it could decide, the compiler makes a few instructions for all 16
-/// bytes at once.
 fn plain_run(text: &str) -> &str {
-    const PIECE: usize = 16;
-    let is_special = |byte: &u8| matches!(byte, ..b' ' | b'"' | b'\\');
-    let is_plain = |piece: &&[u8; PIECE]| {
-        piece.iter().fold(0, |specials, byte| specials | u8::from(is_special(byte))) == 0
-    };
     let bytes = text.as_bytes();
-    let plain = PIECE * bytes.as_chunks().0.iter().take_while(is_plain).count();
-    let more = bytes[plain..].iter().position(is_special);
-    more.map_or(text, |more| &text[..plain + more])
+    let mut end = text::plain(bytes);
+    while let Some(0x7f..) = bytes.get(end) {
+        end += 1; // beyond ASCII all can
+        end += text::plain(&bytes[end..]);
+    }
+    &text[..end]
 }

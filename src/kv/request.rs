@@ -280,8 +280,8 @@ fn word(text: &impl AsRef<str>) -> Cow<'_, str> {
 /// A value at the end of the line: spaces within need no quotes.
 fn rest_of_line(text: &impl AsRef<str>) -> Cow<'_, str> {
     let text = text.as_ref();
-    let stays = |byte| (byte != b'\n') & (byte != b'\r') & (byte != b'\t');
-    let breaks = !text::all(text.as_bytes(), stays);
+    let rest = &text.as_bytes()[text::plain(text.as_bytes())..];
+    let breaks = rest.iter().any(|byte| matches!(byte, b'\n' | b'\r' | b'\t'));
     let is_trimmed = trim(text).len() == text.len();
     quote_if(text.is_empty() || text.starts_with('"') || breaks || !is_trimmed, text)
 }

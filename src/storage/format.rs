@@ -394,7 +394,8 @@ fn parse_title(line: &[u8]) -> Option<(String, NodeId)> {
 /// as in a Rust string, and so is the backslash. All other text stays as it is.
 fn escape(text: &str) -> Cow<'_, str> {
     // Nearly always nothing is to be done.
-    if text::all(text.as_bytes(), |byte| matches!(byte, b' '..=b'~') & (byte != b'\\')) {
+    let rest = &text.as_bytes()[text::plain(text.as_bytes())..];
+    if rest.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\') {
         return text.into();
     }
     let mut escaped = String::with_capacity(text.len());
@@ -446,8 +447,9 @@ fn crc32(bytes: &[u8]) -> u32 {
     let (pieces, rest) = bytes.as_chunks();
     let crc = pieces.iter().fold(!0, |crc: u32, piece: &[u8; 8]| {
         let mixed = (u64::from_le_bytes(*piece) ^ u64::from(crc)).to_le_bytes();
-        let tables = CRC_TABLES.iter().rev(); // most bytes follow the first of the piece
-        mixed.iter().zip(tables).fold(0, |crc, (&byte, table)| crc ^ table[byte as usize])
+        // Most bytes of the piece follow the first.
+        let of = |place: usize| CRC_TABLES[7 - place][usize::from(mixed[place])];
+        of(0) ^ of(1) ^ of(2) ^ of(3) ^ of(4) ^ of(5) ^ of(6) ^ of(7)
     });
     !rest.iter().fold(crc, |crc, &byte| CRC_TABLES[0][(crc as u8 ^ byte) as usize] ^ (crc >> 8))
 }
