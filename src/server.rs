@@ -219,13 +219,7 @@ impl Batch {
 
 impl<M: StateMachine> Serve for Server<M> {
     fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
-        let began = Instant::now();
         let done = self.tell_node(incoming).and_then(|()| self.attend_to_snapshot());
-        // The thread that reads what a leader sends may be the one that had this turn. If that took
-        // long, the leader was not silent.
-        if !matches!(self.node.role, Role::Leader(_)) {
-            self.clock.leave_out(began.elapsed());
-        }
         match done {
             Ok(()) => self.tell_state(),
             Err(_) => self.console.close(), // this was the last turn
@@ -462,7 +456,13 @@ impl<M: StateMachine> Server<M> {
             }
         }
         self.storage.sync()?;
-        self.metrics.save(began.elapsed());
+        let took = began.elapsed();
+        self.metrics.save(took);
+        // The thread that reads what a leader sends may be the one that waited for the disk. If
+        // that took long, the leader was not silent.
+        if !matches!(self.node.role, Role::Leader(_)) {
+            self.clock.leave_out(took);
+        }
         Ok(())
     }
 

@@ -1,13 +1,12 @@
 //! A node's time: milliseconds since it started, less those in which it was deaf: it played dead,
-//! or took so long over something that what came meanwhile was not read.
+//! or waited so long for its disk that what came meanwhile was not read.
 
 use std::time::{Duration, Instant};
 
 use crate::step::Millis;
 
-/// What a server deals with in a longer time is out of the ordinary: a disk that is slow now, or a
-/// large state to be taken on.
-const LONGEST_TURN: Duration = Duration::from_millis(20);
+/// A disk that takes longer to save something is slow now, out of the ordinary.
+const LONGEST_SAVE: Duration = Duration::from_millis(20);
 
 /// A clock that can be made to stand still.
 pub struct Clock {
@@ -45,7 +44,7 @@ impl Clock {
 
     /// Leaves out a time, if it was long: others spoke, and were not heard.
     pub fn leave_out(&mut self, deaf: Duration) {
-        if deaf > LONGEST_TURN && !self.stands_still() {
+        if deaf > LONGEST_SAVE && !self.stands_still() {
             self.stood_still += deaf;
         }
     }
@@ -79,7 +78,7 @@ mod tests {
     fn long_time_of_deafness_does_not_count() {
         let hour = Duration::from_secs(3600);
         let mut clock = Clock { started: Instant::now() - hour, ..Clock::start() };
-        clock.leave_out(LONGEST_TURN);
+        clock.leave_out(LONGEST_SAVE);
         assert!(clock.now() >= 3600 * 1000);
         clock.leave_out(hour / 2);
         assert!((1800 * 1000..3600 * 1000).contains(&clock.now()));

@@ -53,6 +53,7 @@ impl<M: StateMachine> Server<M> {
         let log_bytes = self.storage.bytes_up_to(self.applied);
         // The next snapshot ends all transfers of the last one. On a slow way each would be ended.
         if self.is_sending_one() && log_bytes < PATIENCE * longest {
+            self.kept = None;
             return Ok(());
         }
         let Some((id, _)) = &self.kept else {
