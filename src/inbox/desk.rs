@@ -341,6 +341,32 @@ mod tests {
         }
     }
 
+    /// Where a turn stops: it tells that it has begun, and waits until it may go on.
+    struct Gate {
+        begins: Receiver<()>,
+        go_on: SyncSender<()>,
+    }
+
+    impl Gate {
+        /// A gate, and how to come to it.
+        fn new() -> (Gate, impl Fn() + Send) {
+            let ((begun, begins), (go_on, wait)) = (channel(), sync_channel(0));
+            let pass = move || {
+                begun.send(()).unwrap();
+                wait.recv().unwrap();
+            };
+            (Gate { begins, go_on }, pass)
+        }
+
+        fn await_turn(&self) {
+            self.begins.recv_timeout(PATIENCE).expect("a turn to begin");
+        }
+
+        fn open(&self) {
+            self.go_on.send(()).unwrap();
+        }
+    }
+
     /// Something to hand in.
     fn thing(words: &'static str) -> Incoming {
         Incoming::Report(What::Asked(words))
@@ -369,11 +395,10 @@ mod tests {
 
     #[test]
     fn what_comes_in_meanwhile_is_served_together_and_at_last_by_the_keeper() {
-        let ((begun, begins), (go_on, wait)) = (channel(), sync_channel::<()>(0));
+        let (gate, pass) = Gate::new();
         let office = Office::open(move |incoming| {
             if !incoming.is_empty() {
-                begun.send(()).unwrap();
-                wait.recv().unwrap();
+                pass();
             }
             Ok(LONG)
         });
@@ -381,11 +406,11 @@ mod tests {
         let helper = thread::spawn(move || desk.hand_in(thing("first")));
         let mut found = Vec::new();
         for round in 0..=MOST_ROUNDS {
-            begins.recv_timeout(PATIENCE).expect("a round to begin");
+            gate.await_turn();
             if round < MOST_ROUNDS {
                 ["one", "two"].map(thing).into_iter().for_each(|thing| office.desk.hand_in(thing));
             }
-            go_on.send(()).unwrap();
+            gate.open();
             let (thread, incoming) = office.next();
             found.push((thread, words(&incoming).join(" ")));
         }
@@ -418,21 +443,20 @@ mod tests {
 
     #[test]
     fn keeper_that_rings_during_another_turn_gets_the_next() {
-        let ((begun, begins), (go_on, wait)) = (channel(), sync_channel::<()>(0));
+        let (gate, pass) = Gate::new();
         let office = Office::open(move |incoming| {
             if !incoming.is_empty() {
-                begun.send(()).unwrap();
-                wait.recv().unwrap();
+                pass();
             }
             Ok(Duration::from_millis(1))
         });
         let desk = office.desk.clone();
         let helper = thread::spawn(move || desk.hand_in(thing("one")));
-        begins.recv_timeout(PATIENCE).expect("a turn to begin");
+        gate.await_turn();
         while office.desk.counted.load(Ordering::Acquire) < 2 {
             thread::yield_now(); // until the bell stands in the inbox, too
         }
-        go_on.send(()).unwrap();
+        gate.open();
         helper.join().unwrap();
         while office.next().0 == office.keeper.thread().id() {} // its turns before that
         while office.next().0 != office.keeper.thread().id() {}
@@ -441,26 +465,25 @@ mod tests {
     /// A keeper who waited for room would not hear that it has the turn, and all would wait.
     #[test]
     fn keeper_that_finds_no_room_for_the_bell_is_called_all_the_same() {
-        let ((begun, begins), (go_on, wait)) = (channel(), sync_channel::<()>(0));
+        let (gate, pass) = Gate::new();
         let alarm = Duration::from_millis(300);
         let mut rounds = MOST_ROUNDS;
         let office = Office::open(move |incoming| {
             if !incoming.is_empty() && rounds > 0 {
                 rounds -= 1;
-                begun.send(()).unwrap();
-                wait.recv().unwrap();
+                pass();
             }
             Ok(alarm)
         });
         let desk = office.desk.clone();
         thread::spawn(move || desk.hand_in(thing("first")));
         for more in [1, 1, MAX_WAITING] {
-            begins.recv_timeout(PATIENCE).expect("a round to begin");
+            gate.await_turn();
             (0..more).for_each(|_| office.desk.hand_in(thing("more")));
             if more > 1 {
                 thread::sleep(2 * alarm); // it is time to ring, but the inbox is full
             }
-            go_on.send(()).unwrap();
+            gate.open();
         }
         let mut left = 1 + 1 + 1 + MAX_WAITING;
         while left > 0 {
