@@ -61,6 +61,11 @@ pub fn put_number(number: u64, put: &mut impl FnMut(&str)) {
     }
 }
 
+/// Appends the digits of a whole number.
+pub fn append_number(bytes: &mut Vec<u8>, number: u64) {
+    put_number(number, &mut |digits| bytes.extend_from_slice(digits.as_bytes()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use crate::json::Json;
-use crate::text::put_number;
+use crate::text::append_number;
 use pen::Later;
 use wire::Fault;
 pub use wire::Headers;
@@ -253,10 +253,6 @@ impl Response {
 
 fn append<const N: usize>(bytes: &mut Vec<u8>, texts: [&str; N]) {
     texts.iter().for_each(|text| bytes.extend_from_slice(text.as_bytes()));
-}
-
-fn append_number(bytes: &mut Vec<u8>, number: u64) {
-    put_number(number, &mut |digits| bytes.extend_from_slice(digits.as_bytes()));
 }
 
 /// The words beside a status code, for people; programs read the number (RFC 9110 §15).

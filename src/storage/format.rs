@@ -10,7 +10,7 @@ use std::str::{self, Chars};
 use super::files::SECTOR;
 use crate::message::{Command, Entry, EntryId, NodeId, Term};
 use crate::snapshot::Snapshot;
-use crate::text::{self, put_number};
+use crate::text::{self, append_number};
 
 /// The name of the log's file.
 pub(super) const LOG: &str = "RaftLog.txt";
@@ -338,10 +338,6 @@ fn append_column(out: &mut Vec<u8>, number: u64, width: usize) {
     let digits = number.max(1).ilog10() as usize + 1;
     out.extend_from_slice(&SPACES[..width.saturating_sub(digits)]);
     append_number(out, number);
-}
-
-fn append_number(out: &mut Vec<u8>, number: u64) {
-    put_number(number, &mut |digits| out.extend_from_slice(digits.as_bytes()));
 }
 
 /// The whole of a node's `vote.txt`.
