@@ -204,14 +204,18 @@ impl<'a> Value<'a> {
 /// ```
 pub struct ObjectWriter<'a> {
     text: &'a mut String,
-    is_empty: bool,
 }
 
 impl<'a> ObjectWriter<'a> {
     /// Begins an object at the end of a text.
     pub fn new(text: &'a mut String) -> ObjectWriter<'a> {
         text.push('{');
-        ObjectWriter { text, is_empty: true }
+        ObjectWriter { text }
+    }
+
+    /// Goes on with the object at the end of a text, which was begun and not ended.
+    pub fn resume(text: &'a mut String) -> ObjectWriter<'a> {
+        ObjectWriter { text }
     }
 
     /// Appends these members. Their names must differ, and need no escapes.
@@ -228,8 +232,8 @@ impl<'a> ObjectWriter<'a> {
 
     /// Appends a name, and returns the text in which its value is to follow.
     fn name(&mut self, name: &'static str) -> &mut String {
-        self.text.push_str(if self.is_empty { "\"" } else { ",\"" });
-        self.is_empty = false;
+        // No value ends so.
+        self.text.push_str(if self.text.ends_with('{') { "\"" } else { ",\"" });
         self.text.push_str(name);
         self.text.push_str("\":");
         self.text

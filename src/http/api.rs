@@ -23,7 +23,7 @@ use super::pen::{Later, Pen};
 use super::server::{self, Deadlines};
 use super::{Request, Response};
 use crate::inbox::{Answer, Ask, Desk, Incoming};
-use crate::json::Value;
+use crate::json::{ObjectWriter, Value};
 
 /// How long a client waits for the cluster before it is told that nobody knows.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -215,7 +215,7 @@ fn not_found(path: &str) -> Response {
 }
 
 /// An answer with these members.
-fn json<const N: usize>(status: u16, members: [(&str, Value); N]) -> Response {
+fn json<const N: usize>(status: u16, members: [(&'static str, Value); N]) -> Response {
     Members::new(members).answer(status)
 }
 
@@ -223,30 +223,21 @@ fn json<const N: usize>(status: u16, members: [(&str, Value); N]) -> Response {
 struct Members(String);
 
 impl Members {
-    fn new<const N: usize>(members: [(&str, Value); N]) -> Members {
+    fn new<const N: usize>(members: [(&'static str, Value); N]) -> Members {
         let mut text = String::with_capacity(MEMBERS_ROOM);
-        text.push('{');
-        Members(text).and(members)
+        ObjectWriter::new(&mut text).add(members);
+        Members(text)
     }
 
     /// These as well.
-    fn and<const N: usize>(mut self, members: [(&str, Value); N]) -> Members {
-        let Members(text) = &mut self;
-        for (name, value) in members {
-            if text.len() > 1 {
-                text.push(',');
-            }
-            text.push('"');
-            text.push_str(name);
-            text.push_str("\":");
-            value.append_to(text);
-        }
+    fn and<const N: usize>(mut self, members: [(&'static str, Value); N]) -> Members {
+        ObjectWriter::resume(&mut self.0).add(members);
         self
     }
 
     /// The answer that is made of them.
     fn answer(mut self, status: u16) -> Response {
-        self.0.push('}');
+        ObjectWriter::resume(&mut self.0).end();
         Response::json(status, self.0)
     }
 }
