@@ -3,9 +3,11 @@
 //! A node has one inbox. The transport's threads put messages there, the HTTP threads put clients'
 //! requests there through a [`Desk`]; `inbox/desk.rs` is how that is done, and who then serves
 //! them. Some who ask wait for the answer; for commands and reads, which are many, they say what is
-//! to be done with it and need not wake.
+//! to be done with it and need not wake. Where many clients are busy, what they say is fetched from
+//! a [`Source`].
 
 mod desk;
+mod slot;
 
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
@@ -18,7 +20,8 @@ use crate::status::{Leader, State, Status};
 use crate::transport::Link;
 use crate::watchers::Notice;
 
-pub use desk::{Desk, Inbox, Serve, open};
+pub use desk::{Desk, Inbox, Outlook, Serve, Source, open};
+pub use slot::Slot;
 
 /// One thing in the inbox.
 pub enum Incoming {

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Config, FaultsFrom};
 use crate::console::Console;
 use crate::event::{Event, What};
-use crate::http::{self, api::Site};
+use crate::http::{self, api::Site, hall::Hall};
 use crate::inbox::{self, Answer, Desk, Incoming, Picture, Serve, Tell};
 use crate::machine::{Sessions, StateMachine};
 use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
@@ -127,7 +127,7 @@ fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
 
 /// What HTTP needs to know. The transport, which knows best where members are reached, serves HTTP
 /// before it can be asked: until then the registry must do.
-fn site(desk: Desk, options: &Options) -> (Site, Arc<OnceLock<Transport>>) {
+fn site(desk: Desk, options: &Options) -> (Arc<Site>, Arc<OnceLock<Transport>>) {
     let Options { config, launcher, .. } = options;
     let registry: Vec<String> = config.nodes.values().cloned().collect();
     let started = Arc::new(OnceLock::<Transport>::new());
@@ -135,8 +135,10 @@ fn site(desk: Desk, options: &Options) -> (Site, Arc<OnceLock<Transport>>) {
     let members = move || transport.get().map_or(registry.clone(), Transport::advertised);
     let faults_from_anywhere = config.faults_from == FaultsFrom::Anywhere;
     let launcher = launcher.clone();
-    let site = Site { desk, members: Box::new(members), launcher, faults_from_anywhere };
-    (site, started)
+    let hall = Hall::open(&desk);
+    let members = Box::new(members);
+    let site = Site { desk, hall, members, launcher, faults_from_anywhere };
+    (Arc::new(site), started)
 }
 
 struct Server<M> {

@@ -394,7 +394,7 @@ const LIMITS: &[(&str, &str, &str)] = &[
     ("kv/request.rs", "MAX_KEY_BYTES: usize = 1 << 10;", "| key | 1 to 1024 bytes |"),
     ("kv/request.rs", "MAX_VALUE_BYTES: usize = 1 << 20;", "| value | 1 MiB;"),
     ("http/wire.rs", "HEAD_BYTES: usize = 16 * 1024;", "line and headers | 16 KiB |"),
-    ("http/server.rs", "BODY_BYTES: usize = 4 * 1024 * 1024;", "| request: body | 4 MiB |"),
+    ("http/incoming.rs", "BODY_BYTES: usize = 4 * 1024 * 1024;", "| request: body | 4 MiB |"),
     ("http/server.rs", "idle: Duration::from_secs(5),", "for its head | 5 s each |"),
     ("http/server.rs", "head: Duration::from_secs(5),", "for its head | 5 s each |"),
     ("http/server.rs", "body: Duration::from_secs(30),", "taking the answer | 30 s each |"),

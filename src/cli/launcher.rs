@@ -222,12 +222,12 @@ impl Launcher {
         }
     }
 
-    fn serve_one(&self, stream: TcpStream) {
-        let members = || self.members.clone();
-        let guard = Guard::new(&members, LOOPBACK);
-        let handler = |request: &Request| guard.let_in(request, || self.answer(request));
+    fn serve_one(self: Arc<Launcher>, stream: TcpStream) {
+        let members = self.members.clone();
+        let guard = Guard::new(move || members.clone(), LOOPBACK);
+        let handler = move |request: &Request| guard.let_in(request, || self.answer(request));
         // A connection that breaks is the client's affair.
-        let _ = server::serve(stream, &Deadlines::default(), &handler);
+        let _ = server::serve(stream, Deadlines::default(), Box::new(handler));
     }
 
     fn answer(&self, request: &Request) -> Response {

@@ -16,11 +16,13 @@ mod refusal;
 
 use std::borrow::Cow;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::guard::{self, Guard};
-use super::pen::{Later, Pen};
-use super::server::{self, Deadlines};
+use super::hall::Hall;
+use super::pen::{Errand, Later, Pen};
+use super::server::{self, Deadlines, Handler};
 use super::{Request, Response};
 use crate::inbox::{Answer, Ask, Desk, Incoming};
 use crate::json::{ObjectWriter, Value};
@@ -35,6 +37,8 @@ const MEMBERS_ROOM: usize = 256;
 pub struct Site {
     /// Where the node is asked.
     pub desk: Desk,
+    /// Where connections are looked after while many clients are busy.
+    pub hall: Arc<Hall>,
     /// Where the members of the cluster are reached, `host:port` each, as known now: their web
     /// pages may ask.
     pub members: Box<dyn Fn() -> Vec<String> + Send + Sync>,
@@ -74,12 +78,11 @@ impl Call<'_> {
         too_late: fn() -> Response,
         then: impl FnOnce(Answer) -> Response + Send + 'static,
     ) -> Response {
-        let desk = self.site.desk.clone();
-        let begin = move |pen: Pen| {
+        let errand = move |pen: Pen| {
             let tell = move |answer| pen.write(then(answer));
-            desk.hand_in(Incoming::Client(ask, Box::new(tell)));
+            Incoming::Client(ask, Box::new(tell))
         };
-        Response::later(Later { begin: Box::new(begin), patience: PATIENCE, too_late })
+        Response::later(Later { errand: Box::new(errand), patience: PATIENCE, too_late })
     }
 }
 
@@ -95,14 +98,21 @@ pub struct Route {
     /// The same under the name that it has elsewhere; empty if there is none.
     pub alias: &'static str,
     handler: fn(&Call) -> Outcome,
+    /// The answer comes later, and the handler itself waits for nothing.
+    is_quick: bool,
 }
 
 const fn get(path: &'static str, alias: &'static str, handler: fn(&Call) -> Outcome) -> Route {
-    Route { method: "GET", path, alias, handler }
+    Route { method: "GET", path, alias, handler, is_quick: false }
 }
 
 const fn post(path: &'static str, alias: &'static str, handler: fn(&Call) -> Outcome) -> Route {
-    Route { method: "POST", path, alias, handler }
+    Route { method: "POST", path, alias, handler, is_quick: false }
+}
+
+/// The same, if the answer comes later and the handler itself waits for nothing.
+const fn quick(route: Route) -> Route {
+    Route { is_quick: true, ..route }
 }
 
 #[rustfmt::skip]
@@ -113,12 +123,12 @@ const ROUTES: [Route; 24] = [
     get ("/api/rules",         "",                    page::rules),
     get ("/health",            "",                    look::health),
     get ("/status",            "/api/status",         look::status),
-    post("/client_command",    "",                    commands::client_command),
-    post("/api/set",           "",                    commands::set),
-    get ("/api/get/{key}",     "",                    commands::get),
-    post("/api/delete",        "",                    commands::delete),
-    post("/api/cas",           "",                    commands::compare_and_set),
-    post("/api/incr",          "",                    commands::increment),
+    quick(post("/client_command",    "",                    commands::client_command)),
+    quick(post("/api/set",           "",                    commands::set)),
+    quick(get("/api/get/{key}",     "",                    commands::get)),
+    quick(post("/api/delete",        "",                    commands::delete)),
+    quick(post("/api/cas",           "",                    commands::compare_and_set)),
+    quick(post("/api/incr",          "",                    commands::increment)),
     get ("/api/state_machine", "",                    look::state_machine),
     get ("/log",               "",                    look::log),
     get ("/RaftLog.txt",       "",                    look::log_file),
@@ -163,23 +173,55 @@ fn matches<'a>(path: &str, mut segments: impl Iterator<Item = Cow<'a, str>>) -> 
 }
 
 /// Serves one connection until it ends.
-pub fn serve(stream: TcpStream, site: &Site) {
+pub fn serve(stream: TcpStream, site: &Arc<Site>) {
     // A connection that breaks is the client's affair, here and below.
     let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    let guard = Guard::new(&*site.members, own.ip());
+    let for_guard = Arc::clone(site);
+    let guard = Guard::new(move || (for_guard.members)(), own.ip());
     let is_from_here = guard::is_from_here(peer.ip());
-    let handler = |request: &Request| {
+    let visit = Visit { site: Arc::clone(site), guard, is_from_here };
+    let _ = server::serve(stream, Deadlines::default(), Box::new(visit));
+}
+
+/// One connection.
+struct Visit {
+    site: Arc<Site>,
+    guard: Guard,
+    /// It comes from the node's own machine.
+    is_from_here: bool,
+}
+
+impl Handler for Visit {
+    fn answer(&self, request: &Request) -> Response {
+        let (site, is_from_here) = (&*self.site, self.is_from_here);
         let call = Call { request, site, route_path: "", is_from_here };
-        guard.let_in(request, || dispatch(&call))
-    };
-    let _ = server::serve(stream, &Deadlines::default(), &handler);
+        self.guard.let_in(request, || dispatch(&call))
+    }
+
+    fn hand_in(&self, errand: Errand) {
+        self.site.desk.hand_in(errand);
+    }
+
+    fn hall(&self) -> Option<Arc<Hall>> {
+        Some(Arc::clone(&self.site.hall))
+    }
+
+    fn is_quick(&self, request: &Request) -> bool {
+        find(request).is_some_and(|route| route.is_quick)
+    }
+}
+
+/// The route of a request.
+fn find(request: &Request) -> Option<&'static Route> {
+    let &Request { method, path, .. } = request;
+    let plain = ROUTES.iter().find(|route| route.is_plainly(path) && route.method == method);
+    let is_it = |route: &&Route| route.method == method && route.serves(request);
+    plain.or_else(|| ROUTES.iter().find(is_it))
 }
 
 fn dispatch(call: &Call) -> Response {
     let &Request { method, path, .. } = call.request;
-    let plain = ROUTES.iter().find(|route| route.is_plainly(path) && route.method == method);
-    let is_it = |route: &&Route| route.method == method && route.serves(call.request);
-    if let Some(route) = plain.or_else(|| ROUTES.iter().find(is_it)) {
+    if let Some(route) = find(call.request) {
         let call = &Call { route_path: route.path, ..*call };
         return (route.handler)(call).unwrap_or_else(|refusal| refusal);
     }
@@ -252,8 +294,8 @@ mod tests {
     fn ask(method: &str, target: &str) -> Response {
         let (desk, inbox) = inbox::open();
         drop(inbox);
-        let (members, launcher) = (Box::new(Vec::new), None);
-        let site = Site { desk, members, launcher, faults_from_anywhere: false };
+        let (hall, members, launcher) = (Hall::open(&desk), Box::new(Vec::new), None);
+        let site = Site { desk, hall, members, launcher, faults_from_anywhere: false };
         let request = Request::new(method, target).unwrap();
         let (request, site) = (&request, &site);
         let response = dispatch(&Call { request, site, route_path: "", is_from_here: false });

@@ -22,17 +22,18 @@ use super::{Request, Response};
 const PREFLIGHT_SECONDS: &str = "600";
 
 /// Whose names the requests of a connection may bear.
-pub struct Guard<'a> {
-    members: &'a dyn Fn() -> Vec<String>,
+pub struct Guard {
+    members: Box<dyn Fn() -> Vec<String> + Send>,
     came_in_at: IpAddr,
     /// The last Host that was found to be this machine. The next request mostly bears the same.
     last_own: RefCell<Option<String>>,
 }
 
-impl Guard<'_> {
+impl Guard {
     /// For a connection that came in at this address of ours. `members` tells where the members of
     /// the cluster are reached, `host:port` each; most who ask are let in without that.
-    pub fn new(members: &dyn Fn() -> Vec<String>, came_in_at: IpAddr) -> Guard<'_> {
+    pub fn new(members: impl Fn() -> Vec<String> + Send + 'static, came_in_at: IpAddr) -> Guard {
+        let members = Box::new(members);
         Guard { members, came_in_at, last_own: RefCell::default() }
     }
 
@@ -162,6 +163,8 @@ pub fn is_from_here(peer: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::super::Headers;
     use super::*;
 
@@ -170,8 +173,8 @@ mod tests {
         members.map(str::to_string).to_vec()
     }
 
-    fn guard(came_in_at: &str) -> Guard<'static> {
-        Guard::new(&members, came_in_at.parse().unwrap())
+    fn guard(came_in_at: &str) -> Guard {
+        Guard::new(members, came_in_at.parse().unwrap())
     }
 
     /// The status with which a request is refused, 200 if it comes in.
@@ -210,9 +213,9 @@ mod tests {
     /// What is known of one request is not taken for another's, nor what may change for certain.
     #[test]
     fn host_is_looked_at_each_time() {
-        let members = RefCell::new(members());
-        let all = || members.borrow().clone();
-        let guard = Guard::new(&all, "10.0.0.9".parse().unwrap());
+        let members = Arc::new(Mutex::new(members()));
+        let all = Arc::clone(&members);
+        let guard = Guard::new(move || all.lock().unwrap().clone(), "10.0.0.9".parse().unwrap());
         let expect = |host, expected| assert_eq!(guard.is_own_host(host), expected, "{host}");
         for own in ["localhost:5001", "10.0.0.9"] {
             expect("", false);
@@ -221,7 +224,7 @@ mod tests {
             expect("evil.com", false);
             expect("node2.lan", true);
         }
-        members.borrow_mut().clear();
+        members.lock().unwrap().clear();
         expect("node2.lan", false);
         expect("10.0.0.9", true);
     }

@@ -1,10 +1,12 @@
-//! A small HTTP/1.1 server and client (RFC 9112): blocking, a thread a connection.
+//! A small HTTP/1.1 server and client (RFC 9112): blocking, a thread a connection; but while many
+//! clients are busy, one thread looks after all of them.
 //!
 //! HTTP is text: a first line, header lines `Name: value`, an empty line, then a body. A request's
 //! first line says what is asked (`GET /status HTTP/1.1`), an answer's how it went (`HTTP/1.1 200
 //! OK`). What both sides read alike is in `wire`; [`server`] answers on one connection until it
-//! ends, with the help of whoever has a [`pen`]; [`client`] asks. These move bytes and know nothing
-//! of Raft. [`guard`] keeps strange web pages out, and [`api`] is what a node answers.
+//! ends, with the help of whoever has a [`pen`], and busy connections wait in the [`hall`];
+//! [`client`] asks. These move bytes and know nothing of Raft. [`guard`] keeps strange web pages
+//! out, and [`api`] is what a node answers.
 //!
 //! The one hard question is where a message ends. Two readers who disagree about it can be made to
 //! see different requests in the same bytes ("request smuggling", RFC 9112 §11.2), so whatever
@@ -13,9 +15,11 @@
 pub mod api;
 pub mod client;
 pub mod guard;
+pub mod hall;
 pub mod pen;
 pub mod server;
 
+mod incoming;
 mod wire;
 
 use std::borrow::Cow;

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::wire;
 use super::{Body, Header, Manner, Response};
+use crate::inbox::Incoming;
 use crate::timed::Timed;
 
 /// The longest answer of which as much is written at once as the socket takes: to hand a longer one
@@ -27,10 +28,13 @@ const SHORT_BYTES: usize = 256 * 1024;
 /// The longest that is kept until the connection's thread frees it.
 const KEPT_BYTES: usize = 16 * 1024;
 
+/// What a node is to do to find an answer. HTTP hands it on and does not look at it.
+pub type Errand = Incoming;
+
 /// An answer that someone will have later.
 pub struct Later {
-    /// Begins to find the answer; this pen writes it.
-    pub begin: Box<dyn FnOnce(Pen)>,
+    /// What is to be done to find the answer; this pen writes it.
+    pub errand: Box<dyn FnOnce(Pen) -> Errand>,
     /// How long the client waits for it.
     pub patience: Duration,
     /// What the client is told then.
@@ -43,15 +47,17 @@ pub struct Pen {
     exchange: Weak<Exchange>,
     /// Which request of the connection it is for.
     number: u64,
+    /// Counts it among those that are waited for.
+    _awaited: Option<Arc<()>>,
 }
 
-/// What a connection's thread shares with whoever has the pen for its request.
+/// What a connection shares with whoever has the pen for its request.
 pub struct Exchange {
     stream: Arc<TcpStream>,
     /// How long the client may take to read an answer.
     time_to_read: Duration,
-    /// The connection's thread.
-    thread: Thread,
+    /// Strong once for each pen.
+    awaited: Weak<()>,
     turn: Mutex<Turn>,
 }
 
@@ -59,19 +65,28 @@ pub struct Exchange {
 struct Turn {
     number: u64,
     state: State,
+    /// The thread that sleeps until it is answered, if one does.
+    sleeper: Option<Thread>,
+    /// The connection is in the hall: whoever reads from it or writes to it never waits.
+    is_in_hall: bool,
     manner: Manner,
     /// What the head of the answer has besides its own.
     headers: Vec<Header>,
     /// Where its bytes are put together.
     bytes: Vec<u8>,
-    /// What the last answer said, if it was short. The connection's thread, which has begun most
-    /// answers, frees it: memory goes back with least effort to the thread that has taken it.
+    /// What the last answer said, if it was short. Whoever begins the next frees it, and mostly has
+    /// begun it: memory goes back with least effort to the thread that has taken it.
     told: Vec<u8>,
 }
 
-enum State {
+/// How far an answer is.
+#[derive(Clone, Copy)]
+pub enum State {
+    /// Someone will have it.
     Awaited,
+    /// The client is slow to take it.
     BeingWritten,
+    /// The client was told then.
     WrittenAt(Instant),
     /// The client could not be told.
     Failed(ErrorKind),
@@ -80,13 +95,39 @@ enum State {
 }
 
 impl Exchange {
-    /// For a connection, whose thread calls it.
-    pub fn new(stream: &Arc<TcpStream>, time_to_read: Duration) -> Arc<Exchange> {
-        let (stream, thread) = (Arc::clone(stream), thread::current());
-        let manner = Manner { keep_alive: false, head_only: false };
-        let (headers, bytes, told) = (Vec::new(), Vec::new(), Vec::new());
-        let turn = Turn { number: 0, state: State::GivenUp, manner, headers, bytes, told };
-        Arc::new(Exchange { stream, time_to_read, thread, turn: Mutex::new(turn) })
+    /// For a connection. `awaited` counts the pens of this and perhaps of others.
+    pub fn new(
+        stream: &Arc<TcpStream>,
+        time_to_read: Duration,
+        awaited: Weak<()>,
+    ) -> Arc<Exchange> {
+        let stream = Arc::clone(stream);
+        let turn = Mutex::new(Turn {
+            number: 0,
+            state: State::GivenUp,
+            sleeper: None,
+            is_in_hall: false,
+            manner: Manner { keep_alive: false, head_only: false },
+            headers: Vec::new(),
+            bytes: Vec::new(),
+            told: Vec::new(),
+        });
+        Arc::new(Exchange { stream, time_to_read, awaited, turn })
+    }
+
+    /// How far the last answer is that was begun.
+    pub fn state(&self) -> State {
+        self.turn().state
+    }
+
+    /// From now on whoever reads from the connection or writes to it never waits; or may again.
+    ///
+    /// # Errors
+    /// The system does not do it.
+    pub fn set_in_hall(&self, is_in_hall: bool) -> io::Result<()> {
+        let mut turn = self.turn();
+        turn.is_in_hall = is_in_hall;
+        self.stream.set_nonblocking(is_in_hall)
     }
 
     /// The pen for the next request. Those for the ones before write nothing any more.
@@ -95,7 +136,8 @@ impl Exchange {
         turn.number += 1;
         (turn.state, turn.manner, turn.headers) = (State::Awaited, manner, headers);
         turn.told = Vec::new();
-        Pen { exchange: Arc::downgrade(self), number: turn.number }
+        let (exchange, _awaited) = (Arc::downgrade(self), self.awaited.upgrade());
+        Pen { exchange, number: turn.number, _awaited }
     }
 
     /// Waits for the answer: when it was written, or `None` if it was not begun by this time. Then
@@ -111,6 +153,7 @@ impl Exchange {
                 State::Failed(kind) => return Err(kind.into()),
                 State::GivenUp => return Ok(None),
                 State::BeingWritten => {
+                    turn.sleeper = Some(thread::current());
                     drop(turn);
                     thread::park(); // the client has only so much time to read it
                 }
@@ -119,6 +162,7 @@ impl Exchange {
                     if left.is_zero() {
                         turn.state = State::GivenUp;
                     }
+                    turn.sleeper = Some(thread::current());
                     drop(turn);
                     thread::park_timeout(left);
                 }
@@ -130,12 +174,43 @@ impl Exchange {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes what the socket has room for now. Outside the hall, the connection's thread may read
+    /// meanwhile: it may then be told that there is nothing yet, and waits for this answer instead,
+    /// which takes the lock that the caller holds.
+    fn write_at_once(&self, bytes: &[u8], is_in_hall: bool) -> io::Result<usize> {
+        if !is_in_hall {
+            self.stream.set_nonblocking(true)?;
+        }
+        let taken = (&*self.stream).write(bytes);
+        if !is_in_hall {
+            self.stream.set_nonblocking(false)?;
+        }
+        match taken {
+            Err(error)
+                if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&error.kind()) =>
+            {
+                Ok(0)
+            }
+            taken => taken,
+        }
+    }
+
     /// Writes what the client did not take at once.
     fn write_rest(&self, rest: &[u8]) {
         let mut timed = Timed::again(&self.stream);
         timed.allow(self.time_to_read);
-        self.turn().state = ended(timed.write_all(rest));
-        self.thread.unpark();
+        let written = self.set_in_hall(false).and_then(|()| timed.write_all(rest));
+        let mut turn = self.turn();
+        turn.state = ended(written);
+        turn.wake_sleeper();
+    }
+}
+
+impl Turn {
+    fn wake_sleeper(&mut self) {
+        if let Some(thread) = self.sleeper.take() {
+            thread.unpark();
+        }
     }
 }
 
@@ -147,11 +222,11 @@ impl Pen {
         if turn.number != self.number || !matches!(turn.state, State::Awaited) {
             return false;
         }
-        let Turn { state, manner, headers, bytes, told, .. } = &mut *turn;
+        let Turn { state, is_in_hall, manner, headers, bytes, told, .. } = &mut *turn;
         response.headers.append(headers);
         response.append_to(bytes, *manner);
         let taken = match bytes.len() {
-            ..=SHORT_BYTES => write_at_once(&exchange.stream, bytes),
+            ..=SHORT_BYTES => exchange.write_at_once(bytes, *is_in_hall),
             _ => Ok(0),
         };
         *state = match taken {
@@ -173,24 +248,8 @@ impl Pen {
         {
             *told = body;
         }
-        drop(turn);
-        exchange.thread.unpark();
+        turn.wake_sleeper();
         true
-    }
-}
-
-/// Writes what the socket has room for now. The connection's thread may read meanwhile: it may then
-/// be told that there is nothing yet, and waits for this answer instead, which takes the lock that
-/// we hold.
-fn write_at_once(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    stream.set_nonblocking(true)?;
-    let taken = stream.write(bytes);
-    stream.set_nonblocking(false)?;
-    match taken {
-        Err(error) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&error.kind()) => {
-            Ok(0)
-        }
-        taken => taken,
     }
 }
 
@@ -205,30 +264,55 @@ fn ended(written: io::Result<()>) -> State {
 mod tests {
     use std::io::Read;
     use std::net::{Shutdown, TcpListener};
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::super::Request;
-    use super::super::server::{Deadlines, serve};
+    use super::super::server::{Deadlines, Handler, serve};
     use super::*;
+    use crate::inbox::{Answer, Ask, Tell};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
+    /// Leaves every answer to whoever has the pen, for so long.
+    struct Scribe {
+        pens: Sender<Tell>,
+        patience: Duration,
+    }
+
+    impl Handler for Scribe {
+        fn answer(&self, _: &Request) -> Response {
+            let tell = |pen: Pen| {
+                Box::new(move |answer| match answer {
+                    Answer::Text(text) => pen.write(Response::text(200, text)),
+                    _ => unreachable!(),
+                })
+            };
+            let errand = Box::new(move |pen| Incoming::Client(Ask::State, tell(pen)));
+            let too_late = || Response::text(504, "too late");
+            let later = Later { errand, patience: self.patience, too_late };
+            Response::later(later).with_header("X", "y")
+        }
+
+        fn hand_in(&self, errand: Errand) {
+            let Incoming::Client(_, tell) = errand else { unreachable!() };
+            self.pens.send(tell).unwrap();
+        }
+    }
+
     /// A client of a server that leaves every answer to whoever has the pen, for so long.
-    fn client(patience: Duration) -> (TcpStream, Receiver<Pen>) {
+    fn client(patience: Duration) -> (TcpStream, Receiver<Tell>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (sender, pens) = channel();
-        thread::spawn(move || {
-            let handler = |_: &Request| {
-                let sender = sender.clone();
-                let begin = Box::new(move |pen| sender.send(pen).unwrap());
-                let too_late = || Response::text(504, "too late");
-                Response::later(Later { begin, patience, too_late }).with_header("X", "y")
-            };
-            serve(listener.accept().unwrap().0, &Deadlines::default(), &handler)
-        });
+        let scribe = Box::new(Scribe { pens: sender, patience });
+        thread::spawn(move || serve(listener.accept().unwrap().0, Deadlines::default(), scribe));
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         (stream, pens)
+    }
+
+    /// Writes this with a pen; false if nobody waits for it any more.
+    fn write(pen: Tell, text: &str) -> bool {
+        pen(Answer::Text(text.to_string()))
     }
 
     fn ask(stream: &mut TcpStream, method: &str) {
@@ -255,16 +339,16 @@ mod tests {
         let (mut stream, pens) = client(PATIENCE);
         for body in ["one", "two"] {
             ask(&mut stream, "GET");
-            pens.recv().unwrap().write(Response::text(200, body));
+            write(pens.recv().unwrap(), body);
             expect(&mut stream, &answer("200 OK", body));
         }
         ask(&mut stream, "HEAD");
-        pens.recv().unwrap().write(Response::text(200, "six"));
+        write(pens.recv().unwrap(), "six");
         expect(&mut stream, answer("200 OK", "six").trim_end_matches("six"));
         // A client that says no more still gets its answer.
         ask(&mut stream, "GET");
         stream.shutdown(Shutdown::Write).unwrap();
-        pens.recv().unwrap().write(Response::text(200, "end"));
+        write(pens.recv().unwrap(), "end");
         expect(&mut stream, &answer("200 OK", "end"));
         assert_eq!(stream.read(&mut [0]).unwrap(), 0);
     }
@@ -278,7 +362,7 @@ mod tests {
         for body in ["1", "2", "3"] {
             let pen = pens.recv().unwrap();
             assert!(pens.try_recv().is_err(), "the next is not begun before this one is answered");
-            pen.write(Response::text(200, body));
+            write(pen, body);
             expect(&mut stream, &answer("200 OK", body));
         }
     }
@@ -288,10 +372,10 @@ mod tests {
         let (mut stream, pens) = client(PATIENCE);
         let long = "x".repeat(16 * 1024 * 1024); // more than any socket takes
         ask(&mut stream, "GET");
-        pens.recv().unwrap().write(Response::text(200, long.as_str()));
+        write(pens.recv().unwrap(), long.as_str());
         ask(&mut stream, "GET");
         expect(&mut stream, &answer("200 OK", &long));
-        pens.recv().unwrap().write(Response::text(200, "next"));
+        write(pens.recv().unwrap(), "next");
         expect(&mut stream, &answer("200 OK", "next"));
     }
 
@@ -305,7 +389,7 @@ mod tests {
         while written < 16 * 1024 * 1024 {
             ask(&mut stream, "GET");
             match pens.recv_timeout(Duration::from_millis(500)) {
-                Ok(pen) => assert!(pen.write(Response::text(200, body.as_str()))),
+                Ok(pen) => assert!(write(pen, body.as_str())),
                 Err(_) => return, // the connection's thread waits for the last answer to be read
             }
             written += body.len();
@@ -321,7 +405,7 @@ mod tests {
         expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
         stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap(), 0, "closed on the other side, too");
-        assert!(!pens.recv().unwrap().write(Response::text(200, "no")));
+        assert!(!write(pens.recv().unwrap(), "no"));
     }
 
     #[test]
@@ -329,7 +413,7 @@ mod tests {
         let (mut stream, pens) = client(Duration::from_millis(20));
         ask(&mut stream, "GET");
         expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
-        pens.recv().unwrap().write(Response::text(200, "no"));
+        write(pens.recv().unwrap(), "no");
         ask(&mut stream, "GET");
         expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
     }
@@ -341,7 +425,7 @@ mod tests {
         expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
         ask(&mut stream, "GET");
         let (earlier, _next) = (pens.recv().unwrap(), pens.recv().unwrap());
-        assert!(!earlier.write(Response::text(200, "no")));
+        assert!(!write(earlier, "no"));
         expect(&mut stream, &answer("504 Gateway Timeout", "too late"));
     }
 }

@@ -1,22 +1,22 @@
-//! The server's side of one HTTP connection: read a request, have it answered, and again.
+//! The server's side of one HTTP connection: read a request (`incoming.rs`), have it answered, and
+//! again.
 //!
 //! The listener is someone else's, since peers use the same address; [`serve`] is handed a
 //! connection that has been accepted, and blocks until it ends. Whatever comes in, it answers or
-//! closes: it never panics, and no client can hold it longer than [`Deadlines`] allow.
+//! closes: it never panics, and no client can hold it longer than [`Deadlines`] allow. Where many
+//! clients are busy, a thread lends its connection to the [`Hall`].
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pen::{Exchange, Later};
-use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Lines, Only};
+use super::hall::Hall;
+use super::incoming;
+use super::pen::{Errand, Exchange, Later, State};
+use super::wire::{Buffers, Fault};
 use super::{Body, Header, Manner, Request, Response};
 use crate::timed::Timed;
-
-/// The most that a request's body may have, in bytes: two values of a megabyte, or one that has
-/// been escaped by a client who trusts nothing but ASCII.
-pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// The most that is read, unused, from a connection that is being closed, in bytes.
 const LINGER_BYTES: u64 = 8 * 1024 * 1024;
@@ -48,86 +48,225 @@ impl Default for Deadlines {
     }
 }
 
-/// Serves one connection until it ends: reads a request, calls `handler`, writes its answer or lets
-/// it be written, and again. A request that cannot be read is answered here, with JSON, and ends
-/// the connection.
+/// Whoever answers requests.
+pub trait Handler: Send {
+    /// The answer to this request.
+    fn answer(&self, request: &Request) -> Response;
+
+    /// Hands in what was found to be done for an answer that comes later.
+    fn hand_in(&self, _: Errand) {}
+
+    /// Where connections are looked after while many are busy, if anywhere.
+    fn hall(&self) -> Option<Arc<Hall>> {
+        None
+    }
+
+    /// Whether to answer this, if it is right, means to find an errand, and to wait for nothing. So
+    /// much can be done in the hall.
+    fn is_quick(&self, _: &Request) -> bool {
+        false
+    }
+}
+
+impl<F: Fn(&Request) -> Response + Send> Handler for F {
+    fn answer(&self, request: &Request) -> Response {
+        self(request)
+    }
+}
+
+/// Serves one connection until it ends: reads a request, has `handler` answer it, writes the answer
+/// or lets it be written, and again. A request that cannot be read is answered here, with JSON, and
+/// ends the connection.
 ///
 /// # Errors
 /// When the connection breaks. A client that closes it, or is idle for too long, is no error.
-pub fn serve(
-    stream: TcpStream,
-    deadlines: &Deadlines,
-    handler: &dyn Fn(&Request) -> Response,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut connection = BufReader::new(Timed::new(stream));
-    let exchange = Exchange::new(&connection.get_ref().stream, deadlines.answer);
-    let mut buffers = Buffers::default();
-    connection.get_mut().allow(deadlines.idle);
-    while wait_for_request(&mut connection)? {
-        let (response, mut manner) = match read_request(&mut connection, &mut buffers, deadlines) {
-            Ok(incoming) => (handler(&incoming.request), incoming.manner),
-            Err(fault) => (refuse(fault)?, Manner { keep_alive: false, head_only: false }),
-        };
-        buffers.clear();
-        manner.keep_alive &= !matches!(response.body, Body::Stream(..));
-        let answered_at = respond(&mut connection, &exchange, response, manner, deadlines)?;
-        if !manner.keep_alive {
-            return close(connection, deadlines);
+pub fn serve(stream: TcpStream, deadlines: Deadlines, handler: Box<dyn Handler>) -> io::Result<()> {
+    let hall = handler.hall();
+    let mut connection = Connection::new(stream, deadlines, handler)?;
+    while connection.wait_for_request()? {
+        let goes_on = connection.answer_next()?;
+        if goes_on
+            && connection.awaited.is_some()
+            && let Some(hall) = hall.as_ref().filter(|hall| hall.is_worth_it())
+        {
+            connection = hall.look_after(connection)?;
         }
-        connection.get_mut().allow_since(answered_at, deadlines.idle);
+        connection.await_answer()?;
+        if !goes_on {
+            return connection.close();
+        }
     }
     Ok(())
 }
 
-/// Answers, or waits until someone else has; returns when that was.
-fn respond(
-    connection: &mut BufReader<Timed>,
-    exchange: &Arc<Exchange>,
-    mut response: Response,
-    manner: Manner,
-    deadlines: &Deadlines,
-) -> io::Result<Instant> {
-    if let Body::Later(later) = response.body {
-        let (too_late, headers) = (later.too_late, response.headers);
-        if let Some(time) = await_answer(connection, exchange, later, manner, &headers)? {
-            return Ok(time);
-        }
-        response = too_late();
-        response.headers.extend(headers);
-    }
-    let mut pieces = Pieces { to: connection.get_mut(), each: deadlines.answer };
-    let mut bytes = Vec::new();
-    response.append_to(&mut bytes, manner);
-    pieces.write_all(&bytes)?;
-    if let Body::Stream(_, writer) = response.body
-        && !manner.head_only
-    {
-        writer(&mut pieces)?;
-    }
-    Ok(Instant::now())
+/// A connection, whoever serves it just now: its own thread, or the hall's.
+pub struct Connection {
+    reader: BufReader<Timed>,
+    exchange: Arc<Exchange>,
+    buffers: Buffers,
+    deadlines: Deadlines,
+    handler: Box<dyn Handler>,
+    /// The answer that someone else writes, if one is on its way.
+    awaited: Option<Awaited>,
 }
 
-/// Has someone else answer; returns when that was done, if it was in time.
-fn await_answer(
-    connection: &mut BufReader<Timed>,
-    exchange: &Arc<Exchange>,
-    later: Later,
+/// An answer that someone else writes, and what is to be said if nobody does.
+struct Awaited {
+    since: Instant,
+    patience: Duration,
+    too_late: fn() -> Response,
     manner: Manner,
-    headers: &[Header],
-) -> io::Result<Option<Instant>> {
-    let begun_at = Instant::now();
-    (later.begin)(exchange.begin(manner, headers.to_vec()));
-    // Most clients send their next request when they have the answer to this one. So by its first
-    // byte this thread is woken once for both.
-    if manner.keep_alive && connection.buffer().is_empty() {
-        connection.get_mut().allow_since(begun_at, later.patience);
-        match connection.fill_buf() {
-            Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
-            _ => {}
+    headers: Vec<Header>,
+}
+
+impl Connection {
+    fn new(
+        stream: TcpStream,
+        deadlines: Deadlines,
+        handler: Box<dyn Handler>,
+    ) -> io::Result<Connection> {
+        stream.set_nodelay(true)?;
+        let mut reader = BufReader::new(Timed::new(stream));
+        reader.get_mut().allow(deadlines.idle);
+        let counted = handler.hall().map(|hall| hall.awaited()).unwrap_or_default();
+        let exchange = Exchange::new(&reader.get_ref().stream, deadlines.answer, counted);
+        let (buffers, awaited) = (Buffers::default(), None);
+        Ok(Connection { reader, exchange, buffers, deadlines, handler, awaited })
+    }
+
+    /// Waits for the first byte of a request; false if none will come.
+    fn wait_for_request(&mut self) -> io::Result<bool> {
+        match self.reader.fill_buf() {
+            Ok(bytes) => Ok(!bytes.is_empty()),
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
+            Err(error) => Err(error),
         }
     }
-    exchange.wait(begun_at + later.patience)
+
+    /// Reads a request and answers it, or has that begun; false if it is the last.
+    fn answer_next(&mut self) -> io::Result<bool> {
+        let read = incoming::read(&mut self.reader, &mut self.buffers, &self.deadlines);
+        let (response, mut manner) = match read {
+            Ok(incoming) => (self.handler.answer(&incoming.request), incoming.manner),
+            Err(fault) => (refuse(fault)?, Manner { keep_alive: false, head_only: false }),
+        };
+        self.buffers.clear();
+        manner.keep_alive &= !matches!(response.body, Body::Stream(..));
+        match response.body {
+            Body::Later(later) => {
+                let errand = self.begin(later, manner, response.headers);
+                self.handler.hand_in(errand);
+            }
+            _ => self.write(response, manner)?,
+        }
+        Ok(manner.keep_alive)
+    }
+
+    /// What is to be done for an answer that someone else will write.
+    fn begin(&mut self, later: Later, manner: Manner, headers: Vec<Header>) -> Errand {
+        let Later { errand, patience, too_late } = later;
+        let pen = self.exchange.begin(manner, headers.clone());
+        let since = Instant::now();
+        self.awaited = Some(Awaited { since, patience, too_late, manner, headers });
+        errand(pen)
+    }
+
+    /// Waits until someone else has answered, if anyone should.
+    fn await_answer(&mut self) -> io::Result<()> {
+        let Some(awaited) = self.awaited.take() else { return Ok(()) };
+        // Most clients send their next request when they have the answer to this one. So by its
+        // first byte this thread is woken once for both.
+        if awaited.manner.keep_alive && self.reader.buffer().is_empty() {
+            self.reader.get_mut().allow_since(awaited.since, awaited.patience);
+            match self.reader.fill_buf() {
+                Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
+                _ => {}
+            }
+        }
+        if let Some(time) = self.exchange.wait(awaited.since + awaited.patience)? {
+            self.reader.get_mut().allow_since(time, self.deadlines.idle);
+            return Ok(());
+        }
+        let mut response = (awaited.too_late)();
+        response.headers.extend(awaited.headers);
+        self.write(response, awaited.manner)
+    }
+
+    fn write(&mut self, response: Response, manner: Manner) -> io::Result<()> {
+        let mut pieces = Pieces { to: self.reader.get_mut(), each: self.deadlines.answer };
+        let mut bytes = Vec::new();
+        response.append_to(&mut bytes, manner);
+        pieces.write_all(&bytes)?;
+        if let Body::Stream(_, writer) = response.body
+            && !manner.head_only
+        {
+            writer(&mut pieces)?;
+        }
+        self.reader.get_mut().allow_since(Instant::now(), self.deadlines.idle);
+        Ok(())
+    }
+
+    /// Ends the connection so that the client can read its last answer. Closing at once, with bytes
+    /// of the client still unread, would reset the connection and destroy it (RFC 9112 §9.6).
+    fn close(mut self) -> io::Result<()> {
+        self.reader.get_ref().stream.shutdown(Shutdown::Write)?;
+        self.reader.get_mut().allow(self.deadlines.linger);
+        // However this ends, the answer is out.
+        let _ = io::copy(&mut self.reader.take(LINGER_BYTES), &mut io::sink());
+        Ok(())
+    }
+
+    // ---- In the hall ---------------------------------------------------------------------------
+
+    /// From now on whoever reads from it or writes to it never waits; or may again.
+    pub(super) fn set_in_hall(&self, is_in_hall: bool) -> io::Result<()> {
+        self.exchange.set_in_hall(is_in_hall)
+    }
+
+    /// Reads what has come since the last answer.
+    pub(super) fn glance(&mut self) -> Glance {
+        let answered_at = match self.exchange.state() {
+            State::WrittenAt(time) => time,
+            State::Awaited => return Glance::Awaits,
+            State::BeingWritten | State::Failed(_) | State::GivenUp => return Glance::Leaves,
+        };
+        self.reader.get_mut().allow(self.deadlines.idle);
+        match self.reader.fill_buf() {
+            Ok(bytes) if !bytes.is_empty() => Glance::Asks,
+            Err(error) if error.kind() == ErrorKind::TimedOut => Glance::Silent(answered_at),
+            _ => Glance::Leaves,
+        }
+    }
+
+    /// Begins to answer what was asked, if that has come whole and is quick to begin. If not,
+    /// nothing has happened, and the connection's own thread has all of it before it; so it has if
+    /// the request is refused, for to write that may take a while.
+    pub(super) fn begin_quickly(&mut self) -> Option<Errand> {
+        let bytes = self.reader.buffer();
+        let (incoming, length) = incoming::read_at_once(bytes, &mut self.buffers)?;
+        let manner = incoming.manner;
+        if !manner.keep_alive || !self.handler.is_quick(&incoming.request) {
+            return None;
+        }
+        let response = self.handler.answer(&incoming.request);
+        let Body::Later(later) = response.body else { return None };
+        self.reader.consume(length);
+        self.buffers.clear();
+        Some(self.begin(later, manner, response.headers))
+    }
+}
+
+/// What a glance at a connection shows.
+#[derive(Clone, Copy)]
+pub(super) enum Glance {
+    /// The client awaits an answer.
+    Awaits,
+    /// It has had one, then, and has said nothing since.
+    Silent(Instant),
+    /// It says something.
+    Asks,
+    /// It takes more than a glance to deal with it.
+    Leaves,
 }
 
 /// Writes to a client that has so much time for each piece, however many there are.
@@ -153,25 +292,6 @@ impl Write for Pieces<'_> {
     }
 }
 
-/// Waits for the first byte of a request; false if none will come.
-fn wait_for_request(connection: &mut BufReader<Timed>) -> io::Result<bool> {
-    match connection.fill_buf() {
-        Ok(bytes) => Ok(!bytes.is_empty()),
-        Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Ends the connection so that the client can read its last answer. Closing at once, with bytes
-/// of the client still unread, would reset the connection and destroy it (RFC 9112 §9.6).
-fn close(mut connection: BufReader<Timed>, deadlines: &Deadlines) -> io::Result<()> {
-    connection.get_ref().stream.shutdown(Shutdown::Write)?;
-    connection.get_mut().allow(deadlines.linger);
-    // However this ends, the answer is out.
-    let _ = io::copy(&mut connection.take(LINGER_BYTES), &mut io::sink());
-    Ok(())
-}
-
 /// The answer to a request that could not be read; an error if nobody is left to read it.
 fn refuse(fault: Fault) -> io::Result<Response> {
     match fault {
@@ -184,186 +304,16 @@ fn refuse(fault: Fault) -> io::Result<Response> {
     }
 }
 
-/// A request, and what its head says of the exchange.
-#[derive(Debug)]
-struct Incoming<'a> {
-    request: Request<'a>,
-    framing: Framing,
-    manner: Manner,
-    /// The client holds its body back until it is told to go on.
-    expects_continue: bool,
-}
-
-fn read_request<'a>(
-    connection: &mut BufReader<Timed>,
-    buffers: &'a mut Buffers,
-    deadlines: &Deadlines,
-) -> Result<Incoming<'a>, Fault> {
-    let Buffers { line, headers, body } = buffers;
-    connection.get_mut().allow(deadlines.head);
-    let mut incoming = read_head(connection, line, headers)?;
-    connection.get_mut().allow(deadlines.body);
-    if incoming.expects_continue && connection.buffer().is_empty() {
-        connection.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-    }
-    incoming.request.body = wire::read_body(connection, &incoming.framing, BODY_BYTES, body)?;
-    Ok(incoming)
-}
-
-/// Reads the request line and the headers. The body stays unread.
-fn read_head<'a>(
-    reader: &mut impl BufRead,
-    line: &'a mut Vec<u8>,
-    headers: &'a mut Lines,
-) -> Result<Incoming<'a>, Fault> {
-    let mut room = HEAD_BYTES;
-    // Some clients send an empty line after a body (RFC 9112 §2.2).
-    while line.is_empty() {
-        wire::read_head_line(reader, &mut room, line)?;
-    }
-    let Some([method, target, version]) = three_words(wire::as_text(line)) else {
-        return wire::bad("the first line must be like `GET /path HTTP/1.1`");
-    };
-    let at_least_1_1 = wire::is_at_least_1_1(version)?;
-    if !wire::is_token(method) {
-        return wire::bad("the method must be one word");
-    }
-    let head_only = method == "HEAD"; // answered as GET, but without the body
-    let mut request = Request::new(if head_only { "GET" } else { method }, target)?;
-    let headers = wire::read_headers(reader, &mut room, headers)?;
-    check_host(&headers, at_least_1_1)?;
-    if !at_least_1_1 && headers.get("Transfer-Encoding").is_some() {
-        return wire::bad("HTTP/1.0 has no Transfer-Encoding");
-    }
-    let framing = wire::framing(&headers, BODY_BYTES)?.unwrap_or(Framing::Length(0));
-    let expects_continue = expects_continue(&headers)? && at_least_1_1;
-    let keep_alive = wire::keeps_alive(&headers, at_least_1_1);
-    // A host in the target overrules the header (RFC 9112 §3.2.2).
-    request.host = request.host.or_else(|| headers.get("Host"));
-    request.headers = headers;
-    let manner = Manner { keep_alive, head_only };
-    Ok(Incoming { request, framing, manner, expects_continue })
-}
-
-fn three_words(line: &str) -> Option<[&str; 3]> {
-    let mut words = wire::split(line, b' ');
-    let three = [words.next()?, words.next()?, words.next()?];
-    words.next().is_none().then_some(three)
-}
-
-/// HTTP/1.1 asks for exactly one Host, of the right form; it may be empty (RFC 9112 §3.2).
-fn check_host(headers: &Headers, at_least_1_1: bool) -> Result<(), Fault> {
-    static HOST: Only = Only::alphanumeric_and(b"-._~%!$&'()*+;=:[]");
-    let mut hosts = headers.all("Host");
-    match (hosts.next(), hosts.next()) {
-        (None, _) if !at_least_1_1 => Ok(()),
-        (None, _) => wire::bad("the header Host is missing"),
-        (Some(host), None) if HOST.fits(host) => Ok(()),
-        (Some(_), None) => wire::bad("the header Host is not a host"),
-        _ => wire::bad("there are several headers Host"),
-    }
-}
-
-/// Whether the client waits for "100 Continue" before it sends the body (RFC 9110 §10.1.1).
-fn expects_continue(headers: &Headers) -> Result<bool, Fault> {
-    let is_known = |expectation: &str| expectation.eq_ignore_ascii_case("100-continue");
-    let mut expectations = headers.list("Expect");
-    match expectations.next() {
-        None => Ok(false),
-        Some(first) if is_known(first) && expectations.all(is_known) => Ok(true),
-        Some(_) => Err(Fault::Bad(417, "the only expectation known is 100-continue".to_string())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, TcpListener};
     use std::thread;
 
     use super::super::client;
+    use super::super::incoming::BODY_BYTES;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(20);
-
-    fn read(mut head: &[u8]) -> Result<Incoming<'static>, Fault> {
-        let Buffers { line, headers, .. } = Box::leak(Box::default());
-        read_head(&mut head, line, headers)
-    }
-
-    /// The status that refuses this head; 0 if it ends too early.
-    fn refused(head: &str) -> u16 {
-        match read(head.as_bytes()) {
-            Ok(incoming) => panic!("{head:?} was read as {incoming:?}"),
-            Err(Fault::Bad(status, _)) => status,
-            Err(Fault::Io(_)) => 0,
-        }
-    }
-
-    #[test]
-    fn read_head_takes_what_is_legal() {
-        let head = "\r\nPOST http://n1/a?b=c HTTP/1.1\r\nHost: n1:1\r\nX-Odd:  \u{e9} y\t\r\n\r\n";
-        let incoming = read(head.as_bytes()).unwrap();
-        assert_eq!(incoming.request.method, "POST");
-        assert_eq!(incoming.request.segments().collect::<Vec<_>>(), ["a"]);
-        assert_eq!(incoming.request.headers.get("x-odd"), Some("\u{e9} y"));
-        assert_eq!(incoming.request.host, Some("n1"), "not the header's");
-        assert_eq!(incoming.framing, Framing::Length(0));
-        let Manner { keep_alive, head_only } = incoming.manner;
-        assert!(keep_alive && !head_only && !incoming.expects_continue);
-        assert!(read(b"GET / HTTP/1.9\nHost:\n\n").is_ok());
-        assert!(read(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n").is_ok());
-    }
-
-    #[test]
-    fn read_head_knows_when_the_connection_goes_on() {
-        for (version, connection, keep_alive) in [
-            ("1.1", "Upgrade, Close", false),
-            ("1.1", "x", true),
-            ("1.0", "x", false),
-            ("1.0", "Keep-Alive", true),
-            ("1.0", "keep-alive, close", false),
-        ] {
-            let head = format!("GET / HTTP/{version}\nHost: a\nConnection: {connection}\n\n");
-            assert_eq!(read(head.as_bytes()).unwrap().manner.keep_alive, keep_alive, "{head}");
-        }
-    }
-
-    #[test]
-    fn read_head_refuses_what_is_malformed() {
-        let forms =
-            "GET /|GET  / HTTP/1.1|GET / HTTP/1.1 |GET /\tHTTP/1.1| / HTTP/1.1|G@T / HTTP/1.1";
-        let more =
-            "GET a HTTP/1.1|GET / http/1.1|GET / HTTP/1|GET / HTTP/11.1|GET /\u{e9} HTTP/1.1";
-        let controls = "GET /\0 HTTP/1.1|GET / HTTP/1.1\r|\u{1}\u{2}\u{3}|GET /\u{7f} HTTP/1.1";
-        for line in [forms, more, controls].join("|").split('|') {
-            assert_eq!(refused(&format!("{line}\r\nHost: a\r\n\r\n")), 400, "{line:?}");
-        }
-        for (rest, status) in [
-            ("1\r\n\r\n", 400),
-            ("1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
-            ("1\r\nHost: a/b\r\n\r\n", 400),
-            ("1\r\n Host: a\r\n\r\n", 400),
-            ("0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-            ("1\r\nHost: a\r\nTransfer-Encoding: br\r\n\r\n", 501),
-            ("1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n", 417),
-            ("1\r\nHost: a\r\nContent-Length: 4194305\r\n\r\n", 413),
-            ("1\r\nHost: a\r\n", 0),
-        ] {
-            assert_eq!(refused(&format!("GET / HTTP/1.{rest}")), status, "{rest:?}");
-        }
-        assert_eq!(refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505);
-    }
-
-    #[test]
-    fn read_head_allows_16_kib() {
-        let frame = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
-        let head = |size: usize| {
-            format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(size - frame))
-        };
-        assert!(read(head(HEAD_BYTES).as_bytes()).is_ok());
-        assert_eq!(refused(&head(HEAD_BYTES + 1)), 431);
-        assert_eq!(refused(&"x".repeat(HEAD_BYTES)), 431);
-    }
 
     /// A server that says what it was asked.
     fn start(deadlines: Deadlines) -> SocketAddr {
@@ -373,13 +323,14 @@ mod tests {
             for stream in listener.incoming() {
                 let deadlines = deadlines.clone();
                 thread::spawn(move || {
-                    let _ = serve(stream.unwrap(), &deadlines, &|request| match request.path {
+                    let handler = |request: &Request| match request.path {
                         "/stream" => Response::stream("text/plain", None, Box::new(endless)),
                         path => {
                             let body = String::from_utf8_lossy(request.body);
                             Response::text(200, format!("{} {path} {body}", request.method))
                         }
-                    });
+                    };
+                    let _ = serve(stream.unwrap(), deadlines, Box::new(handler));
                 });
             }
         });
@@ -458,7 +409,7 @@ mod tests {
         client.write_all(GET_STREAM).unwrap();
         let deadlines = Deadlines { answer: Duration::from_millis(20), ..Deadlines::default() };
         let respond = |_: &Request| Response::stream("text/plain", None, Box::new(endless));
-        let ended = serve(listener.accept().unwrap().0, &deadlines, &respond);
+        let ended = serve(listener.accept().unwrap().0, deadlines, Box::new(respond));
         assert_eq!(ended.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 

@@ -7,14 +7,18 @@
 //! rest is left to the **keeper**, a thread that has nothing else to do: it goes on until the inbox
 //! is empty, and then sleeps until something is due by itself. So a quiet node hands nothing over,
 //! and in a busy one nearly all is done by the keeper, in large batches.
+//!
+//! Not even that scales to many clients, if each has a thread that must wake to hand in what its
+//! client says. So as long as there is a crowd at a [`Source`], the keeper has the turn for good,
+//! and fetches from there, before each round, what has come.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Answer, Ask, Incoming};
+use super::{Answer, Ask, Incoming, Slot};
 
 /// How many things may wait in an inbox: what a client asks, or all that came together from a peer,
 /// which is seldom more than a message. Whoever brings more waits too, so that a flood of requests
@@ -24,6 +28,10 @@ const MAX_WAITING: usize = 4096;
 /// How often a thread serves the inbox that has its own work to do, before it calls the keeper: its
 /// own round, and that of the answers that came meanwhile.
 const MOST_ROUNDS: usize = 3;
+
+/// How long the keeper sleeps at most while a crowd is at the source, for nobody there wakes it.
+/// The system makes it some 50 µs longer.
+const NAP: Duration = Duration::from_micros(20);
 
 /// A server counts its time in milliseconds: to be later by one is to be in time.
 const GRAIN: Duration = Duration::from_millis(1);
@@ -40,12 +48,34 @@ pub trait Serve: Send + 'static {
     fn wait(&self) -> Duration;
 }
 
+/// Where things are fetched from, since they do not come by themselves.
+pub trait Source: Send + Sync {
+    /// Looks at what is there, without waiting.
+    fn look(&self) -> Outlook;
+
+    /// Fetches what was there at the last look.
+    fn fetch(&self, fetched: &mut Vec<Incoming>);
+}
+
+/// What a look at a source tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Nobody is there any more. Whoever comes next calls the keeper.
+    Nobody,
+    /// Nothing is there, nor is to be expected in a moment.
+    Nothing,
+    /// More is to be expected in a moment, and worth it.
+    More,
+    /// Something is there.
+    Something,
+}
+
 /// The inbox of a server, and where to hand in what is for it.
 pub fn open() -> (Desk, Inbox) {
     let (sender, things) = mpsc::sync_channel(MAX_WAITING);
     // Who opens an inbox has the first turn.
     let counted = Arc::new(AtomicUsize::new(0));
-    let desk = Desk { sender, counted, service: Arc::default() };
+    let desk = Desk { sender, counted, service: Arc::default(), source: Arc::default() };
     desk.put(Thing::Bell);
     (desk.clone(), Inbox { things, desk })
 }
@@ -67,6 +97,7 @@ pub struct Desk {
     /// no more has come than was served.
     counted: Arc<AtomicUsize>,
     service: Arc<OnceLock<Arc<dyn Turns>>>,
+    source: Arc<OnceLock<Arc<dyn Source>>>,
 }
 
 impl Desk {
@@ -88,13 +119,28 @@ impl Desk {
         }
     }
 
+    /// Where things are to be fetched. Of several sources only the first counts.
+    pub fn set_source(&self, source: Arc<dyn Source>) {
+        let _ = self.source.set(source);
+    }
+
+    /// Tells the keeper that somebody is at the source.
+    pub fn call_to_source(&self) {
+        if self.put(Thing::Bell)
+            && let Some(service) = self.service.get()
+        {
+            service.call_keeper(Call::Turn { served: 0 });
+        }
+    }
+
     /// Asks the server and waits; `None` if no answer came in time, or none will ever come. What
     /// was asked may still be done.
     pub fn ask(&self, ask: Ask, patience: Duration) -> Option<Answer> {
-        let (sender, answer) = mpsc::sync_channel(1);
-        let tell = move |answer| sender.try_send(answer).is_ok();
+        let slot = Slot::new();
+        let for_answer = Arc::downgrade(&slot);
+        let tell = move |answer| for_answer.upgrade().map(|slot| slot.bring(answer)).is_some();
         self.hand_in(Incoming::Client(ask, Box::new(tell)));
-        answer.recv_timeout(patience).ok()
+        slot.wait(patience)
     }
 
     /// True if the turn now is ours.
@@ -145,20 +191,22 @@ impl Inbox {
     /// Why it cannot go on.
     pub fn keep(self, server: impl Serve) -> Result<(), String> {
         let Inbox { things, desk } = self;
-        let (keeper, calls) = mpsc::channel();
+        let keeper = Slot::new();
         let (counted, alarm) = (Arc::clone(&desk.counted), Instant::now());
         let state = Mutex::new(State { server, things, alarm });
-        let service = Arc::new(Service { state, counted, keeper });
+        let source = Arc::clone(&desk.source);
+        let calls = Arc::clone(&keeper);
+        let service = Arc::new(Service { state, counted, keeper, source });
         let for_others = Arc::clone(&service);
         let _ = desk.service.set(for_others); // the first time, and the only one
         let mut served = 0; // `open` has given us the turn
         loop {
             let mut rest = service.serve_all(served)?;
             served = loop {
-                match calls.recv_timeout(rest) {
-                    Ok(Call::Turn { served }) => break served,
-                    Ok(Call::Failed(why)) => return Err(why),
-                    Err(_) => match desk.ring() {
+                match calls.wait(rest) {
+                    Some(Call::Turn { served }) => break served,
+                    Some(Call::Failed(why)) => return Err(why),
+                    None => match desk.ring() {
                         Some(true) => break 0,
                         // Whoever has the turn will find the bell, and give it to us.
                         Some(false) => rest = Duration::MAX,
@@ -175,7 +223,8 @@ struct Service<S> {
     /// Locked by whoever has the turn.
     state: Mutex<State<S>>,
     counted: Arc<AtomicUsize>,
-    keeper: Sender<Call>,
+    keeper: Arc<Slot<Call>>,
+    source: Arc<OnceLock<Arc<dyn Source>>>,
 }
 
 struct State<S> {
@@ -203,7 +252,10 @@ impl<S: Serve> Service<S> {
     /// The keeper's turn: serves until nothing is left. Returns how long the keeper may sleep.
     fn serve_all(&self, mut served: usize) -> Result<Duration, String> {
         loop {
-            let round = self.serve(served)?;
+            while let Some(first) = self.fetch(&mut served) {
+                served = self.serve(served, first)?.served;
+            }
+            let round = self.serve(served, Vec::new())?;
             served = round.served;
             // Others must know it, who may have the turn next.
             self.state().alarm = Instant::now() + round.rest;
@@ -213,20 +265,49 @@ impl<S: Serve> Service<S> {
         }
     }
 
-    /// Serves all that is counted and not served yet.
-    fn serve(&self, served: usize) -> Result<Round, String> {
+    /// What the next round begins with, if somebody is at the source: what was fetched there, or
+    /// what else came first.
+    fn fetch(&self, served: &mut usize) -> Option<Vec<Incoming>> {
+        let source = self.source.get()?;
+        let mut first = Vec::new();
+        loop {
+            let has_more = self.counted.load(Ordering::Acquire) > *served;
+            match source.look() {
+                Outlook::Nobody => return None,
+                Outlook::Something => source.fetch(&mut first),
+                Outlook::More | Outlook::Nothing if has_more => {}
+                Outlook::More => {
+                    thread::yield_now();
+                    continue;
+                }
+                Outlook::Nothing => {
+                    // What is received now may be counted later.
+                    let thing = self.state().things.recv_timeout(NAP);
+                    *served += usize::from(thing.is_ok());
+                    if let Ok(Thing::Incoming(incoming)) = thing {
+                        first.push(incoming);
+                    }
+                }
+            }
+            return Some(first);
+        }
+    }
+
+    /// Serves these, and all that is counted and not served yet.
+    fn serve(&self, served: usize, first: Vec<Incoming>) -> Result<Round, String> {
         let mut state = self.state();
         let State { server, things, .. } = &mut *state;
-        let counted = self.counted.load(Ordering::Acquire);
+        let counted = self.counted.load(Ordering::Acquire).max(served);
         let mut is_rung = false;
         let things = things.iter().take(counted - served); // they are all there
-        let mut incoming = things.filter_map(|thing| match thing {
+        let things = things.filter_map(|thing| match thing {
             Thing::Incoming(incoming) => Some(incoming),
             Thing::Bell => {
                 is_rung = true;
                 None
             }
         });
+        let mut incoming = first.into_iter().chain(things);
         server.turn(&mut incoming)?;
         incoming.for_each(drop);
         Ok(Round { served: counted, rest: server.wait(), is_rung })
@@ -243,7 +324,7 @@ impl<S: Serve> Turns for Service<S> {
         let _crash = Crash(&self.keeper);
         let mut served = 0;
         for _ in 0..MOST_ROUNDS {
-            let round = match self.serve(served) {
+            let round = match self.serve(served, Vec::new()) {
                 Ok(round) => round,
                 Err(why) => return self.call_keeper(Call::Failed(why)),
             };
@@ -260,26 +341,25 @@ impl<S: Serve> Turns for Service<S> {
     }
 
     fn call_keeper(&self, call: Call) {
-        // If the keeper has gone, the process is about to end.
-        let _ = self.keeper.send(call);
+        self.keeper.bring(call);
     }
 }
 
 /// A server that panics is in no state to go on, whichever thread it was. A release build has ended
 /// by then: this is for the others, which unwind.
-struct Crash<'a>(&'a Sender<Call>);
+struct Crash<'a>(&'a Slot<Call>);
 
 impl Drop for Crash<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            let _ = self.0.send(Call::Failed("it has panicked, as told above".to_string()));
+            self.0.bring(Call::Failed("it has panicked, as told above".to_string()));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{channel, sync_channel};
+    use std::sync::mpsc::{Sender, channel, sync_channel};
     use std::thread::ThreadId;
 
     use super::*;
@@ -496,6 +576,51 @@ mod tests {
         let mut waits = [Duration::from_millis(1), LONG].into_iter();
         let office = Office::open(move |_| Ok(waits.next().unwrap_or(LONG)));
         assert_eq!(office.next().0, office.keeper.thread().id());
+    }
+
+    /// A source where one thing is for each letter: `s`omething, `m`ore in a moment, `-` nothing.
+    /// At the end there is nobody.
+    struct Letters(Mutex<std::str::Chars<'static>>);
+
+    impl Source for Letters {
+        fn look(&self) -> Outlook {
+            match self.0.lock().unwrap().next() {
+                Some('s') => Outlook::Something,
+                Some('m') => Outlook::More,
+                Some(_) => Outlook::Nothing,
+                None => Outlook::Nobody,
+            }
+        }
+
+        fn fetch(&self, fetched: &mut Vec<Incoming>) {
+            fetched.push(thing("fetched"));
+        }
+    }
+
+    #[test]
+    fn keeper_fetches_before_each_round_while_somebody_is_at_the_source() {
+        let (gate, pass) = Gate::new();
+        let office = Office::open(move |incoming| {
+            if !incoming.is_empty() {
+                pass();
+            }
+            Ok(LONG)
+        });
+        office.desk.set_source(Arc::new(Letters(Mutex::new("sms-ms".chars()))));
+        office.desk.call_to_source();
+        let mut found = Vec::new();
+        for handed_in in [None, Some("one"), Some("two"), Some("three"), None] {
+            gate.await_turn();
+            // What is handed in during a turn belongs to the next.
+            handed_in.into_iter().for_each(|what| office.desk.hand_in(thing(what)));
+            gate.open();
+            let (thread, incoming) = office.next();
+            assert_eq!(thread, office.keeper.thread().id());
+            found.push(words(&incoming).join(" "));
+        }
+        // While something waits, nobody waits for more; what waits goes with what is fetched.
+        assert_eq!(found, ["fetched", "fetched", "one", "two", "fetched three"]);
+        assert!(office.next().1.is_empty(), "nobody is there any more");
     }
 
     /// Whoever would find the turn taken twice, or a thing twice or never, counts wrong here.

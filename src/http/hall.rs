@@ -1,0 +1,424 @@
+//! Where the connections of a crowd are looked after.
+//!
+//! A connection's own thread sleeps until its client says something. That costs nothing while the
+//! client is silent; but to wake a thread costs more than all else that is done for a small
+//! request, and where many clients were busy, most of the machine's time went into that. So while
+//! more than one awaits an answer, a thread that has begun to have its client answered leaves the
+//! connection in the hall. There the node's own thread goes round before each of its turns
+//! ([`Source`]): it takes what has come, without waiting for anybody, and all of it is begun
+//! together. Whoever needs more than a glance, or says nothing for a while, goes home to the thread
+//! that has brought it.
+
+use std::io::{self, ErrorKind};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::pen::Errand;
+use super::server::{Connection, Glance};
+use crate::inbox::{Desk, Outlook, Slot, Source};
+
+/// So many clients await answers before it is worth it. One alone is served faster by its thread.
+const CROWD: usize = 2;
+
+/// How long a guest may stay that says nothing: at least this, and twice this at most.
+const STAY: Duration = Duration::from_millis(20);
+
+/// So long after an answer the next request of a client is to be expected that does nothing else.
+const SOON: Duration = Duration::from_micros(120);
+
+/// The largest crowd of which some wait until the others are back who have just been answered. A
+/// batch takes nearly as long for few as for many: if those who come back just miss one, and then
+/// make up the next, each is half as large as it could be. In a larger crowd some are always back
+/// before the last is answered.
+const WAITING_CROWD: usize = 32;
+
+/// Where connections are looked after.
+pub struct Hall {
+    desk: Desk,
+    /// Those who have just come in.
+    visitors: Mutex<Vec<Guest>>,
+    guests: Mutex<Guests>,
+    /// Strong once, and once for each answer that is awaited.
+    awaited: Arc<()>,
+}
+
+struct Guest {
+    connection: Connection,
+    /// Where the thread waits that has brought it.
+    home: Arc<Slot<Connection>>,
+    glance: Glance,
+    /// It has asked something since it was last seen whether it has.
+    is_busy: bool,
+}
+
+struct Guests {
+    all: Vec<Guest>,
+    /// When it was last seen who is busy.
+    seen_at: Instant,
+    times: Times,
+}
+
+/// [`STAY`] and [`SOON`].
+#[derive(Clone, Copy)]
+struct Times {
+    stay: Duration,
+    soon: Duration,
+}
+
+impl Hall {
+    /// Opens a hall, which is empty, and whose clients' errands are for this desk.
+    pub fn open(desk: &Desk) -> Arc<Hall> {
+        Hall::with_times(desk, Times { stay: STAY, soon: SOON })
+    }
+
+    fn with_times(desk: &Desk, times: Times) -> Arc<Hall> {
+        let guests = Mutex::new(Guests { all: Vec::new(), seen_at: Instant::now(), times });
+        let (visitors, awaited) = (Mutex::default(), Arc::default());
+        let hall = Arc::new(Hall { desk: desk.clone(), visitors, guests, awaited });
+        desk.set_source(Arc::clone(&hall) as Arc<dyn Source>);
+        hall
+    }
+
+    /// What every pen holds on to whose answer is awaited.
+    pub fn awaited(&self) -> Weak<()> {
+        Arc::downgrade(&self.awaited)
+    }
+
+    /// Whether so many clients await answers that one should rather come in.
+    pub fn is_worth_it(&self) -> bool {
+        Arc::strong_count(&self.awaited) > CROWD
+    }
+
+    /// Has a connection looked after until it goes home. Its last answer may be awaited still.
+    ///
+    /// # Errors
+    /// The system does not let it be read without waiting.
+    pub fn look_after(&self, connection: Connection) -> io::Result<Connection> {
+        connection.set_in_hall(true)?;
+        let home = Slot::new();
+        let (glance, is_busy) = (Glance::Awaits, true);
+        let is_first = {
+            let mut visitors = lock(&self.visitors);
+            visitors.push(Guest { connection, home: Arc::clone(&home), glance, is_busy });
+            visitors.len() == 1
+        };
+        if is_first {
+            self.desk.call_to_source();
+        }
+        let connection = home.wait(Duration::MAX).ok_or(ErrorKind::ConnectionAborted)?;
+        connection.set_in_hall(false)?;
+        Ok(connection)
+    }
+}
+
+impl Source for Hall {
+    fn look(&self) -> Outlook {
+        let mut guests = lock(&self.guests);
+        guests.all.append(&mut lock(&self.visitors));
+        guests.look()
+    }
+
+    fn fetch(&self, fetched: &mut Vec<Errand>) {
+        let mut guests = lock(&self.guests);
+        for guest in &mut guests.all {
+            if let Glance::Asks = guest.glance {
+                let begun = guest.connection.begin_quickly();
+                guest.is_busy = true;
+                guest.glance = if begun.is_some() { Glance::Awaits } else { Glance::Leaves };
+                fetched.extend(begun);
+            }
+        }
+        guests.send_home();
+    }
+}
+
+impl Guests {
+    fn look(&mut self) -> Outlook {
+        if self.all.is_empty() {
+            return Outlook::Nobody;
+        }
+        let now = Instant::now();
+        let (mut ask, mut await_answers, mut are_soon_back) = (0, 0, 0);
+        for guest in &mut self.all {
+            guest.glance = guest.connection.glance();
+            match guest.glance {
+                Glance::Asks | Glance::Leaves => ask += 1,
+                Glance::Awaits => await_answers += 1,
+                Glance::Silent(since) if now < since + self.times.soon => are_soon_back += 1,
+                Glance::Silent(_) => {}
+            }
+        }
+        let is_idle = ask > 0 || await_answers == 0;
+        if are_soon_back > 0 && is_idle && self.all.len() <= WAITING_CROWD {
+            return Outlook::More;
+        }
+        if ask > 0 {
+            return Outlook::Something;
+        }
+        self.send_home();
+        Outlook::Nothing
+    }
+
+    /// Sends those home who need their thread, and now and then those who were not busy.
+    fn send_home(&mut self) {
+        let is_time = self.seen_at.elapsed() > self.times.stay;
+        if is_time {
+            self.seen_at = Instant::now();
+        }
+        let goes = |guest: &mut Guest| {
+            matches!(guest.glance, Glance::Leaves) || is_time && !mem::take(&mut guest.is_busy)
+        };
+        for guest in self.all.extract_if(.., goes) {
+            guest.home.bring(guest.connection);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
+
+    use super::super::pen::{Later, Pen};
+    use super::super::server::{Deadlines, Handler, serve};
+    use super::super::{Request, Response};
+    use super::*;
+    use crate::inbox::{self, Answer, Ask, Incoming};
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const LONG: Duration = Duration::from_secs(3600);
+    const AGES: Times = Times { stay: LONG, soon: Duration::ZERO };
+
+    /// A hall in which the test goes round itself.
+    struct House {
+        hall: Arc<Hall>,
+        errands: (Sender<Errand>, Receiver<Errand>),
+        /// So many await answers elsewhere that it is worth it.
+        _crowd: Vec<Arc<()>>,
+    }
+
+    /// Answers what is asked at `/slow` at once, and all else with an errand.
+    struct Host {
+        hall: Arc<Hall>,
+        errands: Sender<Errand>,
+    }
+
+    impl Handler for Host {
+        fn answer(&self, request: &Request) -> Response {
+            if request.path == "/slow" {
+                return Response::text(200, "slow");
+            }
+            let path = request.path.to_string();
+            let tell = |pen: Pen| {
+                Box::new(move |answer| match answer {
+                    Answer::Text(text) => pen.write(Response::text(200, path + &text)),
+                    _ => unreachable!(),
+                })
+            };
+            let errand = Box::new(|pen| Incoming::Client(Ask::State, tell(pen)));
+            let too_late = || Response::text(504, "too late");
+            Response::later(Later { errand, patience: PATIENCE, too_late })
+        }
+
+        fn hand_in(&self, errand: Errand) {
+            self.errands.send(errand).unwrap();
+        }
+
+        fn hall(&self) -> Option<Arc<Hall>> {
+            Some(Arc::clone(&self.hall))
+        }
+
+        fn is_quick(&self, request: &Request) -> bool {
+            request.path != "/slow"
+        }
+    }
+
+    impl House {
+        fn open(times: Times) -> House {
+            let hall = Hall::with_times(&inbox::open().0, times);
+            let _crowd = vec![hall.awaited().upgrade().unwrap(); CROWD];
+            House { hall, errands: channel(), _crowd }
+        }
+
+        /// A client whose first errand is done, and whose connection is in the hall.
+        fn guest(&self) -> TcpStream {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.set_read_timeout(Some(PATIENCE)).unwrap();
+            let host = Host { hall: Arc::clone(&self.hall), errands: self.errands.0.clone() };
+            let (stream, _) = listener.accept().unwrap();
+            thread::spawn(move || serve(stream, Deadlines::default(), Box::new(host)));
+            client.write_all(&request("/first")).unwrap();
+            let errand = self.errands.1.recv_timeout(PATIENCE).unwrap();
+            let before = lock(&self.hall.guests).all.len();
+            self.look_until(|_| lock(&self.hall.guests).all.len() > before);
+            tell(errand, " done");
+            expect(&mut client, "/first done");
+            client
+        }
+
+        /// Goes round until this is what it looks like.
+        fn look_until(&self, is_it: impl Fn(Outlook) -> bool) {
+            let begun_at = Instant::now();
+            while !is_it(self.hall.look()) {
+                assert!(begun_at.elapsed() < PATIENCE);
+                thread::yield_now();
+            }
+        }
+
+        fn fetch(&self) -> Vec<Errand> {
+            let mut fetched = Vec::new();
+            self.hall.fetch(&mut fetched);
+            fetched
+        }
+    }
+
+    fn request(path: &str) -> Vec<u8> {
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into()
+    }
+
+    fn tell(errand: Errand, text: &str) {
+        let Incoming::Client(_, tell) = errand else { unreachable!() };
+        assert!(tell(Answer::Text(text.to_string())));
+    }
+
+    /// Reads an answer that says this.
+    fn expect(client: &mut TcpStream, body: &str) {
+        let mut found = Vec::new();
+        while !found.ends_with(body.as_bytes()) {
+            let mut bytes = [0; 4096];
+            let count = client.read(&mut bytes).unwrap();
+            assert!(count > 0, "{}", String::from_utf8_lossy(&found));
+            found.extend_from_slice(&bytes[..count]);
+        }
+    }
+
+    #[test]
+    fn what_guests_ask_is_fetched_together() {
+        let house = House::open(AGES);
+        let mut guests = [house.guest(), house.guest()];
+        for path in ["/second", "/third"] {
+            for guest in &mut guests {
+                guest.write_all(&request(path)).unwrap();
+            }
+            let asks = || lock(&house.hall.guests).all.iter().filter(|it| it.asks()).count();
+            house.look_until(|_| asks() == 2);
+            let errands = house.fetch();
+            assert_eq!(errands.len(), 2);
+            assert_eq!(house.hall.look(), Outlook::Nothing, "both await their answers");
+            errands.into_iter().for_each(|errand| tell(errand, " done"));
+            guests.iter_mut().for_each(|guest| expect(guest, &format!("{path} done")));
+        }
+    }
+
+    impl Guest {
+        fn asks(&self) -> bool {
+            matches!(self.glance, Glance::Asks)
+        }
+    }
+
+    #[test]
+    fn who_asks_twice_at_once_is_answered_in_order() {
+        let house = House::open(AGES);
+        let mut guest = house.guest();
+        guest.write_all(&[request("/a"), request("/b")].concat()).unwrap();
+        for path in ["/a", "/b"] {
+            house.look_until(|outlook| outlook == Outlook::Something);
+            let errand = house.fetch().pop().unwrap();
+            assert_eq!(house.hall.look(), Outlook::Nothing, "the next waits for this answer");
+            tell(errand, " done");
+            expect(&mut guest, &format!("{path} done"));
+        }
+    }
+
+    #[test]
+    fn who_needs_more_than_a_glance_goes_home_and_is_served_there() {
+        let whole = request("/x");
+        let close = b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        for (first, rest, body) in [
+            (&request("/slow")[..], &b""[..], "slow"),
+            (b"GET /x HTTP/1.1\r\n\r\n", b"", "the header Host is missing\"}"),
+            (&whole[..10], &whole[10..], "/x done"),
+            (close, b"", "/x done"),
+        ] {
+            let house = House::open(AGES);
+            let mut guest = house.guest();
+            guest.write_all(first).unwrap();
+            house.look_until(|outlook| outlook == Outlook::Something);
+            assert!(house.fetch().is_empty());
+            assert_eq!(house.hall.look(), Outlook::Nobody);
+            guest.write_all(rest).unwrap();
+            if body.ends_with("done") {
+                tell(house.errands.1.recv_timeout(PATIENCE).unwrap(), " done");
+            }
+            expect(&mut guest, body);
+        }
+    }
+
+    #[test]
+    fn who_says_nothing_goes_home_and_comes_again() {
+        let house = House::open(Times { stay: Duration::ZERO, ..AGES });
+        let mut guest = house.guest();
+        house.look_until(|outlook| outlook == Outlook::Nobody);
+        guest.write_all(&request("/second")).unwrap();
+        let errand = house.errands.1.recv_timeout(PATIENCE).unwrap();
+        tell(errand, " done");
+        expect(&mut guest, "/second done");
+    }
+
+    #[test]
+    fn who_does_not_take_an_answer_holds_nobody_up() {
+        let house = House::open(AGES);
+        let mut guest = house.guest();
+        guest.write_all(&request("/long")).unwrap();
+        house.look_until(|outlook| outlook == Outlook::Something);
+        let long = "x".repeat(16 * 1024 * 1024); // more than any socket takes
+        tell(house.fetch().pop().unwrap(), &long);
+        house.look_until(|outlook| outlook == Outlook::Something);
+        assert!(house.fetch().is_empty());
+        assert_eq!(house.hall.look(), Outlook::Nobody);
+        let mut taken = 0;
+        while taken < long.len() {
+            taken += guest.read(&mut vec![0; 1 << 20]).unwrap();
+        }
+        guest.write_all(&request("/slow")).unwrap();
+        expect(&mut guest, "slow");
+    }
+
+    #[test]
+    fn client_that_hangs_up_leaves() {
+        let house = House::open(AGES);
+        drop(house.guest());
+        house.look_until(|outlook| outlook == Outlook::Something);
+        assert!(house.fetch().is_empty());
+        assert_eq!(house.hall.look(), Outlook::Nobody);
+    }
+
+    /// One asks, and one has just been answered.
+    #[test]
+    fn few_wait_for_those_who_are_soon_back() {
+        for (soon, expected) in [(LONG, Outlook::More), (Duration::ZERO, Outlook::Something)] {
+            let house = House::open(Times { soon, ..AGES });
+            let (mut one, _other) = (house.guest(), house.guest());
+            one.write_all(&request("/again")).unwrap();
+            house.look_until(|_| lock(&house.hall.guests).all.iter().any(Guest::asks));
+            assert_eq!(house.hall.look(), expected);
+        }
+    }
+
+    #[test]
+    fn alone_nobody_comes_in() {
+        let house = House::open(AGES);
+        let (hall, crowd) = (house.hall, house._crowd);
+        assert!(hall.is_worth_it());
+        drop(crowd);
+        assert!(!hall.is_worth_it());
+    }
+}
