@@ -7,7 +7,6 @@
 //! a [`Source`].
 
 mod desk;
-mod slot;
 
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
@@ -21,7 +20,6 @@ use crate::transport::Link;
 use crate::watchers::Notice;
 
 pub use desk::{Desk, Inbox, Outlook, Serve, Source, open};
-pub use slot::Slot;
 
 /// One thing in the inbox.
 pub enum Incoming {

@@ -21,8 +21,9 @@
 //! 13. [`http`], [`json`] and [`text`]: the languages of clients and of messages, and what all who
 //!     write them share.
 //! 14. [`watchers`] and [`metrics`]: what a node tells those who watch it.
-//! 15. [`config`], [`console`], [`nearest`] and [`timed`]: the registry, the lines on the terminal,
-//!     what a misspelt name likely meant, and sockets with a time for the whole.
+//! 15. [`config`], [`console`], [`nearest`], [`timed`] and [`slot`]: the registry, the lines on the
+//!     terminal, what a misspelt name likely meant, sockets with a time for the whole, and where
+//!     one thread waits for another.
 //! 16. [`client`] and [`cli`]: a client of the cluster, and the verbs of the command line.
 //!
 //! Last, the same brain in a world of our own making, where time is a number and every accident is
@@ -52,6 +53,7 @@ pub mod record;
 pub mod role;
 pub mod rules;
 pub mod server;
+pub mod slot;
 pub mod snapshot;
 pub mod status;
 pub mod step;

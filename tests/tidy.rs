@@ -13,7 +13,7 @@ const MAX_FUNCTION_LINES: usize = 60;
 const MAX_NODE_LINES: usize = 700;
 
 /// The rooms, and the rooms that each may look into. A room is a file of `src`, or a folder.
-const ROOMS: [(&str, &str); 31] = [
+const ROOMS: [(&str, &str); 32] = [
     // The brain: pure.
     ("message", ""),
     ("rules", ""),
@@ -31,16 +31,18 @@ const ROOMS: [(&str, &str); 31] = [
     ("text", ""),
     ("nearest", ""),
     ("timed", ""),
+    ("slot", ""),
     ("transport", "event json message timed"),
     ("config", "message nearest step transport"),
     ("console", "event"),
     ("status", "event json message step transport"),
     ("watchers", "event json message status step"),
     ("metrics", "event message status watchers"),
-    ("inbox", "event machine message status transport watchers"),
+    ("inbox", "event machine message slot status transport watchers"),
     (
         "http",
-        "config event inbox json kv machine message rules status text timed transport watchers",
+        "config event inbox json kv machine message rules slot status text timed transport \
+         watchers",
     ),
     ("client", "http json kv message"),
     (

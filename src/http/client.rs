@@ -7,11 +7,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers};
+use crate::slot::Slot;
 use crate::timed::Timed;
 
 /// The most that an answer's body may have, in bytes.
@@ -170,13 +171,12 @@ fn connect(addresses: &[SocketAddr], timeout: Duration) -> io::Result<TcpStream>
 /// Looks a name up. The system gives this no timeout and may take many seconds, so a thread does
 /// it, and is left behind if it takes too long.
 fn resolve(address: &str, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
-    let (sender, receiver) = mpsc::channel();
-    let name = address.to_string();
+    let (slot, name) = (Slot::new(), address.to_string());
+    let for_found = Arc::clone(&slot);
     thread::Builder::new().spawn(move || {
-        // Nobody listens any more if it took too long.
-        let _ = sender.send(name.to_socket_addrs().map(Iterator::collect));
+        for_found.bring(name.to_socket_addrs().map(Iterator::collect));
     })?;
-    receiver.recv_timeout(timeout).unwrap_or_else(|_| {
+    slot.wait(timeout).unwrap_or_else(|| {
         Err(io::Error::new(ErrorKind::TimedOut, "the name could not be looked up in time"))
     })
 }

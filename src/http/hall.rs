@@ -4,28 +4,28 @@
 //! client is silent; but to wake a thread costs more than all else that is done for a small
 //! request, and where many clients were busy, most of the machine's time went into that. So while
 //! more than one awaits an answer, a thread that has begun to have its client answered leaves the
-//! connection in the hall. There the node's own thread goes round before each of its turns
+//! busy connection in the hall. There the node's own thread goes round before each of its turns
 //! ([`Source`]): it takes what has come, without waiting for anybody, and all of it is begun
 //! together. Whoever needs more than a glance, or says nothing for a while, goes home to the thread
 //! that has brought it.
 
 use std::io::{self, ErrorKind};
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::pen::Errand;
 use super::server::{Connection, Glance};
-use crate::inbox::{Desk, Outlook, Slot, Source};
+use crate::inbox::{Desk, Outlook, Source};
+use crate::slot::Slot;
 
 /// So many clients await answers before it is worth it. One alone is served faster by its thread.
 const CROWD: usize = 2;
 
-/// How long a guest may stay that says nothing: at least this, and twice this at most.
-const STAY: Duration = Duration::from_millis(20);
-
-/// So long after an answer the next request of a client is to be expected that does nothing else.
-const SOON: Duration = Duration::from_micros(120);
+const TIMES: Times = Times {
+    busy: Duration::from_millis(10),
+    soon: Duration::from_micros(120),
+    patience: Duration::from_millis(100),
+};
 
 /// The largest crowd of which some wait until the others are back who have just been answered. A
 /// batch takes nearly as long for few as for many: if those who come back just miss one, and then
@@ -33,12 +33,18 @@ const SOON: Duration = Duration::from_micros(120);
 /// before the last is answered.
 const WAITING_CROWD: usize = 32;
 
+/// The longest and the shortest time for which nobody looks whether someone says something. While
+/// one who was silent for so long is waited for, an eighth of that is little.
+const NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
+const NAP_PART: u32 = 8;
+
 /// Where connections are looked after.
 pub struct Hall {
     desk: Desk,
     /// Those who have just come in.
     visitors: Mutex<Vec<Guest>>,
     guests: Mutex<Guests>,
+    times: Times,
     /// Strong once, and once for each answer that is awaited.
     awaited: Arc<()>,
 }
@@ -48,34 +54,49 @@ struct Guest {
     /// Where the thread waits that has brought it.
     home: Arc<Slot<Connection>>,
     glance: Glance,
-    /// It has asked something since it was last seen whether it has.
-    is_busy: bool,
+    /// When it last asked something, that was soon after an answer.
+    is_eager: bool,
 }
 
 struct Guests {
     all: Vec<Guest>,
-    /// When it was last seen who is busy.
-    seen_at: Instant,
     times: Times,
 }
 
-/// [`STAY`] and [`SOON`].
+/// How long is long, in a hall.
 #[derive(Clone, Copy)]
 struct Times {
-    stay: Duration,
+    /// Who asks again within this time is busy, and who has not by then goes home.
+    busy: Duration,
+    /// Within this time a client is back that does nothing else.
     soon: Duration,
+    /// Who has awaited an answer for so long goes home, too.
+    patience: Duration,
+}
+
+/// What a look at all guests shows.
+#[derive(Default)]
+struct Sight {
+    /// So many ask, or leave.
+    ask: usize,
+    /// So many await answers.
+    await_answers: usize,
+    /// So many should be back soon.
+    are_soon_back: usize,
+    /// How long the one has been silent who was the last to become so.
+    silence: Option<Duration>,
 }
 
 impl Hall {
     /// Opens a hall, which is empty, and whose clients' errands are for this desk.
     pub fn open(desk: &Desk) -> Arc<Hall> {
-        Hall::with_times(desk, Times { stay: STAY, soon: SOON })
+        Hall::with_times(desk, TIMES)
     }
 
     fn with_times(desk: &Desk, times: Times) -> Arc<Hall> {
-        let guests = Mutex::new(Guests { all: Vec::new(), seen_at: Instant::now(), times });
+        let guests = Mutex::new(Guests { all: Vec::new(), times });
         let (visitors, awaited) = (Mutex::default(), Arc::default());
-        let hall = Arc::new(Hall { desk: desk.clone(), visitors, guests, awaited });
+        let hall = Arc::new(Hall { desk: desk.clone(), visitors, guests, times, awaited });
         desk.set_source(Arc::clone(&hall) as Arc<dyn Source>);
         hall
     }
@@ -85,9 +106,10 @@ impl Hall {
         Arc::downgrade(&self.awaited)
     }
 
-    /// Whether so many clients await answers that one should rather come in.
-    pub fn is_worth_it(&self) -> bool {
-        Arc::strong_count(&self.awaited) > CROWD
+    /// Whether a client that has asked again after such a pause should come in: it is busy, and so
+    /// many others are, too, that it is worth it.
+    pub fn is_worth_it(&self, pause: Duration) -> bool {
+        pause < self.times.busy && Arc::strong_count(&self.awaited) > CROWD
     }
 
     /// Has a connection looked after until it goes home. Its last answer may be awaited still.
@@ -97,10 +119,10 @@ impl Hall {
     pub fn look_after(&self, connection: Connection) -> io::Result<Connection> {
         connection.set_in_hall(true)?;
         let home = Slot::new();
-        let (glance, is_busy) = (Glance::Awaits, true);
+        let (glance, is_eager) = (Glance::Leaves, false);
         let is_first = {
             let mut visitors = lock(&self.visitors);
-            visitors.push(Guest { connection, home: Arc::clone(&home), glance, is_busy });
+            visitors.push(Guest { connection, home: Arc::clone(&home), glance, is_eager });
             visitors.len() == 1
         };
         if is_first {
@@ -122,11 +144,11 @@ impl Source for Hall {
     fn fetch(&self, fetched: &mut Vec<Errand>) {
         let mut guests = lock(&self.guests);
         for guest in &mut guests.all {
-            if let Glance::Asks = guest.glance {
-                let begun = guest.connection.begin_quickly();
-                guest.is_busy = true;
-                guest.glance = if begun.is_some() { Glance::Awaits } else { Glance::Leaves };
-                fetched.extend(begun);
+            if let Glance::Asks(_) = guest.glance {
+                match guest.connection.begin_quickly() {
+                    Some(errand) => fetched.push(errand),
+                    None => guest.glance = Glance::Leaves,
+                }
             }
         }
         guests.send_home();
@@ -138,38 +160,43 @@ impl Guests {
         if self.all.is_empty() {
             return Outlook::Nobody;
         }
-        let now = Instant::now();
-        let (mut ask, mut await_answers, mut are_soon_back) = (0, 0, 0);
+        let Sight { ask, await_answers, are_soon_back, silence } = self.see();
+        let is_idle = ask > 0 || await_answers == 0;
+        match silence {
+            _ if are_soon_back > 0 && is_idle && self.all.len() <= WAITING_CROWD => Outlook::More,
+            _ if ask > 0 => Outlook::Something,
+            Some(silence) => Outlook::Nothing((silence / NAP_PART).clamp(NAPS.0, NAPS.1)),
+            None => Outlook::Nothing(NAPS.1),
+        }
+    }
+
+    fn see(&mut self) -> Sight {
+        let (now, times, mut sight) = (Instant::now(), self.times, Sight::default());
         for guest in &mut self.all {
             guest.glance = guest.connection.glance();
             match guest.glance {
-                Glance::Asks | Glance::Leaves => ask += 1,
-                Glance::Awaits => await_answers += 1,
-                Glance::Silent(since) if now < since + self.times.soon => are_soon_back += 1,
-                Glance::Silent(_) => {}
+                Glance::Asks(since) => guest.is_eager = now < since + times.soon,
+                Glance::Awaits(since) if now < since + times.patience => {
+                    sight.await_answers += 1;
+                    continue;
+                }
+                Glance::Silent(since) if now < since + times.busy => {
+                    let silence = now.saturating_duration_since(since);
+                    sight.silence = Some(sight.silence.map_or(silence, |last| last.min(silence)));
+                    sight.are_soon_back += usize::from(guest.is_eager && silence < times.soon);
+                    continue;
+                }
+                _ => guest.glance = Glance::Leaves,
             }
+            sight.ask += 1;
         }
-        let is_idle = ask > 0 || await_answers == 0;
-        if are_soon_back > 0 && is_idle && self.all.len() <= WAITING_CROWD {
-            return Outlook::More;
-        }
-        if ask > 0 {
-            return Outlook::Something;
-        }
-        self.send_home();
-        Outlook::Nothing
+        sight
     }
 
-    /// Sends those home who need their thread, and now and then those who were not busy.
+    /// Sends those home who need their thread.
     fn send_home(&mut self) {
-        let is_time = self.seen_at.elapsed() > self.times.stay;
-        if is_time {
-            self.seen_at = Instant::now();
-        }
-        let goes = |guest: &mut Guest| {
-            matches!(guest.glance, Glance::Leaves) || is_time && !mem::take(&mut guest.is_busy)
-        };
-        for guest in self.all.extract_if(.., goes) {
+        let leaves = |guest: &mut Guest| matches!(guest.glance, Glance::Leaves);
+        for guest in self.all.extract_if(.., leaves) {
             guest.home.bring(guest.connection);
         }
     }
@@ -194,7 +221,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
     const LONG: Duration = Duration::from_secs(3600);
-    const AGES: Times = Times { stay: LONG, soon: Duration::ZERO };
+    const AGES: Times = Times { busy: LONG, soon: Duration::ZERO, patience: LONG };
 
     /// A hall in which the test goes round itself.
     struct House {
@@ -247,7 +274,7 @@ mod tests {
             House { hall, errands: channel(), _crowd }
         }
 
-        /// A client whose first errand is done, and whose connection is in the hall.
+        /// A client whose first errands are done, and whose connection is in the hall.
         fn guest(&self) -> TcpStream {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -255,12 +282,16 @@ mod tests {
             let host = Host { hall: Arc::clone(&self.hall), errands: self.errands.0.clone() };
             let (stream, _) = listener.accept().unwrap();
             thread::spawn(move || serve(stream, Deadlines::default(), Box::new(host)));
-            client.write_all(&request("/first")).unwrap();
-            let errand = self.errands.1.recv_timeout(PATIENCE).unwrap();
             let before = lock(&self.hall.guests).all.len();
-            self.look_until(|_| lock(&self.hall.guests).all.len() > before);
-            tell(errand, " done");
-            expect(&mut client, "/first done");
+            for path in ["/first", "/second"] {
+                client.write_all(&request(path)).unwrap();
+                let errand = self.errands.1.recv_timeout(PATIENCE).unwrap();
+                if path == "/second" {
+                    self.look_until(|_| lock(&self.hall.guests).all.len() > before);
+                }
+                tell(errand, " done");
+                expect(&mut client, &format!("{path} done"));
+            }
             client
         }
 
@@ -304,7 +335,7 @@ mod tests {
     fn what_guests_ask_is_fetched_together() {
         let house = House::open(AGES);
         let mut guests = [house.guest(), house.guest()];
-        for path in ["/second", "/third"] {
+        for path in ["/a", "/b"] {
             for guest in &mut guests {
                 guest.write_all(&request(path)).unwrap();
             }
@@ -312,7 +343,8 @@ mod tests {
             house.look_until(|_| asks() == 2);
             let errands = house.fetch();
             assert_eq!(errands.len(), 2);
-            assert_eq!(house.hall.look(), Outlook::Nothing, "both await their answers");
+            let outlook = house.hall.look();
+            assert_eq!(outlook, Outlook::Nothing(NAPS.1), "both await their answers");
             errands.into_iter().for_each(|errand| tell(errand, " done"));
             guests.iter_mut().for_each(|guest| expect(guest, &format!("{path} done")));
         }
@@ -320,7 +352,7 @@ mod tests {
 
     impl Guest {
         fn asks(&self) -> bool {
-            matches!(self.glance, Glance::Asks)
+            matches!(self.glance, Glance::Asks(_))
         }
     }
 
@@ -332,7 +364,8 @@ mod tests {
         for path in ["/a", "/b"] {
             house.look_until(|outlook| outlook == Outlook::Something);
             let errand = house.fetch().pop().unwrap();
-            assert_eq!(house.hall.look(), Outlook::Nothing, "the next waits for this answer");
+            let outlook = house.hall.look();
+            assert_eq!(outlook, Outlook::Nothing(NAPS.1), "the next waits for this answer");
             tell(errand, " done");
             expect(&mut guest, &format!("{path} done"));
         }
@@ -363,14 +396,26 @@ mod tests {
     }
 
     #[test]
-    fn who_says_nothing_goes_home_and_comes_again() {
-        let house = House::open(Times { stay: Duration::ZERO, ..AGES });
-        let mut guest = house.guest();
-        house.look_until(|outlook| outlook == Outlook::Nobody);
-        guest.write_all(&request("/second")).unwrap();
-        let errand = house.errands.1.recv_timeout(PATIENCE).unwrap();
+    fn who_says_nothing_goes_home_and_so_does_who_waits_for_long() {
+        let house = House::open(AGES);
+        let mut guests = [house.guest(), house.guest()];
+        guests[0].write_all(&request("/a")).unwrap();
+        house.look_until(|outlook| outlook == Outlook::Something);
+        let errand = house.fetch().pop().unwrap();
+        for (times, left) in [
+            (Times { busy: Duration::ZERO, ..AGES }, 1),
+            (Times { patience: Duration::ZERO, ..AGES }, 0),
+        ] {
+            lock(&house.hall.guests).times = times;
+            assert_eq!(house.hall.look(), Outlook::Something);
+            assert!(house.fetch().is_empty());
+            assert_eq!(lock(&house.hall.guests).all.len(), left);
+        }
         tell(errand, " done");
-        expect(&mut guest, "/second done");
+        expect(&mut guests[0], "/a done");
+        guests[1].write_all(&request("/b")).unwrap();
+        tell(house.errands.1.recv_timeout(PATIENCE).unwrap(), " done");
+        expect(&mut guests[1], "/b done");
     }
 
     #[test]
@@ -404,21 +449,42 @@ mod tests {
     /// One asks, and one has just been answered.
     #[test]
     fn few_wait_for_those_who_are_soon_back() {
-        for (soon, expected) in [(LONG, Outlook::More), (Duration::ZERO, Outlook::Something)] {
-            let house = House::open(Times { soon, ..AGES });
-            let (mut one, _other) = (house.guest(), house.guest());
-            one.write_all(&request("/again")).unwrap();
+        let house = House::open(Times { soon: LONG, ..AGES });
+        let mut guests = [house.guest(), house.guest()];
+        for (guest, outlook) in [(0, Outlook::Something), (1, Outlook::More)] {
+            // Who has not been back soon before, is not waited for.
+            guests[guest].write_all(&request("/again")).unwrap();
             house.look_until(|_| lock(&house.hall.guests).all.iter().any(Guest::asks));
-            assert_eq!(house.hall.look(), expected);
+            assert_eq!(house.hall.look(), outlook);
+            tell(house.fetch().pop().unwrap(), " done");
+            expect(&mut guests[guest], "/again done");
         }
+        lock(&house.hall.guests).times.soon = Duration::ZERO;
+        guests[0].write_all(&request("/again")).unwrap();
+        house.look_until(|_| lock(&house.hall.guests).all.iter().any(Guest::asks));
+        assert_eq!(house.hall.look(), Outlook::Something);
     }
 
     #[test]
-    fn alone_nobody_comes_in() {
+    fn naps_grow_with_the_silence() {
         let house = House::open(AGES);
-        let (hall, crowd) = (house.hall, house._crowd);
-        assert!(hall.is_worth_it());
-        drop(crowd);
-        assert!(!hall.is_worth_it());
+        let _guest = house.guest();
+        let nap = || match house.hall.look() {
+            Outlook::Nothing(nap) => nap,
+            outlook => panic!("{outlook:?}"),
+        };
+        let first = nap();
+        assert!(first >= NAPS.0);
+        thread::sleep(NAP_PART * NAPS.1);
+        assert_eq!(nap(), NAPS.1);
+    }
+
+    #[test]
+    fn who_is_busy_comes_in_if_others_are() {
+        let House { hall, _crowd, .. } = House::open(Times { busy: NAPS.1, ..AGES });
+        assert!(hall.is_worth_it(NAPS.0));
+        assert!(!hall.is_worth_it(NAPS.1));
+        drop(_crowd);
+        assert!(!hall.is_worth_it(NAPS.0));
     }
 }

@@ -87,7 +87,8 @@ pub fn serve(stream: TcpStream, deadlines: Deadlines, handler: Box<dyn Handler>)
         let goes_on = connection.answer_next()?;
         if goes_on
             && connection.awaited.is_some()
-            && let Some(hall) = hall.as_ref().filter(|hall| hall.is_worth_it())
+            && let Some(pause) = connection.pause
+            && let Some(hall) = hall.as_ref().filter(|hall| hall.is_worth_it(pause))
         {
             connection = hall.look_after(connection)?;
         }
@@ -108,6 +109,8 @@ pub struct Connection {
     handler: Box<dyn Handler>,
     /// The answer that someone else writes, if one is on its way.
     awaited: Option<Awaited>,
+    /// How long after its last answer the client asked again, if that was seen.
+    pause: Option<Duration>,
 }
 
 /// An answer that someone else writes, and what is to be said if nobody does.
@@ -130,8 +133,8 @@ impl Connection {
         reader.get_mut().allow(deadlines.idle);
         let counted = handler.hall().map(|hall| hall.awaited()).unwrap_or_default();
         let exchange = Exchange::new(&reader.get_ref().stream, deadlines.answer, counted);
-        let (buffers, awaited) = (Buffers::default(), None);
-        Ok(Connection { reader, exchange, buffers, deadlines, handler, awaited })
+        let (buffers, awaited, pause) = (Buffers::default(), None, None);
+        Ok(Connection { reader, exchange, buffers, deadlines, handler, awaited, pause })
     }
 
     /// Waits for the first byte of a request; false if none will come.
@@ -173,6 +176,7 @@ impl Connection {
 
     /// Waits until someone else has answered, if anyone should.
     fn await_answer(&mut self) -> io::Result<()> {
+        self.pause = None;
         let Some(awaited) = self.awaited.take() else { return Ok(()) };
         // Most clients send their next request when they have the answer to this one. So by its
         // first byte this thread is woken once for both.
@@ -184,6 +188,7 @@ impl Connection {
             }
         }
         if let Some(time) = self.exchange.wait(awaited.since + awaited.patience)? {
+            self.pause = (!self.reader.buffer().is_empty()).then(|| time.elapsed());
             self.reader.get_mut().allow_since(time, self.deadlines.idle);
             return Ok(());
         }
@@ -225,14 +230,14 @@ impl Connection {
 
     /// Reads what has come since the last answer.
     pub(super) fn glance(&mut self) -> Glance {
-        let answered_at = match self.exchange.state() {
-            State::WrittenAt(time) => time,
-            State::Awaited => return Glance::Awaits,
-            State::BeingWritten | State::Failed(_) | State::GivenUp => return Glance::Leaves,
+        let answered_at = match (self.exchange.state(), &self.awaited) {
+            (State::WrittenAt(time), _) => time,
+            (State::Awaited, Some(awaited)) => return Glance::Awaits(awaited.since),
+            _ => return Glance::Leaves, // to take the answer takes longer
         };
         self.reader.get_mut().allow(self.deadlines.idle);
         match self.reader.fill_buf() {
-            Ok(bytes) if !bytes.is_empty() => Glance::Asks,
+            Ok(bytes) if !bytes.is_empty() => Glance::Asks(answered_at),
             Err(error) if error.kind() == ErrorKind::TimedOut => Glance::Silent(answered_at),
             _ => Glance::Leaves,
         }
@@ -259,12 +264,12 @@ impl Connection {
 /// What a glance at a connection shows.
 #[derive(Clone, Copy)]
 pub(super) enum Glance {
-    /// The client awaits an answer.
-    Awaits,
+    /// The client awaits an answer since then.
+    Awaits(Instant),
     /// It has had one, then, and has said nothing since.
     Silent(Instant),
-    /// It says something.
-    Asks,
+    /// It has had one, then, and says something.
+    Asks(Instant),
     /// It takes more than a glance to deal with it.
     Leaves,
 }

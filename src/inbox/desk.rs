@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Answer, Ask, Incoming, Slot};
+use super::{Answer, Ask, Incoming};
+use crate::slot::Slot;
 
 /// How many things may wait in an inbox: what a client asks, or all that came together from a peer,
 /// which is seldom more than a message. Whoever brings more waits too, so that a flood of requests
@@ -28,10 +29,6 @@ const MAX_WAITING: usize = 4096;
 /// How often a thread serves the inbox that has its own work to do, before it calls the keeper: its
 /// own round, and that of the answers that came meanwhile.
 const MOST_ROUNDS: usize = 3;
-
-/// How long the keeper sleeps at most while a crowd is at the source, for nobody there wakes it.
-/// The system makes it some 50 µs longer.
-const NAP: Duration = Duration::from_micros(20);
 
 /// A server counts its time in milliseconds: to be later by one is to be in time.
 const GRAIN: Duration = Duration::from_millis(1);
@@ -62,8 +59,9 @@ pub trait Source: Send + Sync {
 pub enum Outlook {
     /// Nobody is there any more. Whoever comes next calls the keeper.
     Nobody,
-    /// Nothing is there, nor is to be expected in a moment.
-    Nothing,
+    /// Nothing is there, nor is to be expected in a moment: look again after so much time, or when
+    /// something else has come.
+    Nothing(Duration),
     /// More is to be expected in a moment, and worth it.
     More,
     /// Something is there.
@@ -136,11 +134,10 @@ impl Desk {
     /// Asks the server and waits; `None` if no answer came in time, or none will ever come. What
     /// was asked may still be done.
     pub fn ask(&self, ask: Ask, patience: Duration) -> Option<Answer> {
-        let slot = Slot::new();
-        let for_answer = Arc::downgrade(&slot);
-        let tell = move |answer| for_answer.upgrade().map(|slot| slot.bring(answer)).is_some();
+        let (sender, answer) = mpsc::sync_channel(1);
+        let tell = move |answer| sender.try_send(answer).is_ok();
         self.hand_in(Incoming::Client(ask, Box::new(tell)));
-        slot.wait(patience)
+        answer.recv_timeout(patience).ok()
     }
 
     /// True if the turn now is ours.
@@ -275,14 +272,14 @@ impl<S: Serve> Service<S> {
             match source.look() {
                 Outlook::Nobody => return None,
                 Outlook::Something => source.fetch(&mut first),
-                Outlook::More | Outlook::Nothing if has_more => {}
+                Outlook::More | Outlook::Nothing(_) if has_more => {}
                 Outlook::More => {
                     thread::yield_now();
                     continue;
                 }
-                Outlook::Nothing => {
+                Outlook::Nothing(time) => {
                     // What is received now may be counted later.
-                    let thing = self.state().things.recv_timeout(NAP);
+                    let thing = self.state().things.recv_timeout(time);
                     *served += usize::from(thing.is_ok());
                     if let Ok(Thing::Incoming(incoming)) = thing {
                         first.push(incoming);
@@ -578,6 +575,13 @@ mod tests {
         assert_eq!(office.next().0, office.keeper.thread().id());
     }
 
+    #[test]
+    fn ask_knows_when_no_answer_will_ever_come() {
+        let (desk, inbox) = open();
+        drop(inbox);
+        assert!(desk.ask(Ask::State, LONG).is_none());
+    }
+
     /// A source where one thing is for each letter: `s`omething, `m`ore in a moment, `-` nothing.
     /// At the end there is nobody.
     struct Letters(Mutex<std::str::Chars<'static>>);
@@ -587,7 +591,7 @@ mod tests {
             match self.0.lock().unwrap().next() {
                 Some('s') => Outlook::Something,
                 Some('m') => Outlook::More,
-                Some(_) => Outlook::Nothing,
+                Some(_) => Outlook::Nothing(GRAIN),
                 None => Outlook::Nobody,
             }
         }

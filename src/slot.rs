@@ -1,7 +1,8 @@
 //! A place where one thread waits for one thing that another brings.
 //!
-//! A channel could do it. But a channel carries many things from many threads, and each kind of
-//! thing that one carries makes the program larger by six thousand bytes.
+//! A channel could do it, and does where one must hear that nothing will ever come. But a channel
+//! carries many things from many threads, and each kind of thing that one carries makes the program
+//! larger by six thousand bytes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Thread};
