@@ -18,13 +18,14 @@ use super::server::{Connection, Glance};
 use crate::inbox::{Desk, Outlook, Source};
 use crate::slot::Slot;
 
-/// So many clients await answers before it is worth it. One alone is served faster by its thread.
+/// So many clients await answers before it is worth it. One that is alone is served faster by its
+/// thread.
 const CROWD: usize = 2;
 
 const TIMES: Times = Times {
     busy: Duration::from_millis(10),
     soon: Duration::from_micros(120),
-    patience: Duration::from_millis(100),
+    longest_wait: Duration::from_millis(100),
 };
 
 /// The largest crowd of which some wait until the others are back who have just been answered. A
@@ -33,8 +34,8 @@ const TIMES: Times = Times {
 /// before the last is answered.
 const WAITING_CROWD: usize = 32;
 
-/// The longest and the shortest time for which nobody looks whether someone says something. While
-/// one who was silent for so long is waited for, an eighth of that is little.
+/// The shortest and the longest time for which nobody looks whether someone says something. An
+/// eighth of the time for which one has been silent is little to wait longer.
 const NAPS: (Duration, Duration) = (Duration::from_micros(20), Duration::from_millis(1));
 const NAP_PART: u32 = 8;
 
@@ -42,7 +43,7 @@ const NAP_PART: u32 = 8;
 pub struct Hall {
     desk: Desk,
     /// Those who have just come in.
-    visitors: Mutex<Vec<Guest>>,
+    newcomers: Mutex<Vec<Guest>>,
     guests: Mutex<Guests>,
     times: Times,
     /// Strong once, and once for each answer that is awaited.
@@ -71,14 +72,14 @@ struct Times {
     /// Within this time a client is back that does nothing else.
     soon: Duration,
     /// Who has awaited an answer for so long goes home, too.
-    patience: Duration,
+    longest_wait: Duration,
 }
 
 /// What a look at all guests shows.
 #[derive(Default)]
 struct Sight {
     /// So many ask, or leave.
-    ask: usize,
+    to_fetch: usize,
     /// So many await answers.
     await_answers: usize,
     /// So many should be back soon.
@@ -95,8 +96,8 @@ impl Hall {
 
     fn with_times(desk: &Desk, times: Times) -> Arc<Hall> {
         let guests = Mutex::new(Guests { all: Vec::new(), times });
-        let (visitors, awaited) = (Mutex::default(), Arc::default());
-        let hall = Arc::new(Hall { desk: desk.clone(), visitors, guests, times, awaited });
+        let (newcomers, awaited) = (Mutex::default(), Arc::default());
+        let hall = Arc::new(Hall { desk: desk.clone(), newcomers, guests, times, awaited });
         desk.set_source(Arc::clone(&hall) as Arc<dyn Source>);
         hall
     }
@@ -117,19 +118,21 @@ impl Hall {
     /// # Errors
     /// The system does not let it be read without waiting.
     pub fn look_after(&self, connection: Connection) -> io::Result<Connection> {
-        connection.set_in_hall(true)?;
+        if !connection.enter_hall()? {
+            return Ok(connection);
+        }
         let home = Slot::new();
         let (glance, is_eager) = (Glance::Leaves, false);
         let is_first = {
-            let mut visitors = lock(&self.visitors);
-            visitors.push(Guest { connection, home: Arc::clone(&home), glance, is_eager });
-            visitors.len() == 1
+            let mut newcomers = lock(&self.newcomers);
+            newcomers.push(Guest { connection, home: Arc::clone(&home), glance, is_eager });
+            newcomers.len() == 1
         };
         if is_first {
             self.desk.call_to_source();
         }
         let connection = home.wait(Duration::MAX).ok_or(ErrorKind::ConnectionAborted)?;
-        connection.set_in_hall(false)?;
+        connection.leave_hall()?;
         Ok(connection)
     }
 }
@@ -137,18 +140,18 @@ impl Hall {
 impl Source for Hall {
     fn look(&self) -> Outlook {
         let mut guests = lock(&self.guests);
-        guests.all.append(&mut lock(&self.visitors));
+        guests.all.append(&mut lock(&self.newcomers));
         guests.look()
     }
 
     fn fetch(&self, fetched: &mut Vec<Errand>) {
         let mut guests = lock(&self.guests);
+        let now = Instant::now();
         for guest in &mut guests.all {
             if let Glance::Asks(_) = guest.glance {
-                match guest.connection.begin_quickly() {
-                    Some(errand) => fetched.push(errand),
-                    None => guest.glance = Glance::Leaves,
-                }
+                let errand = guest.connection.begin_quickly();
+                guest.glance = if errand.is_some() { Glance::Awaits(now) } else { Glance::Leaves };
+                fetched.extend(errand);
             }
         }
         guests.send_home();
@@ -160,11 +163,12 @@ impl Guests {
         if self.all.is_empty() {
             return Outlook::Nobody;
         }
-        let Sight { ask, await_answers, are_soon_back, silence } = self.see();
-        let is_idle = ask > 0 || await_answers == 0;
+        let Sight { to_fetch, await_answers, are_soon_back, silence } = self.see();
+        // Where some await answers and nobody asks, those answers come next.
+        let may_wait = to_fetch > 0 || await_answers == 0;
         match silence {
-            _ if are_soon_back > 0 && is_idle && self.all.len() <= WAITING_CROWD => Outlook::More,
-            _ if ask > 0 => Outlook::Something,
+            _ if are_soon_back > 0 && may_wait && self.all.len() <= WAITING_CROWD => Outlook::More,
+            _ if to_fetch > 0 => Outlook::Something,
             Some(silence) => Outlook::Nothing((silence / NAP_PART).clamp(NAPS.0, NAPS.1)),
             None => Outlook::Nothing(NAPS.1),
         }
@@ -173,10 +177,12 @@ impl Guests {
     fn see(&mut self) -> Sight {
         let (now, times, mut sight) = (Instant::now(), self.times, Sight::default());
         for guest in &mut self.all {
+            let asked_before = matches!(guest.glance, Glance::Asks(_));
             guest.glance = guest.connection.glance();
             match guest.glance {
+                Glance::Asks(_) if asked_before => {}
                 Glance::Asks(since) => guest.is_eager = now < since + times.soon,
-                Glance::Awaits(since) if now < since + times.patience => {
+                Glance::Awaits(since) if now < since + times.longest_wait => {
                     sight.await_answers += 1;
                     continue;
                 }
@@ -188,7 +194,7 @@ impl Guests {
                 }
                 _ => guest.glance = Glance::Leaves,
             }
-            sight.ask += 1;
+            sight.to_fetch += 1;
         }
         sight
     }
@@ -221,7 +227,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
     const LONG: Duration = Duration::from_secs(3600);
-    const AGES: Times = Times { busy: LONG, soon: Duration::ZERO, patience: LONG };
+    const AGES: Times = Times { busy: LONG, soon: Duration::ZERO, longest_wait: LONG };
 
     /// A hall in which the test goes round itself.
     struct House {
@@ -404,7 +410,7 @@ mod tests {
         let errand = house.fetch().pop().unwrap();
         for (times, left) in [
             (Times { busy: Duration::ZERO, ..AGES }, 1),
-            (Times { patience: Duration::ZERO, ..AGES }, 0),
+            (Times { longest_wait: Duration::ZERO, ..AGES }, 0),
         ] {
             lock(&house.hall.guests).times = times;
             assert_eq!(house.hall.look(), Outlook::Something);
@@ -435,6 +441,21 @@ mod tests {
         }
         guest.write_all(&request("/slow")).unwrap();
         expect(&mut guest, "slow");
+    }
+
+    /// A thread writes the rest of a long answer, and waits if need be. Whoever reads then would, too.
+    #[test]
+    fn who_was_slow_to_take_an_answer_has_left_even_if_it_has_it_now() {
+        let house = House::open(AGES);
+        let mut guest = house.guest();
+        guest.write_all(&request("/long")).unwrap();
+        house.look_until(|outlook| outlook == Outlook::Something);
+        tell(house.fetch().pop().unwrap(), &("x".repeat(16 * 1024 * 1024) + " done"));
+        expect(&mut guest, " done");
+        thread::sleep(NAPS.1 * 20); // until it counts as written
+        assert_eq!(house.hall.look(), Outlook::Something);
+        assert!(house.fetch().is_empty());
+        assert_eq!(house.hall.look(), Outlook::Nobody);
     }
 
     #[test]

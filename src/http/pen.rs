@@ -3,7 +3,7 @@
 //! A command waits for a majority. If its connection's thread slept until then, it would wake twice
 //! a request, to write the answer and to read the next request; and to wake a thread costs more
 //! than all else that is done for a small command. So whoever has the answer writes it, with the
-//! [`Pen`] for this one request, while the connection's thread waits for the next.
+//! [`Pen`] for this one request, while the connection's thread waits for the next, or sleeps.
 //!
 //! Nobody who writes may be held up by a client that does not read. A socket takes a short answer
 //! at once, unless the client has left older ones unread. What it does not take at once is written
@@ -25,7 +25,7 @@ use crate::timed::Timed;
 /// to the system would hold up the node, too.
 const SHORT_BYTES: usize = 256 * 1024;
 
-/// The longest that is kept until the connection's thread frees it.
+/// The longest that is kept until whoever begins the next frees it.
 const KEPT_BYTES: usize = 16 * 1024;
 
 /// What a node is to do to find an answer. HTTP hands it on and does not look at it.
@@ -67,7 +67,8 @@ struct Turn {
     state: State,
     /// The thread that sleeps until it is answered, if one does.
     sleeper: Option<Thread>,
-    /// The connection is in the hall: whoever reads from it or writes to it never waits.
+    /// The connection is in the hall: whoever reads from it or writes to it never waits. A client
+    /// that is slow to take an answer ends that.
     is_in_hall: bool,
     manner: Manner,
     /// What the head of the answer has besides its own.
@@ -115,19 +116,35 @@ impl Exchange {
         Arc::new(Exchange { stream, time_to_read, awaited, turn })
     }
 
-    /// How far the last answer is that was begun.
-    pub fn state(&self) -> State {
-        self.turn().state
+    /// How far the last answer is that was begun; `None` if whoever reads might wait, for a slow
+    /// client has made the connection leave the hall.
+    pub fn state_in_hall(&self) -> Option<State> {
+        let turn = self.turn();
+        turn.is_in_hall.then_some(turn.state)
     }
 
-    /// From now on whoever reads from the connection or writes to it never waits; or may again.
+    /// From now on whoever reads from the connection or writes to it never waits. False if that
+    /// cannot be, since a thread waits for the client to take its last answer.
     ///
     /// # Errors
     /// The system does not do it.
-    pub fn set_in_hall(&self, is_in_hall: bool) -> io::Result<()> {
+    pub fn enter_hall(&self) -> io::Result<bool> {
         let mut turn = self.turn();
-        turn.is_in_hall = is_in_hall;
-        self.stream.set_nonblocking(is_in_hall)
+        if !matches!(turn.state, State::Awaited | State::WrittenAt(_)) {
+            return Ok(false);
+        }
+        turn.is_in_hall = true;
+        self.stream.set_nonblocking(true).map(|()| true)
+    }
+
+    /// From now on whoever reads from the connection or writes to it may wait again.
+    ///
+    /// # Errors
+    /// The system does not do it.
+    pub fn leave_hall(&self) -> io::Result<()> {
+        let mut turn = self.turn();
+        turn.is_in_hall = false;
+        self.stream.set_nonblocking(false)
     }
 
     /// The pen for the next request. Those for the ones before write nothing any more.
@@ -199,7 +216,7 @@ impl Exchange {
     fn write_rest(&self, rest: &[u8]) {
         let mut timed = Timed::again(&self.stream);
         timed.allow(self.time_to_read);
-        let written = self.set_in_hall(false).and_then(|()| timed.write_all(rest));
+        let written = self.leave_hall().and_then(|()| timed.write_all(rest));
         let mut turn = self.turn();
         turn.state = ended(written);
         turn.wake_sleeper();
@@ -377,6 +394,29 @@ mod tests {
         expect(&mut stream, &answer("200 OK", &long));
         write(pens.recv().unwrap(), "next");
         expect(&mut stream, &answer("200 OK", "next"));
+    }
+
+    #[test]
+    fn enter_hall_is_refused_while_a_thread_writes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = Arc::new(listener.accept().unwrap().0);
+        let exchange = Exchange::new(&stream, PATIENCE, Weak::new());
+        assert!(!exchange.enter_hall().unwrap(), "nothing was begun yet");
+        let pen = exchange.begin(Manner { keep_alive: false, head_only: false }, Vec::new());
+        assert!(exchange.enter_hall().unwrap());
+        assert!(matches!(exchange.state_in_hall(), Some(State::Awaited)));
+        let body = "x".repeat(16 * 1024 * 1024); // more than any socket takes
+        assert!(pen.write(Response::text(200, body.as_str())));
+        assert!(!exchange.enter_hall().unwrap());
+        drop(stream);
+        let mut taken = 0;
+        while taken < body.len() {
+            taken += client.read(&mut vec![0; 1 << 20]).unwrap();
+        }
+        exchange.wait(Instant::now() + PATIENCE).unwrap().expect("it is written");
+        assert!(exchange.state_in_hall().is_none(), "it has left");
+        assert!(exchange.enter_hall().unwrap());
     }
 
     /// A client that asks, and never reads what it is told, fills its socket with short answers.

@@ -84,14 +84,16 @@ pub fn serve(stream: TcpStream, deadlines: Deadlines, handler: Box<dyn Handler>)
     let hall = handler.hall();
     let mut connection = Connection::new(stream, deadlines, handler)?;
     while connection.wait_for_request()? {
-        let goes_on = connection.answer_next()?;
-        if goes_on
-            && connection.awaited.is_some()
-            && let Some(pause) = connection.pause
-            && let Some(hall) = hall.as_ref().filter(|hall| hall.is_worth_it(pause))
-        {
-            connection = hall.look_after(connection)?;
-        }
+        let goes_on = match connection.begin_quickly() {
+            Some(errand) => {
+                connection.handler.hand_in(errand);
+                if let Some(hall) = hall.as_ref().filter(|hall| connection.is_for(hall)) {
+                    connection = hall.look_after(connection)?;
+                }
+                true
+            }
+            None => connection.answer_next()?,
+        };
         connection.await_answer()?;
         if !goes_on {
             return connection.close();
@@ -100,7 +102,7 @@ pub fn serve(stream: TcpStream, deadlines: Deadlines, handler: Box<dyn Handler>)
     Ok(())
 }
 
-/// A connection, whoever serves it just now: its own thread, or the hall's.
+/// A connection, whoever serves it just now: its own thread, or who goes round in the hall.
 pub struct Connection {
     reader: BufReader<Timed>,
     exchange: Arc<Exchange>,
@@ -223,17 +225,26 @@ impl Connection {
 
     // ---- In the hall ---------------------------------------------------------------------------
 
-    /// From now on whoever reads from it or writes to it never waits; or may again.
-    pub(super) fn set_in_hall(&self, is_in_hall: bool) -> io::Result<()> {
-        self.exchange.set_in_hall(is_in_hall)
+    fn is_for(&self, hall: &Hall) -> bool {
+        self.pause.is_some_and(|pause| hall.is_worth_it(pause))
+    }
+
+    /// See [`Exchange::enter_hall`].
+    pub(super) fn enter_hall(&self) -> io::Result<bool> {
+        self.exchange.enter_hall()
+    }
+
+    /// See [`Exchange::leave_hall`].
+    pub(super) fn leave_hall(&self) -> io::Result<()> {
+        self.exchange.leave_hall()
     }
 
     /// Reads what has come since the last answer.
     pub(super) fn glance(&mut self) -> Glance {
-        let answered_at = match (self.exchange.state(), &self.awaited) {
-            (State::WrittenAt(time), _) => time,
-            (State::Awaited, Some(awaited)) => return Glance::Awaits(awaited.since),
-            _ => return Glance::Leaves, // to take the answer takes longer
+        let answered_at = match (self.exchange.state_in_hall(), &self.awaited) {
+            (Some(State::WrittenAt(time)), _) => time,
+            (Some(State::Awaited), Some(awaited)) => return Glance::Awaits(awaited.since),
+            _ => return Glance::Leaves, // the client is slow to take the answer
         };
         self.reader.get_mut().allow(self.deadlines.idle);
         match self.reader.fill_buf() {
@@ -244,7 +255,7 @@ impl Connection {
     }
 
     /// Begins to answer what was asked, if that has come whole and is quick to begin. If not,
-    /// nothing has happened, and the connection's own thread has all of it before it; so it has if
+    /// nothing has happened, and [`Connection::answer_next`] has all of it before it; so it has if
     /// the request is refused, for to write that may take a while.
     pub(super) fn begin_quickly(&mut self) -> Option<Errand> {
         let bytes = self.reader.buffer();

@@ -82,7 +82,8 @@ pub fn open() -> (Desk, Inbox) {
 enum Thing {
     /// Something for the server.
     Incoming(Incoming),
-    /// The keeper wants the turn, since something may be due.
+    /// The keeper wants the turn, since something may be due; or it should have it, since somebody
+    /// is at the source.
     Bell,
 }
 
@@ -237,7 +238,7 @@ struct Round {
     served: usize,
     /// How long the server can do without another.
     rest: Duration,
-    /// The keeper wants the turn.
+    /// The keeper is to have the turn.
     is_rung: bool,
 }
 
@@ -248,45 +249,53 @@ impl<S: Serve> Service<S> {
 
     /// The keeper's turn: serves until nothing is left. Returns how long the keeper may sleep.
     fn serve_all(&self, mut served: usize) -> Result<Duration, String> {
+        let mut first = Vec::new();
         loop {
-            while let Some(first) = self.fetch(&mut served) {
-                served = self.serve(served, first)?.served;
-            }
-            let round = self.serve(served, Vec::new())?;
+            let round = self.serve(served, first)?;
             served = round.served;
+            // Only now: who has come to the source and rung before the round, is seen there; who
+            // rings later, is counted, and the turn is not over.
+            if let Some(come) = self.go_to_source(&mut served) {
+                first = come;
+                continue;
+            }
             // Others must know it, who may have the turn next.
             self.state().alarm = Instant::now() + round.rest;
             if self.is_over(served) {
                 return Ok(round.rest);
             }
+            first = Vec::new();
         }
     }
 
     /// What the next round begins with, if somebody is at the source: what was fetched there, or
-    /// what else came first.
-    fn fetch(&self, served: &mut usize) -> Option<Vec<Incoming>> {
+    /// what else came first, which is then served.
+    fn go_to_source(&self, served: &mut usize) -> Option<Vec<Incoming>> {
         let source = self.source.get()?;
-        let mut first = Vec::new();
+        let mut come = Vec::new();
         loop {
             let has_more = self.counted.load(Ordering::Acquire) > *served;
             match source.look() {
                 Outlook::Nobody => return None,
-                Outlook::Something => source.fetch(&mut first),
+                Outlook::Something => source.fetch(&mut come),
                 Outlook::More | Outlook::Nothing(_) if has_more => {}
+                Outlook::Nothing(time) => come.extend(self.await_thing(time, served)),
                 Outlook::More => {
                     thread::yield_now();
                     continue;
                 }
-                Outlook::Nothing(time) => {
-                    // What is received now may be counted later.
-                    let thing = self.state().things.recv_timeout(time);
-                    *served += usize::from(thing.is_ok());
-                    if let Ok(Thing::Incoming(incoming)) = thing {
-                        first.push(incoming);
-                    }
-                }
             }
-            return Some(first);
+            return Some(come);
+        }
+    }
+
+    /// Waits for something to be handed in. It counts as served, though it may be counted later.
+    fn await_thing(&self, time: Duration, served: &mut usize) -> Option<Incoming> {
+        let thing = self.state().things.recv_timeout(time).ok()?;
+        *served += 1;
+        match thing {
+            Thing::Incoming(incoming) => Some(incoming),
+            Thing::Bell => None,
         }
     }
 
@@ -576,6 +585,32 @@ mod tests {
     }
 
     #[test]
+    fn keeper_serves_what_is_handed_in_while_all_at_the_source_are_silent() {
+        let office = Office::open(|_| Ok(LONG));
+        office.desk.set_source(Arc::new(Letters(Mutex::new("--".chars()))));
+        office.desk.call_to_source();
+        assert!(office.next().1.is_empty(), "the bell's");
+        for what in ["one", "two"] {
+            office.desk.hand_in(thing(what));
+            // There may be empty turns, until what was received is counted.
+            let served = loop {
+                let (thread, incoming) = office.next();
+                assert_eq!(thread, office.keeper.thread().id());
+                if !incoming.is_empty() {
+                    break words(&incoming).join(" ");
+                }
+            };
+            assert_eq!(served, what);
+        }
+        while office.desk.counted.load(Ordering::Acquire) > 0 {
+            thread::yield_now(); // until the keeper has given the turn back
+        }
+        while office.turns.try_recv().is_ok() {}
+        office.desk.hand_in(thing("three"));
+        assert_eq!(office.next().0, thread::current().id());
+    }
+
+    #[test]
     fn ask_knows_when_no_answer_will_ever_come() {
         let (desk, inbox) = open();
         drop(inbox);
@@ -591,7 +626,7 @@ mod tests {
             match self.0.lock().unwrap().next() {
                 Some('s') => Outlook::Something,
                 Some('m') => Outlook::More,
-                Some(_) => Outlook::Nothing(GRAIN),
+                Some(_) => Outlook::Nothing(LONG),
                 None => Outlook::Nobody,
             }
         }
@@ -613,6 +648,7 @@ mod tests {
         office.desk.set_source(Arc::new(Letters(Mutex::new("sms-ms".chars()))));
         office.desk.call_to_source();
         let mut found = Vec::new();
+        assert!(office.next().1.is_empty(), "the bell's");
         for handed_in in [None, Some("one"), Some("two"), Some("three"), None] {
             gate.await_turn();
             // What is handed in during a turn belongs to the next.
@@ -624,7 +660,40 @@ mod tests {
         }
         // While something waits, nobody waits for more; what waits goes with what is fetched.
         assert_eq!(found, ["fetched", "fetched", "one", "two", "fetched three"]);
-        assert!(office.next().1.is_empty(), "nobody is there any more");
+    }
+
+    /// Somebody comes to it, and rings, when the keeper has just seen that nobody is there.
+    struct JustMissed {
+        desk: Desk,
+        looks: AtomicUsize,
+    }
+
+    impl Source for JustMissed {
+        fn look(&self) -> Outlook {
+            match self.looks.fetch_add(1, Ordering::AcqRel) {
+                0 => {
+                    self.desk.call_to_source();
+                    Outlook::Nobody
+                }
+                1 => Outlook::Something,
+                _ => Outlook::Nobody,
+            }
+        }
+
+        fn fetch(&self, fetched: &mut Vec<Incoming>) {
+            fetched.push(thing("fetched"));
+        }
+    }
+
+    #[test]
+    fn keeper_looks_again_at_the_source_if_it_was_called_meanwhile() {
+        let office = Office::open(|_| Ok(LONG));
+        let (desk, looks) = (office.desk.clone(), AtomicUsize::new(0));
+        office.desk.set_source(Arc::new(JustMissed { desk, looks }));
+        office.desk.call_to_source();
+        let turns = [office.next().1, office.next().1, office.next().1];
+        let turns = turns.iter().map(|incoming| words(incoming).join(" ")).collect::<Vec<_>>();
+        assert_eq!(turns, ["", "", "fetched"]);
     }
 
     /// Whoever would find the turn taken twice, or a thing twice or never, counts wrong here.
