@@ -443,7 +443,7 @@ mod tests {
         expect(&mut guest, "slow");
     }
 
-    /// A thread writes the rest of a long answer, and waits if need be. So would whoever reads then.
+    /// A thread writes the rest of a long answer, and may wait. So would whoever reads then.
     #[test]
     fn who_was_slow_to_take_an_answer_has_left_even_if_it_has_it_now() {
         let house = House::open(AGES);
