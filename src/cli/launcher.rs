@@ -223,8 +223,8 @@ impl Launcher {
     }
 
     fn serve_one(self: Arc<Launcher>, stream: TcpStream) {
-        let members = self.members.clone();
-        let guard = Guard::new(move || members.clone(), LOOPBACK);
+        let for_guard = Arc::clone(&self);
+        let guard = Guard::new(move || for_guard.members.clone(), LOOPBACK);
         let handler = move |request: &Request| guard.let_in(request, || self.answer(request));
         // A connection that breaks is the client's affair.
         let _ = server::serve(stream, Deadlines::default(), Box::new(handler));

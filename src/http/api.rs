@@ -110,11 +110,6 @@ const fn post(path: &'static str, alias: &'static str, handler: fn(&Call) -> Out
     Route { method: "POST", path, alias, handler, is_quick: false }
 }
 
-/// The same, if the answer comes later and the handler itself waits for nothing.
-const fn quick(route: Route) -> Route {
-    Route { is_quick: true, ..route }
-}
-
 #[rustfmt::skip]
 const ROUTES: [Route; 24] = [
     get ("/",                  "",                    page::index),
@@ -123,12 +118,12 @@ const ROUTES: [Route; 24] = [
     get ("/api/rules",         "",                    page::rules),
     get ("/health",            "",                    look::health),
     get ("/status",            "/api/status",         look::status),
-    quick(post("/client_command",    "",                    commands::client_command)),
-    quick(post("/api/set",           "",                    commands::set)),
-    quick(get("/api/get/{key}",     "",                    commands::get)),
-    quick(post("/api/delete",        "",                    commands::delete)),
-    quick(post("/api/cas",           "",                    commands::compare_and_set)),
-    quick(post("/api/incr",          "",                    commands::increment)),
+    post("/client_command",    "",                    commands::client_command).quick(),
+    post("/api/set",           "",                    commands::set).quick(),
+    get ("/api/get/{key}",     "",                    commands::get).quick(),
+    post("/api/delete",        "",                    commands::delete).quick(),
+    post("/api/cas",           "",                    commands::compare_and_set).quick(),
+    post("/api/incr",          "",                    commands::increment).quick(),
     get ("/api/state_machine", "",                    look::state_machine),
     get ("/log",               "",                    look::log),
     get ("/RaftLog.txt",       "",                    look::log_file),
@@ -149,12 +144,23 @@ pub fn routes() -> &'static [Route] {
 }
 
 impl Route {
+    /// The same, known to be quick.
+    const fn quick(self) -> Route {
+        Route { is_quick: true, ..self }
+    }
+
     /// Whether this path leads here, and is written as nearly all write it.
     fn is_plainly(&self, path: &str) -> bool {
         match self.path.strip_suffix("{key}") {
             Some(start) => path.strip_prefix(start).is_some_and(|key| !key.contains('/')),
             None => path == self.path,
         }
+    }
+
+    /// What its handler answers.
+    fn answer(&self, call: &Call) -> Response {
+        let call = &Call { route_path: self.path, ..*call };
+        (self.handler)(call).unwrap_or_else(|refusal| refusal)
     }
 
     /// Whether the path of this request leads here, however it is written.
@@ -193,9 +199,7 @@ struct Visit {
 
 impl Handler for Visit {
     fn answer(&self, request: &Request) -> Response {
-        let (site, is_from_here) = (&*self.site, self.is_from_here);
-        let call = Call { request, site, route_path: "", is_from_here };
-        self.guard.let_in(request, || dispatch(&call))
+        self.guard.let_in(request, || dispatch(&self.call(request)))
     }
 
     fn hand_in(&self, errand: Errand) {
@@ -206,8 +210,15 @@ impl Handler for Visit {
         Some(Arc::clone(&self.site.hall))
     }
 
-    fn is_quick(&self, request: &Request) -> bool {
-        find(request).is_some_and(|route| route.is_quick)
+    fn answer_quickly(&self, request: &Request) -> Option<Response> {
+        let route = find(request).filter(|route| route.is_quick)?;
+        Some(self.guard.let_in(request, || route.answer(&self.call(request))))
+    }
+}
+
+impl Visit {
+    fn call<'a>(&'a self, request: &'a Request<'a>) -> Call<'a> {
+        Call { request, site: &self.site, route_path: "", is_from_here: self.is_from_here }
     }
 }
 
@@ -222,8 +233,7 @@ fn find(request: &Request) -> Option<&'static Route> {
 fn dispatch(call: &Call) -> Response {
     let &Request { method, path, .. } = call.request;
     if let Some(route) = find(call.request) {
-        let call = &Call { route_path: route.path, ..*call };
-        return (route.handler)(call).unwrap_or_else(|refusal| refusal);
+        return route.answer(call);
     }
     let methods: Vec<&str> = match path {
         "*" if method == "OPTIONS" => vec!["GET", "POST"], // of the node as a whole

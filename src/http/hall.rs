@@ -245,8 +245,12 @@ mod tests {
 
     impl Handler for Host {
         fn answer(&self, request: &Request) -> Response {
+            self.answer_quickly(request).unwrap_or_else(|| Response::text(200, "slow"))
+        }
+
+        fn answer_quickly(&self, request: &Request) -> Option<Response> {
             if request.path == "/slow" {
-                return Response::text(200, "slow");
+                return None;
             }
             let path = request.path.to_string();
             let tell = |pen: Pen| {
@@ -257,7 +261,7 @@ mod tests {
             };
             let errand = Box::new(|pen| Incoming::Client(Ask::State, tell(pen)));
             let too_late = || Response::text(504, "too late");
-            Response::later(Later { errand, patience: PATIENCE, too_late })
+            Some(Response::later(Later { errand, patience: PATIENCE, too_late }))
         }
 
         fn hand_in(&self, errand: Errand) {
@@ -266,10 +270,6 @@ mod tests {
 
         fn hall(&self) -> Option<Arc<Hall>> {
             Some(Arc::clone(&self.hall))
-        }
-
-        fn is_quick(&self, request: &Request) -> bool {
-            request.path != "/slow"
         }
     }
 
@@ -314,6 +314,20 @@ mod tests {
             let mut fetched = Vec::new();
             self.hall.fetch(&mut fetched);
             fetched
+        }
+
+        /// The errand of a guest that asks this.
+        fn errand(&self, guest: &mut TcpStream, path: &str) -> Errand {
+            guest.write_all(&request(path)).unwrap();
+            self.look_until(|outlook| outlook == Outlook::Something);
+            self.fetch().pop().unwrap()
+        }
+
+        /// The last guest goes home.
+        fn empties(&self) {
+            self.look_until(|outlook| outlook == Outlook::Something);
+            assert!(self.fetch().is_empty());
+            assert_eq!(self.hall.look(), Outlook::Nobody);
         }
     }
 
@@ -390,9 +404,7 @@ mod tests {
             let house = House::open(AGES);
             let mut guest = house.guest();
             guest.write_all(first).unwrap();
-            house.look_until(|outlook| outlook == Outlook::Something);
-            assert!(house.fetch().is_empty());
-            assert_eq!(house.hall.look(), Outlook::Nobody);
+            house.empties();
             guest.write_all(rest).unwrap();
             if body.ends_with("done") {
                 tell(house.errands.1.recv_timeout(PATIENCE).unwrap(), " done");
@@ -405,9 +417,7 @@ mod tests {
     fn who_says_nothing_goes_home_and_so_does_who_waits_for_long() {
         let house = House::open(AGES);
         let mut guests = [house.guest(), house.guest()];
-        guests[0].write_all(&request("/a")).unwrap();
-        house.look_until(|outlook| outlook == Outlook::Something);
-        let errand = house.fetch().pop().unwrap();
+        let errand = house.errand(&mut guests[0], "/a");
         for (times, left) in [
             (Times { busy: Duration::ZERO, ..AGES }, 1),
             (Times { longest_wait: Duration::ZERO, ..AGES }, 0),
@@ -428,13 +438,9 @@ mod tests {
     fn who_does_not_take_an_answer_holds_nobody_up() {
         let house = House::open(AGES);
         let mut guest = house.guest();
-        guest.write_all(&request("/long")).unwrap();
-        house.look_until(|outlook| outlook == Outlook::Something);
         let long = "x".repeat(16 * 1024 * 1024); // more than any socket takes
-        tell(house.fetch().pop().unwrap(), &long);
-        house.look_until(|outlook| outlook == Outlook::Something);
-        assert!(house.fetch().is_empty());
-        assert_eq!(house.hall.look(), Outlook::Nobody);
+        tell(house.errand(&mut guest, "/long"), &long);
+        house.empties();
         let mut taken = 0;
         while taken < long.len() {
             taken += guest.read(&mut vec![0; 1 << 20]).unwrap();
@@ -448,9 +454,7 @@ mod tests {
     fn who_was_slow_to_take_an_answer_has_left_even_if_it_has_it_now() {
         let house = House::open(AGES);
         let mut guest = house.guest();
-        guest.write_all(&request("/long")).unwrap();
-        house.look_until(|outlook| outlook == Outlook::Something);
-        tell(house.fetch().pop().unwrap(), &("x".repeat(16 * 1024 * 1024) + " done"));
+        tell(house.errand(&mut guest, "/long"), &("x".repeat(16 * 1024 * 1024) + " done"));
         expect(&mut guest, " done");
         thread::sleep(NAPS.1 * 20); // until it counts as written
         assert_eq!(house.hall.look(), Outlook::Something);
@@ -462,9 +466,7 @@ mod tests {
     fn client_that_hangs_up_leaves() {
         let house = House::open(AGES);
         drop(house.guest());
-        house.look_until(|outlook| outlook == Outlook::Something);
-        assert!(house.fetch().is_empty());
-        assert_eq!(house.hall.look(), Outlook::Nobody);
+        house.empties();
     }
 
     /// One asks, and one has just been answered.

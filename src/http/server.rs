@@ -61,10 +61,10 @@ pub trait Handler: Send {
         None
     }
 
-    /// Whether to answer this, if it is right, means to find an errand, and to wait for nothing. So
-    /// much can be done in the hall.
-    fn is_quick(&self, _: &Request) -> bool {
-        false
+    /// The same answer, if to find it, or the errand for it, waits for nothing. So much can be done
+    /// in the hall.
+    fn answer_quickly(&self, _: &Request) -> Option<Response> {
+        None
     }
 }
 
@@ -81,13 +81,12 @@ impl<F: Fn(&Request) -> Response + Send> Handler for F {
 /// # Errors
 /// When the connection breaks. A client that closes it, or is idle for too long, is no error.
 pub fn serve(stream: TcpStream, deadlines: Deadlines, handler: Box<dyn Handler>) -> io::Result<()> {
-    let hall = handler.hall();
     let mut connection = Connection::new(stream, deadlines, handler)?;
     while connection.wait_for_request()? {
         let goes_on = match connection.begin_quickly() {
             Some(errand) => {
                 connection.handler.hand_in(errand);
-                if let Some(hall) = hall.as_ref().filter(|hall| connection.is_for(hall)) {
+                if let Some(hall) = connection.better_place() {
                     connection = hall.look_after(connection)?;
                 }
                 true
@@ -109,6 +108,7 @@ pub struct Connection {
     buffers: Buffers,
     deadlines: Deadlines,
     handler: Box<dyn Handler>,
+    hall: Option<Arc<Hall>>,
     /// The answer that someone else writes, if one is on its way.
     awaited: Option<Awaited>,
     /// How long after its last answer the client asked again, if that was seen.
@@ -133,10 +133,11 @@ impl Connection {
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(Timed::new(stream));
         reader.get_mut().allow(deadlines.idle);
-        let counted = handler.hall().map(|hall| hall.awaited()).unwrap_or_default();
+        let hall = handler.hall();
+        let counted = hall.as_ref().map(|hall| hall.awaited()).unwrap_or_default();
         let exchange = Exchange::new(&reader.get_ref().stream, deadlines.answer, counted);
         let (buffers, awaited, pause) = (Buffers::default(), None, None);
-        Ok(Connection { reader, exchange, buffers, deadlines, handler, awaited, pause })
+        Ok(Connection { reader, exchange, buffers, deadlines, handler, hall, awaited, pause })
     }
 
     /// Waits for the first byte of a request; false if none will come.
@@ -225,8 +226,10 @@ impl Connection {
 
     // ---- In the hall ---------------------------------------------------------------------------
 
-    fn is_for(&self, hall: &Hall) -> bool {
-        self.pause.is_some_and(|pause| hall.is_worth_it(pause))
+    /// The hall, if it is better off there.
+    fn better_place(&self) -> Option<Arc<Hall>> {
+        let pause = self.pause?;
+        self.hall.as_ref().filter(|hall| hall.is_worth_it(pause)).cloned()
     }
 
     /// See [`Exchange::enter_hall`].
@@ -261,10 +264,10 @@ impl Connection {
         let bytes = self.reader.buffer();
         let (incoming, length) = incoming::read_at_once(bytes, &mut self.buffers)?;
         let manner = incoming.manner;
-        if !manner.keep_alive || !self.handler.is_quick(&incoming.request) {
+        if !manner.keep_alive {
             return None;
         }
-        let response = self.handler.answer(&incoming.request);
+        let response = self.handler.answer_quickly(&incoming.request)?;
         let Body::Later(later) = response.body else { return None };
         self.reader.consume(length);
         self.buffers.clear();

@@ -111,11 +111,7 @@ impl Desk {
 
     /// Hands in what needs no answer, and leaves it to others to serve it.
     pub fn leave(&self, incoming: Incoming) {
-        if self.put(Thing::Incoming(incoming))
-            && let Some(service) = self.service.get()
-        {
-            service.call_keeper(Call::Turn { served: 0 });
-        }
+        self.leave_to_keeper(Thing::Incoming(incoming));
     }
 
     /// Where things are to be fetched. Of several sources only the first counts.
@@ -125,11 +121,7 @@ impl Desk {
 
     /// Tells the keeper that somebody is at the source.
     pub fn call_to_source(&self) {
-        if self.put(Thing::Bell)
-            && let Some(service) = self.service.get()
-        {
-            service.call_keeper(Call::Turn { served: 0 });
-        }
+        self.leave_to_keeper(Thing::Bell);
     }
 
     /// Asks the server and waits; `None` if no answer came in time, or none will ever come. What
@@ -139,6 +131,15 @@ impl Desk {
         let tell = move |answer| sender.try_send(answer).is_ok();
         self.hand_in(Incoming::Client(ask, Box::new(tell)));
         answer.recv_timeout(patience).ok()
+    }
+
+    /// Puts it in; if the turn now is ours, the keeper gets it.
+    fn leave_to_keeper(&self, thing: Thing) {
+        if self.put(thing)
+            && let Some(service) = self.service.get()
+        {
+            service.call_keeper(Call::Turn { served: 0 });
+        }
     }
 
     /// True if the turn now is ours.
@@ -425,6 +426,18 @@ mod tests {
         fn next(&self) -> (ThreadId, Vec<Incoming>) {
             self.turns.recv_timeout(PATIENCE).expect("a turn")
         }
+
+        /// Each turn in which there is something stops at the gate.
+        fn with_gate(wait: Duration) -> (Office, Gate) {
+            let (gate, pass) = Gate::new();
+            let office = Office::open(move |incoming| {
+                if !incoming.is_empty() {
+                    pass();
+                }
+                Ok(wait)
+            });
+            (office, gate)
+        }
     }
 
     /// Where a turn stops: it tells that it has begun, and waits until it may go on.
@@ -481,13 +494,7 @@ mod tests {
 
     #[test]
     fn what_comes_in_meanwhile_is_served_together_and_at_last_by_the_keeper() {
-        let (gate, pass) = Gate::new();
-        let office = Office::open(move |incoming| {
-            if !incoming.is_empty() {
-                pass();
-            }
-            Ok(LONG)
-        });
+        let (office, gate) = Office::with_gate(LONG);
         let desk = office.desk.clone();
         let helper = thread::spawn(move || desk.hand_in(thing("first")));
         let mut found = Vec::new();
@@ -529,13 +536,7 @@ mod tests {
 
     #[test]
     fn keeper_that_rings_during_another_turn_gets_the_next() {
-        let (gate, pass) = Gate::new();
-        let office = Office::open(move |incoming| {
-            if !incoming.is_empty() {
-                pass();
-            }
-            Ok(Duration::from_millis(1))
-        });
+        let (office, gate) = Office::with_gate(Duration::from_millis(1));
         let desk = office.desk.clone();
         let helper = thread::spawn(move || desk.hand_in(thing("one")));
         gate.await_turn();
@@ -638,13 +639,7 @@ mod tests {
 
     #[test]
     fn keeper_fetches_before_each_round_while_somebody_is_at_the_source() {
-        let (gate, pass) = Gate::new();
-        let office = Office::open(move |incoming| {
-            if !incoming.is_empty() {
-                pass();
-            }
-            Ok(LONG)
-        });
+        let (office, gate) = Office::with_gate(LONG);
         office.desk.set_source(Arc::new(Letters(Mutex::new("sms-ms".chars()))));
         office.desk.call_to_source();
         let mut found = Vec::new();
