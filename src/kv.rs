@@ -8,10 +8,8 @@
 //!
 //! A clone of the store takes no time, however large it is: the two share their pairs until one
 //! of them changes. So a snapshot can be written from a clone while the store goes on. The pairs
-//! lie in many small shards, in a tree of two levels: what is copied at a change is one shard, and
-//! the list of those beside it.
+//! lie in a thousand shards: what is copied at a change is one shard, without the texts in it.
 
-use std::array;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -32,12 +30,9 @@ pub enum Change<'a> {
     Remove,
 }
 
-/// How many groups there are, and shards in each. With a million keys a shard has 61: to copy one
-/// takes some microseconds.
-const WIDTH: usize = 128;
-
-/// Some shards that lie together.
-type Group = [Arc<Shard>; WIDTH];
+/// How many shards there are. With a million keys each has a thousand, and to copy one takes some
+/// dozen microseconds; with ten thousand all but the texts fits into a processor's cache.
+const SHARDS: usize = 1024;
 
 /// Some pairs, in the order of their fingerprints, and then of their keys.
 type Shard = Vec<Pair>;
@@ -48,22 +43,35 @@ struct Pair {
     /// The key's. It tells the pairs of a shard apart without a look at their keys, which lie all
     /// over the memory; but two keys may have the same.
     fingerprint: u64,
-    key: Arc<str>,
-    value: Arc<str>,
+    key_bytes: usize,
+    /// The key, and the value behind it: who has found the one has the other at hand.
+    text: Arc<str>,
+}
+
+impl Pair {
+    fn new(fingerprint: u64, key: &str, value: &str) -> Pair {
+        Pair { fingerprint, key_bytes: key.len(), text: [key, value].concat().into() }
+    }
+
+    fn key(&self) -> &str {
+        &self.text[..self.key_bytes]
+    }
+
+    fn value(&self) -> &str {
+        &self.text[self.key_bytes..]
+    }
 }
 
 /// The pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    groups: Vec<Arc<Group>>,
+    shards: Vec<Arc<Shard>>,
 }
 
 impl Default for Store {
-    /// No pairs. All groups are the same one, until they are written to, and so are its shards.
+    /// No pairs. All shards are the same one, until they are written to.
     fn default() -> Store {
-        let shard: Arc<Shard> = Arc::default();
-        let group: Arc<Group> = Arc::new(array::from_fn(|_| shard.clone()));
-        Store { groups: vec![group; WIDTH] }
+        Store { shards: vec![Arc::default(); SHARDS] }
     }
 }
 
@@ -71,9 +79,8 @@ impl Store {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         let fingerprint = machine::fingerprint(key);
-        let (group, shard) = place_of(fingerprint);
-        let shard = &self.groups[group][shard];
-        find(shard, fingerprint, key).ok().map(|place| &*shard[place].value)
+        let shard = &self.shards[place_of(fingerprint)];
+        find(shard, fingerprint, key).ok().map(|place| shard[place].value())
     }
 
     /// All keys and their values, in the order of the keys.
@@ -82,9 +89,8 @@ impl Store {
     }
 
     fn pairs(&self) -> Vec<(&str, &str)> {
-        let shards = self.groups.iter().flat_map(|group| group.iter());
-        let pairs = shards.flat_map(|shard| shard.iter());
-        let mut pairs: Vec<(&str, &str)> = pairs.map(|pair| (&*pair.key, &*pair.value)).collect();
+        let pairs = self.shards.iter().flat_map(|shard| shard.iter());
+        let mut pairs: Vec<(&str, &str)> = pairs.map(|pair| (pair.key(), pair.value())).collect();
         pairs.sort_unstable_by_key(|&(key, _)| key);
         pairs
     }
@@ -92,11 +98,10 @@ impl Store {
     fn set(&mut self, key: &str, value: &str) {
         let fingerprint = machine::fingerprint(key);
         let shard = self.shard(fingerprint);
+        let pair = Pair::new(fingerprint, key, value);
         match find(shard, fingerprint, key) {
-            Ok(place) => shard[place].value = value.into(),
-            Err(place) => {
-                shard.insert(place, Pair { fingerprint, key: key.into(), value: value.into() });
-            }
+            Ok(place) => shard[place] = pair,
+            Err(place) => shard.insert(place, pair),
         }
     }
 
@@ -110,20 +115,18 @@ impl Store {
 
     /// The shard of a key, to be written to: a copy, if a clone shares it.
     fn shard(&mut self, fingerprint: u64) -> &mut Shard {
-        let (group, shard) = place_of(fingerprint);
-        Arc::make_mut(&mut Arc::make_mut(&mut self.groups[group])[shard])
+        Arc::make_mut(&mut self.shards[place_of(fingerprint)])
     }
 }
 
-/// In which group a key is, and in which shard of it.
-fn place_of(fingerprint: u64) -> (usize, usize) {
-    let place = fingerprint as usize;
-    (place / WIDTH % WIDTH, place % WIDTH)
+/// In which shard a key is.
+fn place_of(fingerprint: u64) -> usize {
+    fingerprint as usize % SHARDS
 }
 
 /// Where in its shard a key is; or, as an error, where it would be.
-fn find(shard: &Shard, fingerprint: u64, key: &str) -> Result<usize, usize> {
-    shard.binary_search_by(|pair| (pair.fingerprint, &*pair.key).cmp(&(fingerprint, key)))
+fn find(shard: &[Pair], fingerprint: u64, key: &str) -> Result<usize, usize> {
+    shard.binary_search_by(|pair| (pair.fingerprint, pair.key()).cmp(&(fingerprint, key)))
 }
 
 impl StateMachine for Store {
@@ -314,14 +317,13 @@ mod tests {
         assert_eq!((clone.get("k7"), clone.get("k8")), (Some("7"), Some("8")));
         assert_eq!((store.get("k7"), store.get("k8")), (Some("other"), None));
         let shared = |(one, other)| Arc::ptr_eq(one, other);
-        let groups = store.groups.iter().zip(&clone.groups);
-        let shards = groups.flat_map(|(one, other)| one.iter().zip(other.iter()));
+        let shards = store.shards.iter().zip(&clone.shards);
         assert_eq!(shards.filter(|both| !shared(*both)).count(), 2);
     }
 
     #[test]
     fn keys_of_the_same_fingerprint_are_told_apart() {
-        let pair = |key: &str| Pair { fingerprint: 7, key: key.into(), value: "".into() };
+        let pair = |key: &str| Pair::new(7, key, "");
         let shard = vec![pair("a"), pair("c"), Pair { fingerprint: 8, ..pair("b") }];
         let places = ["a", "b", "c", "d"].map(|key| find(&shard, 7, key));
         assert_eq!(places, [Ok(0), Err(1), Ok(1), Err(2)]);
