@@ -113,6 +113,10 @@ impl Hall {
         pause < self.times.busy && Arc::strong_count(&self.awaited) > CROWD
     }
 
+    fn nobody_awaits_an_answer(&self) -> bool {
+        Arc::strong_count(&self.awaited) == 1
+    }
+
     /// Has a connection looked after until it goes home. Its last answer may be awaited still.
     ///
     /// # Errors
@@ -141,7 +145,13 @@ impl Source for Hall {
     fn look(&self) -> Outlook {
         let mut guests = lock(&self.guests);
         guests.all.append(&mut lock(&self.newcomers));
-        guests.look()
+        match &mut guests.all[..] {
+            [last] if self.nobody_awaits_an_answer() => {
+                last.glance = Glance::Leaves; // the crowd has gone
+                Outlook::Something
+            }
+            _ => guests.look(),
+        }
     }
 
     fn fetch(&self, fetched: &mut Vec<Errand>) {
@@ -234,7 +244,7 @@ mod tests {
         hall: Arc<Hall>,
         errands: (Sender<Errand>, Receiver<Errand>),
         /// So many await answers elsewhere that it is worth it.
-        _crowd: Vec<Arc<()>>,
+        crowd: Vec<Arc<()>>,
     }
 
     /// Answers what is asked at `/slow` at once, and all else with an errand.
@@ -276,8 +286,8 @@ mod tests {
     impl House {
         fn open(times: Times) -> House {
             let hall = Hall::with_times(&inbox::open().0, times);
-            let _crowd = vec![hall.awaited().upgrade().unwrap(); CROWD];
-            House { hall, errands: channel(), _crowd }
+            let crowd = vec![hall.awaited().upgrade().unwrap(); CROWD];
+            House { hall, errands: channel(), crowd }
         }
 
         /// A client whose first errands are done, and whose connection is in the hall.
@@ -489,6 +499,26 @@ mod tests {
     }
 
     #[test]
+    fn last_of_a_crowd_goes_home() {
+        let mut house = House::open(AGES);
+        let guests = [house.guest(), house.guest()];
+        house.crowd.clear();
+        assert!(matches!(house.hall.look(), Outlook::Nothing(_)), "two are a crowd");
+        let [mut first, second] = guests;
+        let errand = house.errand(&mut first, "/a");
+        drop(second);
+        house.look_until(|outlook| outlook == Outlook::Something);
+        assert!(house.fetch().is_empty());
+        assert!(matches!(house.hall.look(), Outlook::Nothing(_)), "one awaits an answer");
+        tell(errand, " done");
+        expect(&mut first, "/a done");
+        house.empties();
+        first.write_all(&request("/b")).unwrap();
+        tell(house.errands.1.recv_timeout(PATIENCE).unwrap(), " done");
+        expect(&mut first, "/b done");
+    }
+
+    #[test]
     fn naps_grow_with_the_silence() {
         let house = House::open(AGES);
         let _guest = house.guest();
@@ -504,10 +534,10 @@ mod tests {
 
     #[test]
     fn who_is_busy_comes_in_if_others_are() {
-        let House { hall, _crowd, .. } = House::open(Times { busy: NAPS.1, ..AGES });
+        let House { hall, crowd, .. } = House::open(Times { busy: NAPS.1, ..AGES });
         assert!(hall.is_worth_it(NAPS.0));
         assert!(!hall.is_worth_it(NAPS.1));
-        drop(_crowd);
+        drop(crowd);
         assert!(!hall.is_worth_it(NAPS.0));
     }
 }

@@ -8,6 +8,11 @@
 //! Nobody who writes may be held up by a client that does not read. A socket takes a short answer
 //! at once, unless the client has left older ones unread. What it does not take at once is written
 //! by a thread made for the purpose.
+//!
+//! Nor should the client's next request be held up by whoever writes. Some clients have the answer,
+//! and have asked again, before the system returns to the thread that wrote it. So there are two
+//! locks: one for the paper, which is held while an answer is written, and one for the turn, which
+//! is held for moments.
 
 use std::io::{self, ErrorKind, Write};
 use std::mem;
@@ -48,7 +53,7 @@ pub struct Pen {
     /// Which request of the connection it is for.
     number: u64,
     /// Counts it among those that are waited for.
-    _awaited: Option<Arc<()>>,
+    awaited: Option<Arc<()>>,
 }
 
 /// What a connection shares with whoever has the pen for its request.
@@ -58,7 +63,18 @@ pub struct Exchange {
     time_to_read: Duration,
     /// Strong once for each pen.
     awaited: Weak<()>,
+    /// Locked by whoever writes. Who needs the turn as well locks that later.
+    paper: Mutex<Paper>,
     turn: Mutex<Turn>,
+}
+
+/// What is to be written.
+#[derive(Default)]
+struct Paper {
+    bytes: Vec<u8>,
+    /// The client is slow to take what was written before: the thread that waits for it will write
+    /// this, too.
+    is_slow: bool,
 }
 
 /// The request that is to be answered now.
@@ -73,8 +89,6 @@ struct Turn {
     manner: Manner,
     /// What the head of the answer has besides its own.
     headers: Vec<Header>,
-    /// Where its bytes are put together.
-    bytes: Vec<u8>,
     /// What the last answer said, if it was short. Whoever begins the next frees it, and mostly has
     /// begun it: memory goes back with least effort to the thread that has taken it.
     told: Vec<u8>,
@@ -110,10 +124,10 @@ impl Exchange {
             is_in_hall: false,
             manner: Manner { keep_alive: false, head_only: false },
             headers: Vec::new(),
-            bytes: Vec::new(),
             told: Vec::new(),
         });
-        Arc::new(Exchange { stream, time_to_read, awaited, turn })
+        let paper = Mutex::default();
+        Arc::new(Exchange { stream, time_to_read, awaited, paper, turn })
     }
 
     /// How far the last answer is that was begun; `None` if whoever reads might wait, for a slow
@@ -129,8 +143,8 @@ impl Exchange {
     /// # Errors
     /// The system does not do it.
     pub fn enter_hall(&self) -> io::Result<bool> {
-        let mut turn = self.turn();
-        if !matches!(turn.state, State::Awaited | State::WrittenAt(_)) {
+        let (paper, mut turn) = (self.paper(), self.turn());
+        if paper.is_slow || !matches!(turn.state, State::Awaited | State::WrittenAt(_)) {
             return Ok(false);
         }
         turn.is_in_hall = true;
@@ -142,7 +156,7 @@ impl Exchange {
     /// # Errors
     /// The system does not do it.
     pub fn leave_hall(&self) -> io::Result<()> {
-        let mut turn = self.turn();
+        let (_paper, mut turn) = (self.paper(), self.turn());
         turn.is_in_hall = false;
         self.stream.set_nonblocking(false)
     }
@@ -153,8 +167,8 @@ impl Exchange {
         turn.number += 1;
         (turn.state, turn.manner, turn.headers) = (State::Awaited, manner, headers);
         turn.told = Vec::new();
-        let (exchange, _awaited) = (Arc::downgrade(self), self.awaited.upgrade());
-        Pen { exchange, number: turn.number, _awaited }
+        let (exchange, awaited) = (Arc::downgrade(self), self.awaited.upgrade());
+        Pen { exchange, number: turn.number, awaited }
     }
 
     /// Waits for the answer: when it was written, or `None` if it was not begun by this time. Then
@@ -187,13 +201,59 @@ impl Exchange {
         }
     }
 
+    /// Waits until nobody writes any more. Then whoever reads from the connection waits again as it
+    /// should, and whoever writes to it comes last.
+    pub fn settle(&self) {
+        loop {
+            let paper = self.paper();
+            if !paper.is_slow {
+                return;
+            }
+            self.turn().sleeper = Some(thread::current());
+            drop(paper);
+            thread::park(); // the client has only so much time to read it
+        }
+    }
+
+    fn paper(&self) -> MutexGuard<'_, Paper> {
+        self.paper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn turn(&self) -> MutexGuard<'_, Turn> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes what is on the paper, and has a thread write what the socket has no room for now. How
+    /// far the answer is then, unless it is written.
+    fn write(self: &Arc<Exchange>, paper: &mut Paper, is_in_hall: bool) -> Option<State> {
+        if paper.is_slow {
+            return Some(State::BeingWritten);
+        }
+        let taken = match paper.bytes.len() {
+            ..=SHORT_BYTES => self.write_at_once(&paper.bytes, is_in_hall),
+            _ => Ok(0),
+        };
+        match taken {
+            Ok(count) if count < paper.bytes.len() => {
+                paper.bytes.drain(..count);
+                let exchange = Arc::clone(self);
+                let thread = thread::Builder::new().name("slow client".to_string());
+                match thread.spawn(move || exchange.write_rest()) {
+                    Ok(_) => paper.is_slow = true,
+                    Err(error) => return Some(State::Failed(error.kind())),
+                }
+                Some(State::BeingWritten)
+            }
+            Ok(_) => {
+                wire::empty(&mut paper.bytes);
+                None
+            }
+            Err(error) => Some(State::Failed(error.kind())),
+        }
+    }
+
     /// Writes what the socket has room for now. Outside the hall, the connection's thread may read
-    /// meanwhile: it may then be told that there is nothing yet, and waits for this answer instead,
-    /// which takes the lock that the caller holds.
+    /// meanwhile: it may then be told that there is nothing yet.
     fn write_at_once(&self, bytes: &[u8], is_in_hall: bool) -> io::Result<usize> {
         if !is_in_hall {
             self.stream.set_nonblocking(true)?;
@@ -212,21 +272,42 @@ impl Exchange {
         }
     }
 
-    /// Writes what the client did not take at once.
-    fn write_rest(&self, rest: &[u8]) {
-        let mut timed = Timed::again(&self.stream);
-        timed.allow(self.time_to_read);
-        let written = self.leave_hall().and_then(|()| timed.write_all(rest));
-        let mut turn = self.turn();
-        turn.state = ended(written);
-        turn.wake_sleeper();
+    /// Writes what the client did not take at once, and what comes to it meanwhile.
+    fn write_rest(&self) {
+        let mut written = self.leave_hall();
+        loop {
+            let mut paper = self.paper();
+            if paper.bytes.is_empty() || written.is_err() {
+                paper.is_slow = false;
+                return self.turn().end(written);
+            }
+            let rest = mem::take(&mut paper.bytes);
+            drop(paper);
+            let mut timed = Timed::again(&self.stream);
+            timed.allow(self.time_to_read);
+            written = timed.write_all(&rest);
+        }
     }
 }
 
 impl Turn {
-    fn wake_sleeper(&mut self) {
+    /// A thread that wrote what the client was slow to take has ended.
+    fn end(&mut self, written: io::Result<()>) {
+        match (written, self.state) {
+            (Err(error), _) => self.state = State::Failed(error.kind()),
+            (Ok(()), State::BeingWritten) => self.state = State::WrittenAt(Instant::now()),
+            (Ok(()), _) => {} // another request was begun since
+        }
         if let Some(thread) = self.sleeper.take() {
             thread.unpark();
+        }
+    }
+
+    fn keep(&mut self, body: Body) {
+        if let Body::Whole(body) = body
+            && body.capacity() <= KEPT_BYTES
+        {
+            self.told = body;
         }
     }
 }
@@ -234,46 +315,34 @@ impl Turn {
 impl Pen {
     /// Writes the answer, if the client still waits for it; false if it does not.
     pub fn write(self, mut response: Response) -> bool {
-        let Some(exchange) = self.exchange.upgrade() else { return false };
+        let Pen { exchange, number, awaited } = self;
+        let Some(exchange) = exchange.upgrade() else { return false };
+        let mut paper = exchange.paper();
         let mut turn = exchange.turn();
-        if turn.number != self.number || !matches!(turn.state, State::Awaited) {
+        if turn.number != number || !matches!(turn.state, State::Awaited) {
             return false;
         }
-        let Turn { state, is_in_hall, manner, headers, bytes, told, .. } = &mut *turn;
-        response.headers.append(headers);
-        response.append_to(bytes, *manner);
-        let taken = match bytes.len() {
-            ..=SHORT_BYTES => exchange.write_at_once(bytes, *is_in_hall),
-            _ => Ok(0),
-        };
-        *state = match taken {
-            Ok(count) if count < bytes.len() => {
-                let mut rest = mem::take(bytes);
-                rest.drain(..count);
-                let exchange = Arc::clone(&exchange);
-                let thread = thread::Builder::new().name("slow client".to_string());
-                match thread.spawn(move || exchange.write_rest(&rest)) {
-                    Ok(_) => State::BeingWritten,
-                    Err(error) => State::Failed(error.kind()),
-                }
+        response.headers.append(&mut turn.headers);
+        response.append_to(&mut paper.bytes, turn.manner);
+        turn.keep(response.body);
+        // The client may ask again before the system returns to us, and should find all done.
+        turn.state = State::WrittenAt(Instant::now());
+        let sleeper = turn.sleeper.take();
+        drop(awaited);
+        // Who reads in the hall must know before whether the client is slow; who is to end the
+        // connection, too.
+        let is_in_hall = turn.is_in_hall;
+        let turn = (is_in_hall || !turn.manner.keep_alive).then_some(turn);
+        if let Some(state) = exchange.write(&mut paper, is_in_hall) {
+            let mut turn = turn.unwrap_or_else(|| exchange.turn());
+            if turn.number == number {
+                turn.state = state;
             }
-            taken => ended(taken.map(drop)),
-        };
-        wire::empty(bytes);
-        if let Body::Whole(body) = response.body
-            && body.capacity() <= KEPT_BYTES
-        {
-            *told = body;
         }
-        turn.wake_sleeper();
+        if let Some(thread) = sleeper {
+            thread.unpark();
+        }
         true
-    }
-}
-
-fn ended(written: io::Result<()>) -> State {
-    match written {
-        Ok(()) => State::WrittenAt(Instant::now()),
-        Err(error) => State::Failed(error.kind()),
     }
 }
 
@@ -396,12 +465,41 @@ mod tests {
         expect(&mut stream, &answer("200 OK", "next"));
     }
 
+    /// An exchange, and the client's end of its connection.
+    fn exchange() -> (Arc<Exchange>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stream = Arc::new(listener.accept().unwrap().0);
+        (Exchange::new(&stream, PATIENCE, Weak::new()), client)
+    }
+
+    /// The connection's thread has found the first answer written, and gone on, just before it
+    /// turned out that the client is slow.
+    #[test]
+    fn answer_follows_one_that_the_client_is_slow_to_take() {
+        let (exchange, mut client) = exchange();
+        let manner = || Manner { keep_alive: true, head_only: false };
+        let long = "x".repeat(16 * 1024 * 1024); // more than any socket takes
+        let first = exchange.begin(manner(), Vec::new());
+        assert!(first.write(Response::text(200, long.as_str())));
+        let second = exchange.begin(manner(), Vec::new());
+        assert!(!exchange.enter_hall().unwrap());
+        assert!(second.write(Response::text(200, "second")));
+        thread::scope(|scope| {
+            let settled = scope.spawn(|| exchange.settle());
+            thread::sleep(Duration::from_millis(20));
+            assert!(!settled.is_finished());
+            let expected = [long.as_str(), "second"]
+                .map(|body| answer("200 OK", body).replace("X: y\r\n", ""));
+            expect(&mut client, &expected.concat());
+        });
+        assert!(exchange.wait(Instant::now()).unwrap().is_some());
+    }
+
     #[test]
     fn enter_hall_is_refused_while_a_thread_writes() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let stream = Arc::new(listener.accept().unwrap().0);
-        let exchange = Exchange::new(&stream, PATIENCE, Weak::new());
+        let (exchange, mut client) = exchange();
         assert!(!exchange.enter_hall().unwrap(), "nothing was begun yet");
         let pen = exchange.begin(Manner { keep_alive: false, head_only: false }, Vec::new());
         assert!(exchange.enter_hall().unwrap());
@@ -409,7 +507,6 @@ mod tests {
         let body = "x".repeat(16 * 1024 * 1024); // more than any socket takes
         assert!(pen.write(Response::text(200, body.as_str())));
         assert!(!exchange.enter_hall().unwrap());
-        drop(stream);
         let mut taken = 0;
         while taken < body.len() {
             taken += client.read(&mut vec![0; 1 << 20]).unwrap();

@@ -142,6 +142,9 @@ impl Connection {
 
     /// Waits for the first byte of a request; false if none will come.
     fn wait_for_request(&mut self) -> io::Result<bool> {
+        if self.reader.buffer().is_empty() {
+            self.exchange.settle();
+        }
         match self.reader.fill_buf() {
             Ok(bytes) => Ok(!bytes.is_empty()),
             Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
@@ -151,6 +154,7 @@ impl Connection {
 
     /// Reads a request and answers it, or has that begun; false if it is the last.
     fn answer_next(&mut self) -> io::Result<bool> {
+        self.exchange.settle();
         let read = incoming::read(&mut self.reader, &mut self.buffers, &self.deadlines);
         let (response, mut manner) = match read {
             Ok(incoming) => (self.handler.answer(&incoming.request), incoming.manner),
@@ -184,6 +188,7 @@ impl Connection {
         // Most clients send their next request when they have the answer to this one. So by its
         // first byte this thread is woken once for both.
         if awaited.manner.keep_alive && self.reader.buffer().is_empty() {
+            self.exchange.settle(); // whoever wrote the last answer
             self.reader.get_mut().allow_since(awaited.since, awaited.patience);
             match self.reader.fill_buf() {
                 Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
