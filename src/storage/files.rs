@@ -120,15 +120,16 @@ impl Directory {
         verb: &str,
         work: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<(), String> {
-        let path = self.path(name);
         let place = match self.place(name) {
             Some(place) => place,
             None => {
+                let path = self.path(name);
                 self.open.push((name, open(&path).map_err(failed("open", &path))?));
                 self.open.len() - 1
             }
         };
-        work(&mut self.open[place].1).map_err(failed(verb, &path))
+        let file = &mut self.open[place].1;
+        work(file).map_err(|error| failed(verb, &self.path(name))(error))
     }
 }
 
@@ -232,6 +233,8 @@ fn sync_dir(dir: &Path) -> Result<(), String> {
 
 /// One line for people about a file that would not do.
 fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> String {
-    let place = format!("cannot {what} {}", path.display());
-    move |error| format!("{place}: {error}. Mend the disk or its permissions and start again")
+    move |error| {
+        let path = path.display();
+        format!("cannot {what} {path}: {error}. Mend the disk or its permissions and start again")
+    }
 }
