@@ -8,8 +8,11 @@
 //! ([`Source`]): it takes what has come, without waiting for anybody, and all of it is begun
 //! together. Whoever needs more than a glance, or says nothing for a while, goes home to the thread
 //! that has brought it.
+//!
+//! One client that is alone comes in, too, if it asks again as soon as it has its answer. Then
+//! whoever writes the answer stays for a moment, and takes the next request itself.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,8 +21,7 @@ use super::server::{Connection, Glance};
 use crate::inbox::{Desk, Outlook, Source};
 use crate::slot::Slot;
 
-/// So many clients await answers before it is worth it. One that is alone is served faster by its
-/// thread.
+/// So many clients that await answers are a crowd.
 const CROWD: usize = 2;
 
 const TIMES: Times = Times {
@@ -27,6 +29,9 @@ const TIMES: Times = Times {
     soon: Duration::from_micros(120),
     longest_wait: Duration::from_millis(100),
 };
+
+/// The keeper looks at least once in so many of the longest waits.
+const ROUND: u32 = 5;
 
 /// The largest crowd of which some wait until the others are back who have just been answered. A
 /// batch takes nearly as long for few as for many: if those who come back just miss one, and then
@@ -107,14 +112,15 @@ impl Hall {
         Arc::downgrade(&self.awaited)
     }
 
-    /// Whether a client that has asked again after such a pause should come in: it is busy, and so
-    /// many others are, too, that it is worth it.
+    /// Whether a client that has asked again after such a pause should come in: it does nothing
+    /// else, or it is busy, and so many others are, too, that it is worth it.
     pub fn is_worth_it(&self, pause: Duration) -> bool {
-        pause < self.times.busy && Arc::strong_count(&self.awaited) > CROWD
+        pause < self.times.soon || pause < self.times.busy && self.has_crowd()
     }
 
-    fn nobody_awaits_an_answer(&self) -> bool {
-        Arc::strong_count(&self.awaited) == 1
+    /// Whether a crowd awaits answers, here or elsewhere.
+    fn has_crowd(&self) -> bool {
+        Arc::strong_count(&self.awaited) > CROWD
     }
 
     /// Has a connection looked after until it goes home. Its last answer may be awaited still.
@@ -126,18 +132,26 @@ impl Hall {
             return Ok(connection);
         }
         let home = Slot::new();
-        let (glance, is_eager) = (Glance::Leaves, false);
-        let is_first = {
-            let mut newcomers = lock(&self.newcomers);
-            newcomers.push(Guest { connection, home: Arc::clone(&home), glance, is_eager });
-            newcomers.len() == 1
-        };
-        if is_first {
+        let is_eager = connection.pause().is_some_and(|pause| pause < self.times.soon);
+        let glance = Glance::Leaves;
+        let guest = Guest { connection, home: Arc::clone(&home), glance, is_eager };
+        if self.admit(guest) {
             self.desk.call_to_source();
         }
-        let connection = home.wait(Duration::MAX).ok_or(ErrorKind::ConnectionAborted)?;
-        connection.leave_hall()?;
-        Ok(connection)
+        loop {
+            match home.wait(ROUND * self.times.longest_wait) {
+                Some(connection) => return connection.leave_hall().map(|()| connection),
+                None => self.desk.call_to_source(), // its answer may never come
+            }
+        }
+    }
+
+    /// Lets a guest in. True if it has had its answer by now: whoever gave it may not have seen it
+    /// here. For one who awaits it still, someone will look then.
+    fn admit(&self, guest: Guest) -> bool {
+        let mut newcomers = lock(&self.newcomers);
+        newcomers.push(guest);
+        newcomers.last().is_some_and(|guest| !guest.connection.awaits())
     }
 }
 
@@ -145,11 +159,9 @@ impl Source for Hall {
     fn look(&self) -> Outlook {
         let mut guests = lock(&self.guests);
         guests.all.append(&mut lock(&self.newcomers));
-        match &mut guests.all[..] {
-            [last] if self.nobody_awaits_an_answer() => {
-                last.glance = Glance::Leaves; // the crowd has gone
-                Outlook::Something
-            }
+        match guests.all.len() {
+            0 => Outlook::Nobody,
+            1 if !self.has_crowd() => guests.look_at_one(),
             _ => guests.look(),
         }
     }
@@ -169,10 +181,19 @@ impl Source for Hall {
 }
 
 impl Guests {
-    fn look(&mut self) -> Outlook {
-        if self.all.is_empty() {
-            return Outlook::Nobody;
+    fn look_at_one(&mut self) -> Outlook {
+        match self.see() {
+            Sight { to_fetch: 1, .. } => Outlook::Something,
+            Sight { await_answers: 1, .. } => Outlook::Nobody,
+            Sight { are_soon_back: 1, .. } => Outlook::More,
+            _ => {
+                self.all[0].glance = Glance::Leaves;
+                Outlook::Something
+            }
         }
+    }
+
+    fn look(&mut self) -> Outlook {
         let Sight { to_fetch, await_answers, are_soon_back, silence } = self.see();
         // Where some await answers and nobody asks, those answers come next.
         let may_wait = to_fetch > 0 || await_answers == 0;
@@ -233,7 +254,8 @@ mod tests {
     use super::super::server::{Deadlines, Handler, serve};
     use super::super::{Request, Response};
     use super::*;
-    use crate::inbox::{self, Answer, Ask, Incoming};
+    use crate::event::What;
+    use crate::inbox::{self, Answer, Ask, Incoming, Serve, Tell};
 
     const PATIENCE: Duration = Duration::from_secs(30);
     const LONG: Duration = Duration::from_secs(3600);
@@ -248,12 +270,13 @@ mod tests {
     }
 
     /// Answers what is asked at `/slow` at once, and all else with an errand.
-    struct Host {
+    struct Host<F> {
         hall: Arc<Hall>,
-        errands: Sender<Errand>,
+        patience: Duration,
+        hand_in: F,
     }
 
-    impl Handler for Host {
+    impl<F: Fn(Errand) + Send> Handler for Host<F> {
         fn answer(&self, request: &Request) -> Response {
             self.answer_quickly(request).unwrap_or_else(|| Response::text(200, "slow"))
         }
@@ -271,11 +294,11 @@ mod tests {
             };
             let errand = Box::new(|pen| Incoming::Client(Ask::State, tell(pen)));
             let too_late = || Response::text(504, "too late");
-            Some(Response::later(Later { errand, patience: PATIENCE, too_late }))
+            Some(Response::later(Later { errand, patience: self.patience, too_late }))
         }
 
         fn hand_in(&self, errand: Errand) {
-            self.errands.send(errand).unwrap();
+            (self.hand_in)(errand);
         }
 
         fn hall(&self) -> Option<Arc<Hall>> {
@@ -292,12 +315,10 @@ mod tests {
 
         /// A client whose first errands are done, and whose connection is in the hall.
         fn guest(&self) -> TcpStream {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            client.set_read_timeout(Some(PATIENCE)).unwrap();
-            let host = Host { hall: Arc::clone(&self.hall), errands: self.errands.0.clone() };
-            let (stream, _) = listener.accept().unwrap();
-            thread::spawn(move || serve(stream, Deadlines::default(), Box::new(host)));
+            let errands = self.errands.0.clone();
+            let hand_in = move |errand| errands.send(errand).unwrap();
+            let mut client =
+                client(Host { hall: Arc::clone(&self.hall), patience: PATIENCE, hand_in });
             let before = lock(&self.hall.guests).all.len();
             for path in ["/first", "/second"] {
                 client.write_all(&request(path)).unwrap();
@@ -339,6 +360,16 @@ mod tests {
             assert!(self.fetch().is_empty());
             assert_eq!(self.hall.look(), Outlook::Nobody);
         }
+    }
+
+    /// A client of this host.
+    fn client(host: impl Handler + 'static) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        thread::spawn(move || serve(stream, Deadlines::default(), Box::new(host)));
+        client
     }
 
     fn request(path: &str) -> Vec<u8> {
@@ -482,8 +513,9 @@ mod tests {
     /// One asks, and one has just been answered.
     #[test]
     fn few_wait_for_those_who_are_soon_back() {
-        let house = House::open(Times { soon: LONG, ..AGES });
+        let house = House::open(AGES);
         let mut guests = [house.guest(), house.guest()];
+        lock(&house.hall.guests).times.soon = LONG;
         for (guest, outlook) in [(0, Outlook::Something), (1, Outlook::More)] {
             // Who has not been back soon before, is not waited for.
             guests[guest].write_all(&request("/again")).unwrap();
@@ -499,6 +531,25 @@ mod tests {
     }
 
     #[test]
+    fn one_that_asks_again_at_once_comes_in_and_is_waited_for() {
+        let mut house = House::open(Times { soon: LONG, ..AGES });
+        house.crowd.clear();
+        let mut guest = house.guest();
+        for path in ["/a", "/b"] {
+            assert_eq!(house.hall.look(), Outlook::More);
+            let errand = house.errand(&mut guest, path);
+            assert_eq!(house.hall.look(), Outlook::Nobody, "whoever answers it will look");
+            tell(errand, " done");
+            expect(&mut guest, &format!("{path} done"));
+        }
+        lock(&house.hall.guests).times.soon = Duration::ZERO;
+        house.empties();
+        guest.write_all(&request("/c")).unwrap();
+        tell(house.errands.1.recv_timeout(PATIENCE).unwrap(), " done");
+        expect(&mut guest, "/c done");
+    }
+
+    #[test]
     fn last_of_a_crowd_goes_home() {
         let mut house = House::open(AGES);
         let guests = [house.guest(), house.guest()];
@@ -509,13 +560,98 @@ mod tests {
         drop(second);
         house.look_until(|outlook| outlook == Outlook::Something);
         assert!(house.fetch().is_empty());
-        assert!(matches!(house.hall.look(), Outlook::Nothing(_)), "one awaits an answer");
+        assert_eq!(house.hall.look(), Outlook::Nobody, "whoever answers the other will look");
         tell(errand, " done");
         expect(&mut first, "/a done");
         house.empties();
         first.write_all(&request("/b")).unwrap();
         tell(house.errands.1.recv_timeout(PATIENCE).unwrap(), " done");
         expect(&mut first, "/b done");
+    }
+
+    /// Answers every third client at once, and the others when another thread says so. It never
+    /// wants a turn by itself.
+    struct Slow {
+        clients: usize,
+        tells: Vec<Tell>,
+        asked: Sender<()>,
+    }
+
+    impl Serve for Slow {
+        fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
+            for one in incoming {
+                match one {
+                    Incoming::Client(_, tell) => {
+                        self.clients += 1;
+                        self.tells.push(tell);
+                        if self.clients.is_multiple_of(3) {
+                            self.tell_all();
+                        }
+                        self.asked.send(()).unwrap();
+                    }
+                    _ => self.tell_all(),
+                }
+            }
+            Ok(())
+        }
+
+        fn wait(&self) -> Duration {
+            LONG
+        }
+    }
+
+    impl Slow {
+        fn tell_all(&mut self) {
+            for tell in self.tells.drain(..) {
+                tell(Answer::Text(" done".to_string()));
+            }
+        }
+    }
+
+    /// Whoever is left in the hall, and for whom nobody looks, waits in vain.
+    #[test]
+    fn nobody_is_forgotten_who_comes_and_goes() {
+        const REQUESTS: usize = 2000;
+        let ((desk, inbox), (asked, signals)) = (inbox::open(), channel());
+        let hall = Hall::with_times(&desk, Times { longest_wait: LONG, ..TIMES });
+        thread::spawn(move || inbox.keep(Slow { clients: 0, tells: Vec::new(), asked }));
+        let for_other = desk.clone();
+        thread::spawn(move || {
+            signals.iter().for_each(|()| for_other.hand_in(Incoming::Report(What::Asked("it"))));
+        });
+        let ask = |requests: usize, pause: Duration| {
+            let (hall, desk) = (Arc::clone(&hall), desk.clone());
+            let hand_in = move |errand| desk.hand_in(errand);
+            let mut client = client(Host { hall, patience: PATIENCE, hand_in });
+            for number in 0..requests {
+                client.write_all(&request("/x")).unwrap();
+                expect(&mut client, "/x done");
+                if number % 8 == 0 {
+                    thread::sleep(pause);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| ask(REQUESTS, TIMES.soon / 2));
+            scope.spawn(|| ask(REQUESTS / 2, TIMES.soon));
+            scope.spawn(|| (0..100).for_each(|_| ask(REQUESTS / 100, Duration::ZERO)));
+        });
+    }
+
+    #[test]
+    fn one_that_is_never_answered_is_told_so() {
+        let ((desk, inbox), (asked, _asked)) = (inbox::open(), channel());
+        let hall = Hall::with_times(&desk, Times { soon: LONG, ..TIMES });
+        // Of three the second has its answer with the first's, and the third has none.
+        thread::spawn(move || inbox.keep(Slow { clients: 1, tells: Vec::new(), asked }));
+        let hand_in = move |errand| desk.hand_in(errand);
+        let patience = TIMES.longest_wait;
+        let mut client = client(Host { hall, patience, hand_in });
+        client.write_all(&[request("/first"), request("/second")].concat()).unwrap();
+        expect(&mut client, "too late");
+        expect(&mut client, "/second done");
+        client.write_all(&request("/third")).unwrap();
+        expect(&mut client, "too late");
     }
 
     #[test]

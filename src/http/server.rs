@@ -111,7 +111,9 @@ pub struct Connection {
     hall: Option<Arc<Hall>>,
     /// The answer that someone else writes, if one is on its way.
     awaited: Option<Awaited>,
-    /// How long after its last answer the client asked again, if that was seen.
+    /// When the client was last answered by someone else, until it asks again.
+    answered_at: Option<Instant>,
+    /// How long after that it asked again.
     pause: Option<Duration>,
 }
 
@@ -136,8 +138,19 @@ impl Connection {
         let hall = handler.hall();
         let counted = hall.as_ref().map(|hall| hall.awaited()).unwrap_or_default();
         let exchange = Exchange::new(&reader.get_ref().stream, deadlines.answer, counted);
-        let (buffers, awaited, pause) = (Buffers::default(), None, None);
-        Ok(Connection { reader, exchange, buffers, deadlines, handler, hall, awaited, pause })
+        let buffers = Buffers::default();
+        let (awaited, answered_at, pause) = (None, None, None);
+        Ok(Connection {
+            reader,
+            exchange,
+            buffers,
+            deadlines,
+            handler,
+            hall,
+            awaited,
+            answered_at,
+            pause,
+        })
     }
 
     /// Waits for the first byte of a request; false if none will come.
@@ -145,11 +158,13 @@ impl Connection {
         if self.reader.buffer().is_empty() {
             self.exchange.settle();
         }
-        match self.reader.fill_buf() {
-            Ok(bytes) => Ok(!bytes.is_empty()),
-            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
-            Err(error) => Err(error),
-        }
+        let asks = match self.reader.fill_buf() {
+            Ok(bytes) => !bytes.is_empty(),
+            Err(error) if error.kind() == ErrorKind::TimedOut => false,
+            Err(error) => return Err(error),
+        };
+        self.pause = self.answered_at.take().map(|time| time.elapsed());
+        Ok(asks)
     }
 
     /// Reads a request and answers it, or has that begun; false if it is the last.
@@ -183,7 +198,6 @@ impl Connection {
 
     /// Waits until someone else has answered, if anyone should.
     fn await_answer(&mut self) -> io::Result<()> {
-        self.pause = None;
         let Some(awaited) = self.awaited.take() else { return Ok(()) };
         // Most clients send their next request when they have the answer to this one. So by its
         // first byte this thread is woken once for both.
@@ -196,7 +210,7 @@ impl Connection {
             }
         }
         if let Some(time) = self.exchange.wait(awaited.since + awaited.patience)? {
-            self.pause = (!self.reader.buffer().is_empty()).then(|| time.elapsed());
+            self.answered_at = Some(time);
             self.reader.get_mut().allow_since(time, self.deadlines.idle);
             return Ok(());
         }
@@ -245,6 +259,16 @@ impl Connection {
     /// See [`Exchange::leave_hall`].
     pub(super) fn leave_hall(&self) -> io::Result<()> {
         self.exchange.leave_hall()
+    }
+
+    /// How long after the answer before its client asked what it asked last, if that was seen.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        self.pause
+    }
+
+    /// Whether its client awaits an answer.
+    pub(super) fn awaits(&self) -> bool {
+        matches!(self.exchange.state_in_hall(), Some(State::Awaited))
     }
 
     /// Reads what has come since the last answer.

@@ -8,9 +8,10 @@
 //! is empty, and then sleeps until something is due by itself. So a quiet node hands nothing over,
 //! and in a busy one nearly all is done by the keeper, in large batches.
 //!
-//! Not even that scales to many clients, if each has a thread that must wake to hand in what its
-//! client says. So as long as there is a crowd at a [`Source`], the keeper has the turn for good,
-//! and fetches from there, before each round, what has come.
+//! A client has a thread, too, that must wake to hand in what the client says. Much is saved if who
+//! has the turn fetches it from a [`Source`]. Where one client is there, whoever has given it its
+//! answer looks for a moment whether it asks again. As long as there is a crowd, the keeper has the
+//! turn for good, and fetches, before each round, what has come.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -27,8 +28,8 @@ use crate::slot::Slot;
 const MAX_WAITING: usize = 4096;
 
 /// How often a thread serves the inbox that has its own work to do, before it calls the keeper: its
-/// own round, and that of the answers that came meanwhile.
-const MOST_ROUNDS: usize = 3;
+/// own round, that of the client who has asked again, and those of the answers that came meanwhile.
+const MOST_ROUNDS: usize = 6;
 
 /// A server counts its time in milliseconds: to be later by one is to be in time.
 const GRAIN: Duration = Duration::from_millis(1);
@@ -57,10 +58,11 @@ pub trait Source: Send + Sync {
 /// What a look at a source tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlook {
-    /// Nobody is there any more. Whoever comes next calls the keeper.
+    /// Nobody is there, or only who waits for an answer: look again when it has it. Whoever comes
+    /// next and does not wait calls the keeper.
     Nobody,
-    /// Nothing is there, nor is to be expected in a moment: look again after so much time, or when
-    /// something else has come.
+    /// Nothing is there, nor is to be expected in a moment: the keeper is to look again after so
+    /// much time, or when something else has come.
     Nothing(Duration),
     /// More is to be expected in a moment, and worth it.
     More,
@@ -290,6 +292,26 @@ impl<S: Serve> Service<S> {
         }
     }
 
+    /// What was fetched at the source, for which one waits no longer than for a moment; `None` if
+    /// the keeper should see to it.
+    fn look_at_source(&self, served: usize) -> Option<Vec<Incoming>> {
+        let mut come = Vec::new();
+        while let Some(source) = self.source.get() {
+            let has_more = self.counted.load(Ordering::Acquire) > served;
+            match source.look() {
+                Outlook::Nobody => break,
+                Outlook::More if has_more => break,
+                Outlook::More => thread::yield_now(),
+                Outlook::Nothing(_) => return None,
+                Outlook::Something => {
+                    source.fetch(&mut come);
+                    break;
+                }
+            }
+        }
+        Some(come)
+    }
+
     /// Waits for something to be handed in. It counts as served, though it may be counted later.
     fn await_thing(&self, time: Duration, served: &mut usize) -> Option<Incoming> {
         let thing = self.state().things.recv_timeout(time).ok()?;
@@ -329,18 +351,23 @@ impl<S: Serve> Service<S> {
 impl<S: Serve> Turns for Service<S> {
     fn take_turn(&self) {
         let _crash = Crash(&self.keeper);
-        let mut served = 0;
-        for _ in 0..MOST_ROUNDS {
-            let round = match self.serve(served, Vec::new()) {
+        let (mut served, mut first) = (0, Vec::new());
+        for round in 1..=MOST_ROUNDS {
+            let is_last = round == MOST_ROUNDS;
+            let round = match self.serve(served, first) {
                 Ok(round) => round,
                 Err(why) => return self.call_keeper(Call::Failed(why)),
             };
             served = round.served;
             let keeper_sleeps_too_long = Instant::now() + round.rest + GRAIN < self.state().alarm;
-            if round.is_rung || keeper_sleeps_too_long {
+            if round.is_rung || keeper_sleeps_too_long || is_last {
                 break;
             }
-            if self.is_over(served) {
+            first = match self.look_at_source(served) {
+                Some(come) => come,
+                None => break,
+            };
+            if first.is_empty() && self.is_over(served) {
                 return;
             }
         }
@@ -564,15 +591,16 @@ mod tests {
         });
         let desk = office.desk.clone();
         thread::spawn(move || desk.hand_in(thing("first")));
-        for more in [1, 1, MAX_WAITING] {
+        for round in 1..=MOST_ROUNDS {
             gate.await_turn();
+            let more = if round == MOST_ROUNDS { MAX_WAITING } else { 1 };
             (0..more).for_each(|_| office.desk.hand_in(thing("more")));
             if more > 1 {
                 thread::sleep(2 * alarm); // it is time to ring, but the inbox is full
             }
             gate.open();
         }
-        let mut left = 1 + 1 + 1 + MAX_WAITING;
+        let mut left = MOST_ROUNDS + MAX_WAITING;
         while left > 0 {
             left -= office.next().1.len();
         }
@@ -655,6 +683,38 @@ mod tests {
         }
         // While something waits, nobody waits for more; what waits goes with what is fetched.
         assert_eq!(found, ["fetched", "fetched", "one", "two", "fetched three"]);
+    }
+
+    #[test]
+    fn who_serves_waits_a_moment_for_what_comes_to_the_source() {
+        let office = Office::open(|_| Ok(LONG));
+        office.desk.set_source(Arc::new(Letters(Mutex::new("mmsmsmm-".chars()))));
+        office.desk.hand_in(thing("one"));
+        for expected in ["one", "fetched", "fetched"] {
+            let (thread, incoming) = office.next();
+            assert_eq!((thread, words(&incoming)), (thread::current().id(), vec![expected]));
+        }
+        // Whoever is silent for longer is the keeper's.
+        let (thread, incoming) = office.next();
+        assert_eq!((thread, incoming.len()), (office.keeper.thread().id(), 0));
+    }
+
+    #[test]
+    fn who_serves_waits_for_nobody_while_something_waits() {
+        let (office, gate) = Office::with_gate(LONG);
+        let desk = office.desk.clone();
+        office.desk.set_source(Arc::new(Letters(Mutex::new("mms".chars()))));
+        let helper = thread::spawn(move || desk.hand_in(thing("one"))).thread().id();
+        gate.await_turn();
+        office.desk.hand_in(thing("two"));
+        for expected in ["one", "two", "fetched"] {
+            gate.open();
+            let (thread, incoming) = office.next();
+            assert_eq!((thread, words(&incoming)), (helper, vec![expected]));
+            if expected != "fetched" {
+                gate.await_turn();
+            }
+        }
     }
 
     /// Somebody comes to it, and rings, when the keeper has just seen that nobody is there.
