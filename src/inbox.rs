@@ -3,8 +3,8 @@
 //! A node has one inbox. The transport's threads put messages there, the HTTP threads put clients'
 //! requests there through a [`Desk`]; `inbox/desk.rs` is how that is done, and who then serves
 //! them. Some who ask wait for the answer; for commands and reads, which are many, they say what is
-//! to be done with it and need not wake. Where many clients are busy, what they say is fetched from
-//! a [`Source`].
+//! to be done with it and need not wake. While clients are busy, what they say is fetched from a
+//! [`Source`].
 
 mod desk;
 

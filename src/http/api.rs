@@ -37,7 +37,7 @@ const MEMBERS_ROOM: usize = 256;
 pub struct Site {
     /// Where the node is asked.
     pub desk: Desk,
-    /// Where connections are looked after while many clients are busy.
+    /// Where connections are looked after while their clients are busy.
     pub hall: Arc<Hall>,
     /// Where the members of the cluster are reached, `host:port` each, as known now: their web
     /// pages may ask.

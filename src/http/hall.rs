@@ -72,9 +72,10 @@ struct Guests {
 /// How long is long, in a hall.
 #[derive(Clone, Copy)]
 struct Times {
-    /// Who asks again within this time is busy, and who has not by then goes home.
+    /// Who asks again within this time is busy, and who of a crowd has not by then goes home.
     busy: Duration,
-    /// Within this time a client is back that does nothing else.
+    /// Within this time a client is back that does nothing else. One that is alone goes home after
+    /// it.
     soon: Duration,
     /// Who has awaited an answer for so long goes home, too.
     longest_wait: Duration,

@@ -1,5 +1,5 @@
-//! A small HTTP/1.1 server and client (RFC 9112): blocking, a thread a connection; but while many
-//! clients are busy, one thread looks after all of them.
+//! A small HTTP/1.1 server and client (RFC 9112): blocking, a thread a connection; but busy
+//! clients are looked after by whichever thread is awake.
 //!
 //! HTTP is text: a first line, header lines `Name: value`, an empty line, then a body. A request's
 //! first line says what is asked (`GET /status HTTP/1.1`), an answer's how it went (`HTTP/1.1 200

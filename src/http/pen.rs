@@ -101,9 +101,9 @@ pub enum State {
     Awaited,
     /// The client is slow to take it.
     BeingWritten,
-    /// The client was told then.
+    /// The client was told then, or is being told.
     WrittenAt(Instant),
-    /// The client could not be told.
+    /// The client could not be told. Nor can it be told anything more.
     Failed(ErrorKind),
     /// The client has waited for too long, and been told so.
     GivenUp,
@@ -165,7 +165,10 @@ impl Exchange {
     pub fn begin(self: &Arc<Exchange>, manner: Manner, headers: Vec<Header>) -> Pen {
         let mut turn = self.turn();
         turn.number += 1;
-        (turn.state, turn.manner, turn.headers) = (State::Awaited, manner, headers);
+        (turn.manner, turn.headers) = (manner, headers);
+        if !matches!(turn.state, State::Failed(_)) {
+            turn.state = State::Awaited;
+        }
         turn.told = Vec::new();
         let (exchange, awaited) = (Arc::downgrade(self), self.awaited.upgrade());
         Pen { exchange, number: turn.number, awaited }
@@ -201,17 +204,23 @@ impl Exchange {
         }
     }
 
-    /// Waits until nobody writes any more. Then whoever reads from the connection waits again as it
-    /// should, and whoever writes to it comes last.
-    pub fn settle(&self) {
+    /// Waits until nobody writes any more; true if that was for a slow client. Then whoever reads
+    /// from the connection waits again as it should, and whoever writes to it comes last.
+    ///
+    /// # Errors
+    /// The client could not be told.
+    pub fn settle(&self) -> io::Result<bool> {
+        let mut was_slow = false;
         loop {
-            let paper = self.paper();
-            if !paper.is_slow {
-                return;
+            let (paper, mut turn) = (self.paper(), self.turn());
+            match turn.state {
+                _ if paper.is_slow => turn.sleeper = Some(thread::current()),
+                State::Failed(kind) => return Err(kind.into()),
+                _ => return Ok(was_slow),
             }
-            self.turn().sleeper = Some(thread::current());
-            drop(paper);
+            drop((paper, turn));
             thread::park(); // the client has only so much time to read it
+            was_slow = true;
         }
     }
 
@@ -329,13 +338,14 @@ impl Pen {
         turn.state = State::WrittenAt(Instant::now());
         let sleeper = turn.sleeper.take();
         drop(awaited);
-        // Who reads in the hall must know before whether the client is slow; who is to end the
-        // connection, too.
+        // Who reads in the hall must know before whether the client is slow, and so must who is to
+        // end the connection; and some are sure to be.
         let is_in_hall = turn.is_in_hall;
-        let turn = (is_in_hall || !turn.manner.keep_alive).then_some(turn);
+        let is_slow = paper.is_slow || paper.bytes.len() > SHORT_BYTES;
+        let turn = (is_in_hall || !turn.manner.keep_alive || is_slow).then_some(turn);
         if let Some(state) = exchange.write(&mut paper, is_in_hall) {
             let mut turn = turn.unwrap_or_else(|| exchange.turn());
-            if turn.number == number {
+            if turn.number == number || matches!(state, State::Failed(_)) {
                 turn.state = state;
             }
         }
@@ -495,6 +505,20 @@ mod tests {
             expect(&mut client, &expected.concat());
         });
         assert!(exchange.wait(Instant::now()).unwrap().is_some());
+    }
+
+    /// What would follow on a part of an answer would be taken for the rest of it.
+    #[test]
+    fn nothing_follows_an_answer_that_the_client_did_not_take() {
+        let (mut exchange, _client) = exchange();
+        Arc::get_mut(&mut exchange).unwrap().time_to_read = Duration::from_millis(10);
+        let manner = || Manner { keep_alive: true, head_only: false };
+        let first = exchange.begin(manner(), Vec::new());
+        assert!(first.write(Response::text(200, "x".repeat(16 * 1024 * 1024))));
+        assert!(exchange.settle().is_err());
+        let second = exchange.begin(manner(), Vec::new());
+        assert!(!second.write(Response::text(200, "second")));
+        assert!(exchange.settle().is_err() && exchange.wait(Instant::now()).is_err());
     }
 
     #[test]

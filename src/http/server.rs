@@ -3,8 +3,8 @@
 //!
 //! The listener is someone else's, since peers use the same address; [`serve`] is handed a
 //! connection that has been accepted, and blocks until it ends. Whatever comes in, it answers or
-//! closes: it never panics, and no client can hold it longer than [`Deadlines`] allow. Where many
-//! clients are busy, a thread lends its connection to the [`Hall`].
+//! closes: it never panics, and no client can hold it longer than [`Deadlines`] allow. While its
+//! client is busy, a thread lends its connection to the [`Hall`].
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -56,7 +56,7 @@ pub trait Handler: Send {
     /// Hands in what was found to be done for an answer that comes later.
     fn hand_in(&self, _: Errand) {}
 
-    /// Where connections are looked after while many are busy, if anywhere.
+    /// Where connections are looked after while their clients are busy, if anywhere.
     fn hall(&self) -> Option<Arc<Hall>> {
         None
     }
@@ -155,8 +155,8 @@ impl Connection {
 
     /// Waits for the first byte of a request; false if none will come.
     fn wait_for_request(&mut self) -> io::Result<bool> {
-        if self.reader.buffer().is_empty() {
-            self.exchange.settle();
+        if self.reader.buffer().is_empty() && self.exchange.settle()? {
+            self.reader.get_mut().allow(self.deadlines.idle);
         }
         let asks = match self.reader.fill_buf() {
             Ok(bytes) => !bytes.is_empty(),
@@ -169,7 +169,7 @@ impl Connection {
 
     /// Reads a request and answers it, or has that begun; false if it is the last.
     fn answer_next(&mut self) -> io::Result<bool> {
-        self.exchange.settle();
+        self.exchange.settle()?;
         let read = incoming::read(&mut self.reader, &mut self.buffers, &self.deadlines);
         let (response, mut manner) = match read {
             Ok(incoming) => (self.handler.answer(&incoming.request), incoming.manner),
@@ -202,7 +202,7 @@ impl Connection {
         // Most clients send their next request when they have the answer to this one. So by its
         // first byte this thread is woken once for both.
         if awaited.manner.keep_alive && self.reader.buffer().is_empty() {
-            self.exchange.settle(); // whoever wrote the last answer
+            self.exchange.settle()?; // whoever wrote the last answer
             self.reader.get_mut().allow_since(awaited.since, awaited.patience);
             match self.reader.fill_buf() {
                 Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
@@ -214,6 +214,7 @@ impl Connection {
             self.reader.get_mut().allow_since(time, self.deadlines.idle);
             return Ok(());
         }
+        self.exchange.settle()?;
         let mut response = (awaited.too_late)();
         response.headers.extend(awaited.headers);
         self.write(response, awaited.manner)

@@ -293,13 +293,14 @@ impl<S: Serve> Service<S> {
     }
 
     /// What was fetched at the source, for which one waits no longer than for a moment; `None` if
-    /// the keeper should see to it.
-    fn look_at_source(&self, served: usize) -> Option<Vec<Incoming>> {
+    /// the keeper should see to it, as to all for which one does not wait.
+    fn look_at_source(&self, served: usize, waits: bool) -> Option<Vec<Incoming>> {
         let mut come = Vec::new();
         while let Some(source) = self.source.get() {
             let has_more = self.counted.load(Ordering::Acquire) > served;
             match source.look() {
                 Outlook::Nobody => break,
+                _ if !waits => return None,
                 Outlook::More if has_more => break,
                 Outlook::More => thread::yield_now(),
                 Outlook::Nothing(_) => return None,
@@ -360,10 +361,10 @@ impl<S: Serve> Turns for Service<S> {
             };
             served = round.served;
             let keeper_sleeps_too_long = Instant::now() + round.rest + GRAIN < self.state().alarm;
-            if round.is_rung || keeper_sleeps_too_long || is_last {
+            if round.is_rung || keeper_sleeps_too_long {
                 break;
             }
-            first = match self.look_at_source(served) {
+            first = match self.look_at_source(served, !is_last) {
                 Some(come) => come,
                 None => break,
             };
