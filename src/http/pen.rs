@@ -248,10 +248,12 @@ impl Exchange {
                 let exchange = Arc::clone(self);
                 let thread = thread::Builder::new().name("slow client".to_string());
                 match thread.spawn(move || exchange.write_rest()) {
-                    Ok(_) => paper.is_slow = true,
-                    Err(error) => return Some(State::Failed(error.kind())),
+                    Ok(_) => {
+                        paper.is_slow = true;
+                        Some(State::BeingWritten)
+                    }
+                    Err(error) => Some(State::Failed(error.kind())),
                 }
-                Some(State::BeingWritten)
             }
             Ok(_) => {
                 wire::empty(&mut paper.bytes);
@@ -397,13 +399,19 @@ mod tests {
 
     /// A client of a server that leaves every answer to whoever has the pen, for so long.
     fn client(patience: Duration) -> (TcpStream, Receiver<Tell>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, other_end) = pair();
         let (sender, pens) = channel();
         let scribe = Box::new(Scribe { pens: sender, patience });
-        thread::spawn(move || serve(listener.accept().unwrap().0, Deadlines::default(), scribe));
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        thread::spawn(move || serve(other_end, Deadlines::default(), scribe));
         (stream, pens)
+    }
+
+    /// The client's end of a connection, and the other.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        (client, listener.accept().unwrap().0)
     }
 
     /// Writes this with a pen; false if nobody waits for it any more.
@@ -477,11 +485,8 @@ mod tests {
 
     /// An exchange, and the client's end of its connection.
     fn exchange() -> (Arc<Exchange>, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
-        let stream = Arc::new(listener.accept().unwrap().0);
-        (Exchange::new(&stream, PATIENCE, Weak::new()), client)
+        let (client, other_end) = pair();
+        (Exchange::new(&Arc::new(other_end), PATIENCE, Weak::new()), client)
     }
 
     /// The connection's thread has found the first answer written, and gone on, just before it

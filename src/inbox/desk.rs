@@ -274,43 +274,41 @@ impl<S: Serve> Service<S> {
     /// What the next round begins with, if somebody is at the source: what was fetched there, or
     /// what else came first, which is then served.
     fn go_to_source(&self, served: &mut usize) -> Option<Vec<Incoming>> {
-        let source = self.source.get()?;
-        let mut come = Vec::new();
-        loop {
-            let has_more = self.counted.load(Ordering::Acquire) > *served;
-            match source.look() {
-                Outlook::Nobody => return None,
-                Outlook::Something => source.fetch(&mut come),
-                Outlook::More | Outlook::Nothing(_) if has_more => {}
-                Outlook::Nothing(time) => come.extend(self.await_thing(time, served)),
-                Outlook::More => {
-                    thread::yield_now();
-                    continue;
-                }
+        match self.look_at_source(*served) {
+            Outlook::Nobody => None,
+            Outlook::Something => Some(self.fetch()),
+            Outlook::Nothing(time) if !self.has_more(*served) => {
+                Some(self.await_thing(time, served).into_iter().collect())
             }
-            return Some(come);
+            Outlook::Nothing(_) | Outlook::More => Some(Vec::new()),
         }
     }
 
-    /// What was fetched at the source, for which one waits no longer than for a moment; `None` if
-    /// the keeper should see to it, as to all for which one does not wait.
-    fn look_at_source(&self, served: usize, waits: bool) -> Option<Vec<Incoming>> {
-        let mut come = Vec::new();
-        while let Some(source) = self.source.get() {
-            let has_more = self.counted.load(Ordering::Acquire) > served;
+    /// How it looks at the source. As long as more is to be expected there in a moment, and nothing
+    /// else waits to be served, one stays and looks again.
+    fn look_at_source(&self, served: usize) -> Outlook {
+        let Some(source) = self.source.get() else { return Outlook::Nobody };
+        loop {
+            let has_more = self.has_more(served);
             match source.look() {
-                Outlook::Nobody => break,
-                _ if !waits => return None,
-                Outlook::More if has_more => break,
-                Outlook::More => thread::yield_now(),
-                Outlook::Nothing(_) => return None,
-                Outlook::Something => {
-                    source.fetch(&mut come);
-                    break;
-                }
+                Outlook::More if !has_more => thread::yield_now(),
+                outlook => return outlook,
             }
         }
-        Some(come)
+    }
+
+    /// What was there at the last look.
+    fn fetch(&self) -> Vec<Incoming> {
+        let mut fetched = Vec::new();
+        if let Some(source) = self.source.get() {
+            source.fetch(&mut fetched);
+        }
+        fetched
+    }
+
+    /// Whether more is counted than was served.
+    fn has_more(&self, served: usize) -> bool {
+        self.counted.load(Ordering::Acquire) > served
     }
 
     /// Waits for something to be handed in. It counts as served, though it may be counted later.
@@ -364,9 +362,10 @@ impl<S: Serve> Turns for Service<S> {
             if round.is_rung || keeper_sleeps_too_long {
                 break;
             }
-            first = match self.look_at_source(served, !is_last) {
-                Some(come) => come,
-                None => break,
+            first = match self.look_at_source(served) {
+                Outlook::Something if !is_last => self.fetch(),
+                Outlook::Something | Outlook::Nothing(_) => break, // the keeper sees to it
+                Outlook::Nobody | Outlook::More => Vec::new(),
             };
             if first.is_empty() && self.is_over(served) {
                 return;
