@@ -168,6 +168,8 @@ struct Server<M> {
     kept: Option<(EntryId, Sessions<M>)>,
     /// A snapshot that is being written.
     writing: Option<Writing>,
+    /// By how much the next one comes later than it might.
+    spread_percent: u64,
     /// What a leader's snapshot makes of the state machine, which the node may want or not.
     arrived: Option<(EntryId, Sessions<M>)>,
     clock: Clock,
@@ -278,6 +280,7 @@ impl<M: StateMachine> Server<M> {
             picture: (0, Weak::new()),
             kept: None,
             writing: None,
+            spread_percent: snapshots::some_spread(),
             arrived: None,
             clock: Clock::start(),
         })

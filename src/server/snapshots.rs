@@ -5,6 +5,7 @@
 //! with most of the log that is to follow it. When it has done so, the node is told; what it then
 //! wants done is short: the log takes the place of the longer one.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -24,6 +25,11 @@ const TAIL: u64 = 8;
 
 /// How many times as long as it may be a log becomes, while a follower is sent the last snapshot.
 const PATIENCE: u64 = 4;
+
+/// How much longer than it may be a log becomes by chance, in percent; it is less than this. The
+/// servers of a cluster hold the same log. If they all wrote their snapshots at the same moment, no
+/// majority would be quick then. Election timeouts are spread for the like reason (§5.2).
+const SPREAD_PERCENT: u64 = 50;
 
 /// More entries than that are freed by another thread.
 const MANY_ENTRIES: usize = 10_000;
@@ -49,6 +55,7 @@ impl<M: StateMachine> Server<M> {
     /// the log, for followers that are a little behind. They need not be sent the whole state.
     fn begin_if_due(&mut self) -> Result<(), String> {
         let longest = self.options.config.snapshot_after_bytes.max(self.node.snapshot.bytes());
+        let longest = longest + longest / 100 * self.spread_percent;
         let tail = longest / TAIL;
         let log_bytes = self.storage.bytes_up_to(self.applied);
         // The next snapshot ends all transfers of the last one. On a slow way each would be ended.
@@ -102,6 +109,7 @@ impl<M: StateMachine> Server<M> {
         if index <= self.node.log.base().index {
             return Ok(()); // a leader's came in between, and goes further
         }
+        self.spread_percent = some_spread();
         self.storage.adopt(draft);
         let outputs = self.step(Input::SnapshotTaken { index, data });
         self.perform(outputs.into_iter().map(Todo::Do).collect())
@@ -149,10 +157,29 @@ fn joined(writing: Writing) -> Result<(Draft, Arc<str>), String> {
     writing.join().unwrap_or_else(|_| Err("the thread that writes snapshots has died".to_string()))
 }
 
+/// By how much the next snapshot comes later, in percent.
+pub(super) fn some_spread() -> u64 {
+    RandomState::new().hash_one(SPREAD_PERCENT) % SPREAD_PERCENT
+}
+
 /// Entries that nobody needs any more.
 pub(super) fn free(entries: Vec<Entry>) {
     if entries.len() > MANY_ENTRIES {
         // If there is no thread to be had, they are freed here.
         let _ = thread::Builder::new().spawn(move || drop(entries));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_is_by_chance_and_has_an_end() {
+        let draws: Vec<u64> = (0..500).map(|_| some_spread()).collect();
+        assert!(draws.iter().all(|&percent| percent < SPREAD_PERCENT));
+        // That 500 draws of 50 miss all of five happens once in 10^22 runs.
+        assert!(draws.iter().any(|&percent| percent < 5), "{draws:?}");
+        assert!(draws.iter().any(|&percent| percent >= SPREAD_PERCENT - 5), "{draws:?}");
     }
 }
