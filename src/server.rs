@@ -196,6 +196,14 @@ impl Todo {
         matches!(self, Todo::Do(output) if output.is_save())
     }
 
+    /// The entry that it wants applied.
+    fn entry_to_apply(&self) -> Option<&Entry> {
+        match self {
+            Todo::Do(Output::Apply { entry, .. }) => Some(entry),
+            _ => None,
+        }
+    }
+
     /// What it wants saved of the term and the vote.
     fn vote(&self) -> Option<(Term, Option<NodeId>)> {
         match self {
@@ -421,12 +429,12 @@ impl<M: StateMachine> Server<M> {
         self.flush_trace();
         let first_save = todo.iter().position(Todo::is_save).unwrap_or(todo.len());
         let rest = todo.split_off(first_save);
-        todo.into_iter().for_each(|one| self.perform_one(one));
+        self.perform_all(todo);
         if rest.is_empty() {
             return Ok(());
         }
         self.save(&rest)?;
-        rest.into_iter().for_each(|one| self.perform_one(one));
+        self.perform_all(rest);
         // The disk has answered: a leader may now count itself, and commit.
         let saved = Input::Saved(self.node.log.last());
         let outputs = self.step(saved);
@@ -469,6 +477,12 @@ impl<M: StateMachine> Server<M> {
             self.clock.leave_out(took);
         }
         Ok(())
+    }
+
+    /// Does what need not be saved, or is.
+    fn perform_all(&mut self, todo: Vec<Todo>) {
+        self.machine.expect(todo.iter().filter_map(Todo::entry_to_apply));
+        todo.into_iter().for_each(|one| self.perform_one(one));
     }
 
     fn perform_one(&mut self, one: Todo) {
