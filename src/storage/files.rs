@@ -173,7 +173,7 @@ impl Files for Directory {
 
     fn fill(&mut self, name: &'static str, count: u64) -> Result<(), String> {
         self.with(name, "write", |file| {
-            io::copy(&mut io::repeat(b' ').take(count), file)?;
+            file.write_all(&vec![b' '; count as usize])?;
             file.seek(SeekFrom::Current(-(count as i64))).map(drop)
         })
     }
