@@ -43,23 +43,23 @@ type Shard = Vec<Pair>;
 struct Pair {
     /// The key's. It tells the pairs of a shard apart without a look at their keys, which lie all
     /// over the memory; but two keys may have the same.
-    fingerprint: u64,
-    key_bytes: usize,
+    fingerprint: u32,
+    key_bytes: u32,
     /// The key, and the value behind it: who has found the one has the other at hand.
     text: Arc<str>,
 }
 
 impl Pair {
-    fn new(fingerprint: u64, key: &str, value: &str) -> Pair {
-        Pair { fingerprint, key_bytes: key.len(), text: [key, value].concat().into() }
+    fn new(fingerprint: u32, key: &str, value: &str) -> Pair {
+        Pair { fingerprint, key_bytes: key.len() as u32, text: [key, value].concat().into() }
     }
 
     fn key(&self) -> &str {
-        &self.text[..self.key_bytes]
+        &self.text[..self.key_bytes as usize]
     }
 
     fn value(&self) -> &str {
-        &self.text[self.key_bytes..]
+        &self.text[self.key_bytes as usize..]
     }
 }
 
@@ -79,7 +79,7 @@ impl Default for Store {
 impl Store {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        let fingerprint = machine::fingerprint(key);
+        let fingerprint = fingerprint_of(key);
         let shard = &self.shards[place_of(fingerprint)];
         find(shard, fingerprint, key).ok().map(|place| shard[place].value())
     }
@@ -97,7 +97,7 @@ impl Store {
     }
 
     fn set(&mut self, key: &str, value: &str) {
-        let fingerprint = machine::fingerprint(key);
+        let fingerprint = fingerprint_of(key);
         let shard = self.shard(fingerprint);
         let pair = Pair::new(fingerprint, key, value);
         match find(shard, fingerprint, key) {
@@ -107,7 +107,7 @@ impl Store {
     }
 
     fn remove(&mut self, key: &str) {
-        let fingerprint = machine::fingerprint(key);
+        let fingerprint = fingerprint_of(key);
         let shard = self.shard(fingerprint);
         if let Ok(place) = find(shard, fingerprint, key) {
             shard.remove(place);
@@ -115,23 +115,27 @@ impl Store {
     }
 
     /// The shard of a key, to be written to: a copy, if a clone shares it.
-    fn shard(&mut self, fingerprint: u64) -> &mut Shard {
+    fn shard(&mut self, fingerprint: u32) -> &mut Shard {
         Arc::make_mut(&mut self.shards[place_of(fingerprint)])
     }
 }
 
+fn fingerprint_of(key: &str) -> u32 {
+    machine::fingerprint(key) as u32 // half of it is enough, and a pair is a quarter smaller
+}
+
 /// In which shard a key is.
-fn place_of(fingerprint: u64) -> usize {
+fn place_of(fingerprint: u32) -> usize {
     fingerprint as usize % SHARDS
 }
 
 /// Where in its shard a key is; or, as an error, where it would be.
-fn find(shard: &[Pair], fingerprint: u64, key: &str) -> Result<usize, usize> {
+fn find(shard: &[Pair], fingerprint: u32, key: &str) -> Result<usize, usize> {
     shard.binary_search_by(|pair| (pair.fingerprint, pair.key()).cmp(&(fingerprint, key)))
 }
 
 /// A pair of this fingerprint. Its key is most likely the one that was meant.
-fn find_any(shard: &[Pair], fingerprint: u64) -> Option<&Pair> {
+fn find_any(shard: &[Pair], fingerprint: u32) -> Option<&Pair> {
     let place = shard.binary_search_by_key(&fingerprint, |pair| pair.fingerprint).ok()?;
     Some(&shard[place])
 }
@@ -159,7 +163,7 @@ impl StateMachine for Store {
     /// then at all pairs, then at all texts, and forgets what it saw.
     fn expect(&self, commands: &mut dyn Iterator<Item = &str>) {
         let keys = commands.filter_map(Request::key_of);
-        let fingerprints: Vec<u64> = keys.map(|key| machine::fingerprint(&key)).collect();
+        let fingerprints: Vec<u32> = keys.map(|key| fingerprint_of(&key)).collect();
         let shards = || fingerprints.iter().map(|&key| (key, &**self.shards[place_of(key)]));
         hint::black_box(shards().map(|(_, shard)| shard.len()).sum::<usize>());
         let found = shards().filter_map(|(key, shard)| find_any(shard, key));
