@@ -98,21 +98,27 @@ fn timed_out() -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::TcpListener;
     use std::thread;
 
     use super::*;
 
-    fn pair() -> (TcpStream, Timed) {
+    /// Both ends of a connection: of who connected, and of who accepted.
+    pub fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (peer, Timed::new(listener.accept().unwrap().0))
+        (peer, listener.accept().unwrap().0)
+    }
+
+    fn timed_pair() -> (TcpStream, Timed) {
+        let (peer, stream) = pair();
+        (peer, Timed::new(stream))
     }
 
     #[test]
     fn allow_starts_the_time_anew() {
-        let (_peer, mut timed) = pair();
+        let (_peer, mut timed) = timed_pair();
         let patience = Duration::from_secs(20);
         timed.allow_since(Instant::now() - patience, patience);
         assert_eq!(timed.write(b"x").unwrap_err().kind(), ErrorKind::TimedOut);
@@ -122,7 +128,7 @@ mod tests {
 
     #[test]
     fn read_has_one_time_for_all_that_trickles_in() {
-        let (mut peer, mut timed) = pair();
+        let (mut peer, mut timed) = timed_pair();
         let trickle = thread::spawn(move || {
             while peer.write_all(b"x").is_ok() {
                 thread::sleep(Duration::from_millis(1));

@@ -247,7 +247,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpStream;
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::thread;
 
@@ -257,6 +257,7 @@ mod tests {
     use super::*;
     use crate::event::What;
     use crate::inbox::{self, Answer, Ask, Incoming, Serve, Tell};
+    use crate::timed::tests::pair;
 
     const PATIENCE: Duration = Duration::from_secs(30);
     const LONG: Duration = Duration::from_secs(3600);
@@ -365,10 +366,8 @@ mod tests {
 
     /// A client of this host.
     fn client(host: impl Handler + 'static) -> TcpStream {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (client, stream) = pair();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
-        let (stream, _) = listener.accept().unwrap();
         thread::spawn(move || serve(stream, Deadlines::default(), Box::new(host)));
         client
     }

@@ -361,13 +361,14 @@ impl Pen {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::net::{Shutdown, TcpListener};
+    use std::net::Shutdown;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::super::Request;
     use super::super::server::{Deadlines, Handler, serve};
     use super::*;
     use crate::inbox::{Answer, Ask, Tell};
+    use crate::timed::tests::pair;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -400,18 +401,11 @@ mod tests {
     /// A client of a server that leaves every answer to whoever has the pen, for so long.
     fn client(patience: Duration) -> (TcpStream, Receiver<Tell>) {
         let (stream, other_end) = pair();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let (sender, pens) = channel();
         let scribe = Box::new(Scribe { pens: sender, patience });
         thread::spawn(move || serve(other_end, Deadlines::default(), scribe));
         (stream, pens)
-    }
-
-    /// The client's end of a connection, and the other.
-    fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
-        (client, listener.accept().unwrap().0)
     }
 
     /// Writes this with a pen; false if nobody waits for it any more.
@@ -486,6 +480,7 @@ mod tests {
     /// An exchange, and the client's end of its connection.
     fn exchange() -> (Arc<Exchange>, TcpStream) {
         let (client, other_end) = pair();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
         (Exchange::new(&Arc::new(other_end), PATIENCE, Weak::new()), client)
     }
 

@@ -159,7 +159,7 @@ fn joined(writing: Writing) -> Result<(Draft, Arc<str>), String> {
 
 /// By how much the next snapshot comes later, in percent.
 pub(super) fn some_spread() -> u64 {
-    RandomState::new().hash_one(SPREAD_PERCENT) % SPREAD_PERCENT
+    RandomState::new().hash_one(()) % SPREAD_PERCENT
 }
 
 /// Entries that nobody needs any more.
