@@ -230,8 +230,13 @@ impl Batch {
 }
 
 impl<M: StateMachine> Serve for Server<M> {
-    fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
-        let done = self.tell_node(incoming).and_then(|()| self.attend_to_snapshot());
+    fn turn(
+        &mut self,
+        incoming: &mut dyn Iterator<Item = Incoming>,
+        more_soon: bool,
+    ) -> Result<(), String> {
+        let told = self.tell_node(incoming, more_soon);
+        let done = told.and_then(|()| self.attend_to_snapshot());
         match done {
             Ok(()) => self.tell_state(),
             Err(_) => self.console.close(), // this was the last turn
@@ -318,9 +323,14 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// Tells the node all that is waiting, and does what it says.
-    fn tell_node(&mut self, waiting: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
-        let is_on_the_way = self.is_on_the_way();
+    /// Tells the node all that is waiting, and does what it says. Commands wait for more of them, if
+    /// those are to be expected soon.
+    fn tell_node(
+        &mut self,
+        waiting: &mut dyn Iterator<Item = Incoming>,
+        more_soon: bool,
+    ) -> Result<(), String> {
+        let may_wait = more_soon || self.is_on_the_way();
         let mut batch = Batch::default();
         for incoming in waiting {
             match incoming {
@@ -334,7 +344,7 @@ impl<M: StateMachine> Server<M> {
         let Batch { mut todo, proposals, reads } = batch;
         let (mut outputs, uptime_ms) = (Vec::new(), self.clock.uptime_ms());
         self.gathering.add(proposals, uptime_ms);
-        let proposals = self.gathering.take_due(is_on_the_way, uptime_ms);
+        let proposals = self.gathering.take_due(may_wait, uptime_ms);
         if !proposals.is_empty() {
             outputs.extend(self.step(Input::Propose(proposals)));
         }
@@ -479,10 +489,15 @@ impl<M: StateMachine> Server<M> {
         Ok(())
     }
 
-    /// Does what need not be saved, or is.
-    fn perform_all(&mut self, todo: Vec<Todo>) {
-        self.machine.expect(todo.iter().filter_map(Todo::entry_to_apply));
+    /// Does what need not be saved, or is. What the machine is to expect it hears when the first
+    /// entry is to be applied: a leader that waits for this server's answer has it by then.
+    fn perform_all(&mut self, mut todo: Vec<Todo>) {
+        let is_to_apply = |one: &Todo| one.entry_to_apply().is_some();
+        let first_to_apply = todo.iter().position(is_to_apply).unwrap_or(todo.len());
+        let rest = todo.split_off(first_to_apply);
         todo.into_iter().for_each(|one| self.perform_one(one));
+        self.machine.expect(rest.iter().filter_map(Todo::entry_to_apply));
+        rest.into_iter().for_each(|one| self.perform_one(one));
     }
 
     fn perform_one(&mut self, one: Todo) {

@@ -27,17 +27,12 @@ const CROWD: usize = 2;
 const TIMES: Times = Times {
     busy: Duration::from_millis(10),
     soon: Duration::from_micros(120),
+    soon_of_crowd: Duration::from_micros(400),
     longest_wait: Duration::from_millis(100),
 };
 
 /// The keeper looks at least once in so many of the longest waits.
 const ROUND: u32 = 5;
-
-/// The largest crowd of which some wait until the others are back who have just been answered. A
-/// batch takes nearly as long for few as for many: if those who come back just miss one, and then
-/// make up the next, each is half as large as it could be. In a larger crowd some are always back
-/// before the last is answered.
-const WAITING_CROWD: usize = 32;
 
 /// The shortest and the longest time for which nobody looks whether someone says something. An
 /// eighth of the time for which one has been silent is little to wait longer.
@@ -77,6 +72,11 @@ struct Times {
     /// Within this time a client is back that does nothing else. One that is alone goes home after
     /// it.
     soon: Duration,
+    /// Within this time one of a crowd is back that does nothing else, though its client has others
+    /// to see to. For so long those who are back already wait for it: a batch of commands takes
+    /// nearly as long for few as for many, and if some just miss one, and then make up the next,
+    /// each is smaller than it could be.
+    soon_of_crowd: Duration,
     /// Who has awaited an answer for so long goes home, too.
     longest_wait: Duration,
 }
@@ -133,7 +133,8 @@ impl Hall {
             return Ok(connection);
         }
         let home = Slot::new();
-        let is_eager = connection.pause().is_some_and(|pause| pause < self.times.soon);
+        let soon = self.times.soon_of_crowd;
+        let is_eager = connection.pause().is_some_and(|pause| pause < soon);
         let glance = Glance::Leaves;
         let guest = Guest { connection, home: Arc::clone(&home), glance, is_eager };
         if self.admit(guest) {
@@ -184,23 +185,21 @@ impl Source for Hall {
 impl Guests {
     fn look_at_one(&mut self) -> Outlook {
         match self.see() {
-            Sight { to_fetch: 1, .. } => Outlook::Something,
+            Sight { to_fetch: 1, .. } => Outlook::Something { more_soon: false },
             Sight { await_answers: 1, .. } => Outlook::Nobody,
             Sight { are_soon_back: 1, .. } => Outlook::More,
             _ => {
                 self.all[0].glance = Glance::Leaves;
-                Outlook::Something
+                Outlook::Something { more_soon: false }
             }
         }
     }
 
     fn look(&mut self) -> Outlook {
-        let Sight { to_fetch, await_answers, are_soon_back, silence } = self.see();
-        // Where some await answers and nobody asks, those answers come next.
-        let may_wait = to_fetch > 0 || await_answers == 0;
+        let Sight { to_fetch, are_soon_back, silence, .. } = self.see();
         match silence {
-            _ if are_soon_back > 0 && may_wait && self.all.len() <= WAITING_CROWD => Outlook::More,
-            _ if to_fetch > 0 => Outlook::Something,
+            _ if to_fetch > 0 => Outlook::Something { more_soon: are_soon_back > 0 },
+            _ if are_soon_back > 0 => Outlook::More,
             Some(silence) => Outlook::Nothing((silence / NAP_PART).clamp(NAPS.0, NAPS.1)),
             None => Outlook::Nothing(NAPS.1),
         }
@@ -208,12 +207,13 @@ impl Guests {
 
     fn see(&mut self) -> Sight {
         let (now, times, mut sight) = (Instant::now(), self.times, Sight::default());
+        let soon = if self.all.len() == 1 { times.soon } else { times.soon_of_crowd };
         for guest in &mut self.all {
             let asked_before = matches!(guest.glance, Glance::Asks(_));
             guest.glance = guest.connection.glance();
             match guest.glance {
                 Glance::Asks(_) if asked_before => {}
-                Glance::Asks(since) => guest.is_eager = now < since + times.soon,
+                Glance::Asks(since) => guest.is_eager = now < since + soon,
                 Glance::Awaits(since) if now < since + times.longest_wait => {
                     sight.await_answers += 1;
                     continue;
@@ -221,7 +221,7 @@ impl Guests {
                 Glance::Silent(since) if now < since + times.busy => {
                     let silence = now.saturating_duration_since(since);
                     sight.silence = Some(sight.silence.map_or(silence, |last| last.min(silence)));
-                    sight.are_soon_back += usize::from(guest.is_eager && silence < times.soon);
+                    sight.are_soon_back += usize::from(guest.is_eager && silence < soon);
                     continue;
                 }
                 _ => guest.glance = Glance::Leaves,
@@ -261,7 +261,13 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
     const LONG: Duration = Duration::from_secs(3600);
-    const AGES: Times = Times { busy: LONG, soon: Duration::ZERO, longest_wait: LONG };
+    const AGES: Times = Times {
+        busy: LONG,
+        soon: Duration::ZERO,
+        soon_of_crowd: Duration::ZERO,
+        longest_wait: LONG,
+    };
+    const SOMETHING: Outlook = Outlook::Something { more_soon: false };
 
     /// A hall in which the test goes round itself.
     struct House {
@@ -352,13 +358,13 @@ mod tests {
         /// The errand of a guest that asks this.
         fn errand(&self, guest: &mut TcpStream, path: &str) -> Errand {
             guest.write_all(&request(path)).unwrap();
-            self.look_until(|outlook| outlook == Outlook::Something);
+            self.look_until(|outlook| outlook == SOMETHING);
             self.fetch().pop().unwrap()
         }
 
         /// The last guest goes home.
         fn empties(&self) {
-            self.look_until(|outlook| outlook == Outlook::Something);
+            self.look_until(|outlook| outlook == SOMETHING);
             assert!(self.fetch().is_empty());
             assert_eq!(self.hall.look(), Outlook::Nobody);
         }
@@ -423,7 +429,7 @@ mod tests {
         let mut guest = house.guest();
         guest.write_all(&[request("/a"), request("/b")].concat()).unwrap();
         for path in ["/a", "/b"] {
-            house.look_until(|outlook| outlook == Outlook::Something);
+            house.look_until(|outlook| outlook == SOMETHING);
             let errand = house.fetch().pop().unwrap();
             let outlook = house.hall.look();
             assert_eq!(outlook, Outlook::Nothing(NAPS.1), "the next waits for this answer");
@@ -464,7 +470,7 @@ mod tests {
             (Times { longest_wait: Duration::ZERO, ..AGES }, 0),
         ] {
             lock(&house.hall.guests).times = times;
-            assert_eq!(house.hall.look(), Outlook::Something);
+            assert_eq!(house.hall.look(), SOMETHING);
             assert!(house.fetch().is_empty());
             assert_eq!(lock(&house.hall.guests).all.len(), left);
         }
@@ -498,7 +504,7 @@ mod tests {
         tell(house.errand(&mut guest, "/long"), &("x".repeat(16 * 1024 * 1024) + " done"));
         expect(&mut guest, " done");
         thread::sleep(NAPS.1 * 20); // until it counts as written
-        assert_eq!(house.hall.look(), Outlook::Something);
+        assert_eq!(house.hall.look(), SOMETHING);
         assert!(house.fetch().is_empty());
         assert_eq!(house.hall.look(), Outlook::Nobody);
     }
@@ -512,27 +518,29 @@ mod tests {
 
     /// One asks, and one has just been answered.
     #[test]
-    fn few_wait_for_those_who_are_soon_back() {
+    fn who_is_soon_back_is_told_of_and_waited_for() {
         let house = House::open(AGES);
         let mut guests = [house.guest(), house.guest()];
-        lock(&house.hall.guests).times.soon = LONG;
-        for (guest, outlook) in [(0, Outlook::Something), (1, Outlook::More)] {
+        lock(&house.hall.guests).times.soon_of_crowd = LONG;
+        for (guest, more_soon) in [(0, false), (1, true)] {
             // Who has not been back soon before, is not waited for.
             guests[guest].write_all(&request("/again")).unwrap();
             house.look_until(|_| lock(&house.hall.guests).all.iter().any(Guest::asks));
-            assert_eq!(house.hall.look(), outlook);
+            assert_eq!(house.hall.look(), Outlook::Something { more_soon });
             tell(house.fetch().pop().unwrap(), " done");
             expect(&mut guests[guest], "/again done");
         }
-        lock(&house.hall.guests).times.soon = Duration::ZERO;
+        assert_eq!(house.hall.look(), Outlook::More);
+        lock(&house.hall.guests).times.soon_of_crowd = Duration::ZERO;
+        assert!(matches!(house.hall.look(), Outlook::Nothing(_)));
         guests[0].write_all(&request("/again")).unwrap();
         house.look_until(|_| lock(&house.hall.guests).all.iter().any(Guest::asks));
-        assert_eq!(house.hall.look(), Outlook::Something);
+        assert_eq!(house.hall.look(), SOMETHING);
     }
 
     #[test]
     fn one_that_asks_again_at_once_comes_in_and_is_waited_for() {
-        let mut house = House::open(Times { soon: LONG, ..AGES });
+        let mut house = House::open(Times { soon: LONG, soon_of_crowd: LONG, ..AGES });
         house.crowd.clear();
         let mut guest = house.guest();
         for path in ["/a", "/b"] {
@@ -558,7 +566,7 @@ mod tests {
         let [mut first, second] = guests;
         let errand = house.errand(&mut first, "/a");
         drop(second);
-        house.look_until(|outlook| outlook == Outlook::Something);
+        house.look_until(|outlook| outlook == SOMETHING);
         assert!(house.fetch().is_empty());
         assert_eq!(house.hall.look(), Outlook::Nobody, "whoever answers the other will look");
         tell(errand, " done");
@@ -578,7 +586,11 @@ mod tests {
     }
 
     impl Serve for Slow {
-        fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
+        fn turn(
+            &mut self,
+            incoming: &mut dyn Iterator<Item = Incoming>,
+            _more_soon: bool,
+        ) -> Result<(), String> {
             for one in incoming {
                 match one {
                     Incoming::Client(_, tell) => {
@@ -614,7 +626,10 @@ mod tests {
         const REQUESTS: usize = 1000;
         let ((desk, inbox), (asked, signals)) = (inbox::open(), channel());
         let soon = Duration::from_millis(2);
-        let hall = Hall::with_times(&desk, Times { soon, longest_wait: LONG, ..TIMES });
+        let hall = Hall::with_times(
+            &desk,
+            Times { soon, soon_of_crowd: soon, longest_wait: LONG, ..TIMES },
+        );
         thread::spawn(move || inbox.keep(Slow { clients: 0, tells: Vec::new(), asked }));
         let for_other = desk.clone();
         thread::spawn(move || {
@@ -642,7 +657,7 @@ mod tests {
     #[test]
     fn one_that_is_never_answered_is_told_so() {
         let ((desk, inbox), (asked, _asked)) = (inbox::open(), channel());
-        let hall = Hall::with_times(&desk, Times { soon: LONG, ..TIMES });
+        let hall = Hall::with_times(&desk, Times { soon: LONG, soon_of_crowd: LONG, ..TIMES });
         // Of three the second has its answer with the first's, and the third has none.
         thread::spawn(move || inbox.keep(Slow { clients: 1, tells: Vec::new(), asked }));
         let hand_in = move |errand| desk.hand_in(errand);

@@ -36,11 +36,16 @@ const GRAIN: Duration = Duration::from_millis(1);
 
 /// What serves an inbox: one thing at a time, though not always by the same thread.
 pub trait Serve: Send + 'static {
-    /// Deals with what has come in, and with what is due.
+    /// Deals with what has come in, and with what is due. With `more_soon`, more is to be expected
+    /// in a moment, for which some of it may wait: another turn follows, when it has come or not.
     ///
     /// # Errors
     /// It cannot go on: why.
-    fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String>;
+    fn turn(
+        &mut self,
+        incoming: &mut dyn Iterator<Item = Incoming>,
+        more_soon: bool,
+    ) -> Result<(), String>;
 
     /// How long until it wants a turn, if nothing comes before.
     fn wait(&self) -> Duration;
@@ -67,7 +72,10 @@ pub enum Outlook {
     /// More is to be expected in a moment, and worth it.
     More,
     /// Something is there.
-    Something,
+    Something {
+        /// More is to be expected in a moment, and worth it.
+        more_soon: bool,
+    },
 }
 
 /// The inbox of a server, and where to hand in what is for it.
@@ -235,6 +243,14 @@ struct State<S> {
     alarm: Instant,
 }
 
+/// What a round begins with.
+#[derive(Default)]
+struct Fetched {
+    things: Vec<Incoming>,
+    /// More is to be expected in a moment.
+    more_soon: bool,
+}
+
 /// What came of a round.
 struct Round {
     /// How much of what is counted is served now.
@@ -252,13 +268,13 @@ impl<S: Serve> Service<S> {
 
     /// The keeper's turn: serves until nothing is left. Returns how long the keeper may sleep.
     fn serve_all(&self, mut served: usize) -> Result<Duration, String> {
-        let mut first = Vec::new();
+        let mut first = Fetched::default();
         loop {
             let round = self.serve(served, first)?;
             served = round.served;
             // Only now: who has come to the source and rung before the round, is seen there; who
             // rings later, is counted, and the turn is not over.
-            if let Some(come) = self.go_to_source(&mut served) {
+            if let Some(come) = self.go_to_source(&mut served, round.rest) {
                 first = come;
                 continue;
             }
@@ -267,20 +283,22 @@ impl<S: Serve> Service<S> {
             if self.is_over(served) {
                 return Ok(round.rest);
             }
-            first = Vec::new();
+            first = Fetched::default();
         }
     }
 
     /// What the next round begins with, if somebody is at the source: what was fetched there, or
     /// what else came first, which is then served.
-    fn go_to_source(&self, served: &mut usize) -> Option<Vec<Incoming>> {
+    fn go_to_source(&self, served: &mut usize, rest: Duration) -> Option<Fetched> {
         match self.look_at_source(*served) {
             Outlook::Nobody => None,
-            Outlook::Something => Some(self.fetch()),
+            Outlook::Something { more_soon } => Some(self.fetch(more_soon)),
             Outlook::Nothing(time) if !self.has_more(*served) => {
-                Some(self.await_thing(time, served).into_iter().collect())
+                let things = self.await_thing(time.min(rest), served).into_iter().collect();
+                Some(Fetched { things, more_soon: false })
             }
-            Outlook::Nothing(_) | Outlook::More => Some(Vec::new()),
+            Outlook::Nothing(_) => Some(Fetched::default()),
+            Outlook::More => Some(Fetched { more_soon: true, ..Fetched::default() }),
         }
     }
 
@@ -298,12 +316,12 @@ impl<S: Serve> Service<S> {
     }
 
     /// What was there at the last look.
-    fn fetch(&self) -> Vec<Incoming> {
-        let mut fetched = Vec::new();
+    fn fetch(&self, more_soon: bool) -> Fetched {
+        let mut things = Vec::new();
         if let Some(source) = self.source.get() {
-            source.fetch(&mut fetched);
+            source.fetch(&mut things);
         }
-        fetched
+        Fetched { things, more_soon }
     }
 
     /// Whether more is counted than was served.
@@ -322,7 +340,7 @@ impl<S: Serve> Service<S> {
     }
 
     /// Serves these, and all that is counted and not served yet.
-    fn serve(&self, served: usize, first: Vec<Incoming>) -> Result<Round, String> {
+    fn serve(&self, served: usize, first: Fetched) -> Result<Round, String> {
         let mut state = self.state();
         let State { server, things, .. } = &mut *state;
         let counted = self.counted.load(Ordering::Acquire).max(served);
@@ -335,8 +353,8 @@ impl<S: Serve> Service<S> {
                 None
             }
         });
-        let mut incoming = first.into_iter().chain(things);
-        server.turn(&mut incoming)?;
+        let mut incoming = first.things.into_iter().chain(things);
+        server.turn(&mut incoming, first.more_soon)?;
         incoming.for_each(drop);
         Ok(Round { served: counted, rest: server.wait(), is_rung })
     }
@@ -350,7 +368,7 @@ impl<S: Serve> Service<S> {
 impl<S: Serve> Turns for Service<S> {
     fn take_turn(&self) {
         let _crash = Crash(&self.keeper);
-        let (mut served, mut first) = (0, Vec::new());
+        let (mut served, mut first) = (0, Fetched::default());
         for round in 1..=MOST_ROUNDS {
             let is_last = round == MOST_ROUNDS;
             let round = match self.serve(served, first) {
@@ -363,11 +381,11 @@ impl<S: Serve> Turns for Service<S> {
                 break;
             }
             first = match self.look_at_source(served) {
-                Outlook::Something if !is_last => self.fetch(),
-                Outlook::Something | Outlook::Nothing(_) => break, // the keeper sees to it
-                Outlook::Nobody | Outlook::More => Vec::new(),
+                Outlook::Something { more_soon } if !is_last => self.fetch(more_soon),
+                Outlook::Something { .. } | Outlook::Nothing(_) => break, // the keeper sees to it
+                Outlook::Nobody | Outlook::More => Fetched::default(),
             };
-            if first.is_empty() && self.is_over(served) {
+            if first.things.is_empty() && self.is_over(served) {
                 return;
             }
         }
@@ -413,7 +431,11 @@ mod tests {
     where
         F: FnMut(&[Incoming]) -> Result<Duration, String> + Send + 'static,
     {
-        fn turn(&mut self, incoming: &mut dyn Iterator<Item = Incoming>) -> Result<(), String> {
+        fn turn(
+            &mut self,
+            incoming: &mut dyn Iterator<Item = Incoming>,
+            _more_soon: bool,
+        ) -> Result<(), String> {
             let incoming: Vec<Incoming> = incoming.collect();
             let done = (self.then)(&incoming);
             let _ = self.turns.send((thread::current().id(), incoming));
@@ -646,14 +668,14 @@ mod tests {
         assert!(desk.ask(Ask::State, LONG).is_none());
     }
 
-    /// A source where one thing is for each letter: `s`omething, `m`ore in a moment, `-` nothing.
-    /// At the end there is nobody.
+    /// A source where one thing is for each letter: `s`omething, `S`omething and more soon, `m`ore
+    /// in a moment, `-` nothing. At the end there is nobody.
     struct Letters(Mutex<std::str::Chars<'static>>);
 
     impl Source for Letters {
         fn look(&self) -> Outlook {
             match self.0.lock().unwrap().next() {
-                Some('s') => Outlook::Something,
+                Some(letter @ ('s' | 'S')) => Outlook::Something { more_soon: letter == 'S' },
                 Some('m') => Outlook::More,
                 Some(_) => Outlook::Nothing(LONG),
                 None => Outlook::Nobody,
@@ -683,6 +705,39 @@ mod tests {
         }
         // While something waits, nobody waits for more; what waits goes with what is fetched.
         assert_eq!(found, ["fetched", "fetched", "one", "two", "fetched three"]);
+    }
+
+    /// Tells how much came in each turn, and whether more was to be expected soon. While it is, it
+    /// wants the next turn at once.
+    struct Hopes {
+        turns: Sender<(usize, bool)>,
+        more_soon: bool,
+    }
+
+    impl Serve for Hopes {
+        fn turn(
+            &mut self,
+            incoming: &mut dyn Iterator<Item = Incoming>,
+            more_soon: bool,
+        ) -> Result<(), String> {
+            self.more_soon = more_soon;
+            let _ = self.turns.send((incoming.count(), more_soon));
+            Ok(())
+        }
+
+        fn wait(&self) -> Duration {
+            if self.more_soon { Duration::ZERO } else { LONG }
+        }
+    }
+
+    #[test]
+    fn server_is_told_whether_more_comes_soon_and_does_not_wait_for_it_in_vain() {
+        let (desk, inbox) = open();
+        let (turns, told) = channel();
+        desk.set_source(Arc::new(Letters(Mutex::new("SmsS-".chars()))));
+        thread::spawn(move || inbox.keep(Hopes { turns, more_soon: false }));
+        let told: Vec<_> = (0..5).map(|_| told.recv_timeout(PATIENCE).unwrap()).collect();
+        assert_eq!(told, [(0, false), (1, true), (1, false), (1, true), (0, false)]);
     }
 
     #[test]
@@ -730,7 +785,7 @@ mod tests {
                     self.desk.call_to_source();
                     Outlook::Nobody
                 }
-                1 => Outlook::Something,
+                1 => Outlook::Something { more_soon: false },
                 _ => Outlook::Nobody,
             }
         }

@@ -3,9 +3,10 @@
 //! Each batch of entries costs every node a message, a write and an fsync, however small it is. So
 //! while a leader's entries are on their way to a majority, what else comes in is gathered. When
 //! the clients who wait for those entries have their answers, all that is gathered follows as one
-//! batch, and the next commands of those clients may be in time for it. A client that is alone
-//! never waits, for then nothing is on its way; and where an answer takes long, on a slow network
-//! or a busy disk, the next batch goes without it after [`MOST_MS`].
+//! batch, and the next commands of those clients are in time for it, if they ask again at once: it
+//! waits for them, too. A client that is alone never waits, for then nothing is on its way and
+//! nobody else is expected; and where an answer takes long, on a slow network or a busy disk, the
+//! next batch goes without it after [`MOST_MS`].
 
 use crate::message::Command;
 use crate::step::{Millis, RequestId};
@@ -30,18 +31,19 @@ impl Gathering {
         self.commands.extend(commands);
     }
 
-    /// All that is gathered, if it is to go now: nothing is on its way, or it has waited enough.
-    pub fn take_due(&mut self, is_on_the_way: bool, now: Millis) -> Vec<(RequestId, Command)> {
-        match self.wait(is_on_the_way, now) {
+    /// All that is gathered, if it is to go now: there is nothing to wait for, or it has waited
+    /// enough.
+    pub fn take_due(&mut self, may_wait: bool, now: Millis) -> Vec<(RequestId, Command)> {
+        match self.wait(may_wait, now) {
             Some(0) => std::mem::take(&mut self.commands),
             _ => Vec::new(),
         }
     }
 
     /// How long until it is to go, if it does not go before; `None` if there is nothing.
-    pub fn wait(&self, is_on_the_way: bool, now: Millis) -> Option<Millis> {
+    pub fn wait(&self, may_wait: bool, now: Millis) -> Option<Millis> {
         let most = (self.since + MOST_MS).saturating_sub(now);
-        (!self.commands.is_empty()).then_some(if is_on_the_way { most } else { 0 })
+        (!self.commands.is_empty()).then_some(if may_wait { most } else { 0 })
     }
 }
 
@@ -63,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn others_wait_for_those_on_the_way_and_go_together() {
+    fn others_wait_and_go_together() {
         let mut gathering = Gathering::default();
         gathering.add(commands(&[1]), 10);
         gathering.add(commands(&[2, 3]), 11);
