@@ -7,9 +7,9 @@
 //! any thread, in a release build (`Cargo.toml`). Whose thread it is that has the turn, `inbox.rs`
 //! decides; here nobody needs to know.
 //!
-//! `server/asks.rs` is what clients ask of it; `server/gathering.rs` is where their commands wait
-//! for company; `server/snapshots.rs` cuts the log; `server/clock.rs` is its time, which stands
-//! still while a student has it play dead.
+//! `server/asks.rs` is what clients ask of it; `server/gathering.rs` is where that waits for
+//! company; `server/snapshots.rs` cuts the log; `server/clock.rs` is its time, which stands still
+//! while a student has it play dead.
 
 mod asks;
 mod clock;
@@ -160,7 +160,9 @@ struct Server<M> {
     clients: VecDeque<(RequestId, Client)>,
     next_request: RequestId,
     /// Commands that the node has not been told of yet.
-    gathering: Gathering,
+    commands: Gathering<(RequestId, Command)>,
+    /// Reads of which the same is true.
+    reads: Gathering<RequestId>,
     /// The last picture of the state that someone asked for, while anyone has it, and how far the
     /// log was applied then.
     picture: (Index, Weak<Picture>),
@@ -253,8 +255,9 @@ impl<M: StateMachine> Serve for Server<M> {
         let for_watchers =
             self.watchers.deadline().map_or(LONG, |deadline| deadline.saturating_sub(uptime_ms));
         let for_snapshot = self.writing.as_ref().map_or(LONG, |_| snapshots::LOOK_MS);
-        let for_gathered = self.gathering.wait(self.is_on_the_way(), uptime_ms).unwrap_or(LONG);
-        let first = for_node.min(for_watchers).min(for_snapshot).min(for_gathered);
+        let for_commands = self.commands.wait(self.is_on_the_way(), uptime_ms).unwrap_or(LONG);
+        let for_reads = self.reads.wait(false, uptime_ms).unwrap_or(LONG);
+        let first = for_node.min(for_watchers).min(for_snapshot).min(for_commands).min(for_reads);
         Duration::from_millis(first)
     }
 }
@@ -289,7 +292,8 @@ impl<M: StateMachine> Server<M> {
             options: options.clone(),
             clients: VecDeque::new(),
             next_request: 0,
-            gathering: Gathering::default(),
+            commands: Gathering::default(),
+            reads: Gathering::default(),
             picture: (0, Weak::new()),
             kept: None,
             writing: None,
@@ -323,8 +327,7 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// Tells the node all that is waiting, and does what it says. Commands wait for more of them, if
-    /// those are to be expected soon.
+    /// Tells the node all that is waiting, and does what it says. What clients ask may wait for more.
     fn tell_node(
         &mut self,
         waiting: &mut dyn Iterator<Item = Incoming>,
@@ -343,8 +346,10 @@ impl<M: StateMachine> Server<M> {
         }
         let Batch { mut todo, proposals, reads } = batch;
         let (mut outputs, uptime_ms) = (Vec::new(), self.clock.uptime_ms());
-        self.gathering.add(proposals, uptime_ms);
-        let proposals = self.gathering.take_due(may_wait, uptime_ms);
+        self.commands.add(proposals, uptime_ms);
+        self.reads.add(reads, uptime_ms);
+        let proposals = self.commands.take_due(may_wait, uptime_ms);
+        let reads = self.reads.take_due(more_soon, uptime_ms);
         if !proposals.is_empty() {
             outputs.extend(self.step(Input::Propose(proposals)));
         }
