@@ -19,7 +19,7 @@ use crate::status::{Leader, State, Status};
 use crate::transport::Link;
 use crate::watchers::Notice;
 
-pub use desk::{Desk, Inbox, Outlook, Serve, Source, open};
+pub use desk::{Desk, Inbox, Outlook, Serve, Source, Waiting, open};
 
 /// One thing in the inbox.
 pub enum Incoming {

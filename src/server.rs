@@ -26,7 +26,7 @@ use crate::config::{Config, FaultsFrom};
 use crate::console::Console;
 use crate::event::{Event, What};
 use crate::http::{self, api::Site, hall::Hall};
-use crate::inbox::{self, Answer, Desk, Incoming, Picture, Serve, Tell};
+use crate::inbox::{self, Answer, Desk, Incoming, Picture, Serve, Tell, Waiting};
 use crate::machine::{Sessions, StateMachine};
 use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
 use crate::metrics::Metrics;
@@ -232,12 +232,8 @@ impl Batch {
 }
 
 impl<M: StateMachine> Serve for Server<M> {
-    fn turn(
-        &mut self,
-        incoming: &mut dyn Iterator<Item = Incoming>,
-        more_soon: bool,
-    ) -> Result<(), String> {
-        let told = self.tell_node(incoming, more_soon);
+    fn turn(&mut self, waiting: Waiting, more_soon: bool) -> Result<(), String> {
+        let told = self.tell_node(waiting, more_soon);
         let done = told.and_then(|()| self.attend_to_snapshot());
         match done {
             Ok(()) => self.tell_state(),
@@ -256,6 +252,7 @@ impl<M: StateMachine> Serve for Server<M> {
             self.watchers.deadline().map_or(LONG, |deadline| deadline.saturating_sub(uptime_ms));
         let for_snapshot = self.writing.as_ref().map_or(LONG, |_| snapshots::LOOK_MS);
         let for_commands = self.commands.wait(self.is_on_the_way(), uptime_ms).unwrap_or(LONG);
+        // Reads wait for company alone, from one turn to the next.
         let for_reads = self.reads.wait(false, uptime_ms).unwrap_or(LONG);
         let first = for_node.min(for_watchers).min(for_snapshot).min(for_commands).min(for_reads);
         Duration::from_millis(first)
@@ -327,12 +324,9 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// Tells the node all that is waiting, and does what it says. What clients ask may wait for more.
-    fn tell_node(
-        &mut self,
-        waiting: &mut dyn Iterator<Item = Incoming>,
-        more_soon: bool,
-    ) -> Result<(), String> {
+    /// Tells the node all that is waiting, and does what it says. What clients ask may have to wait
+    /// for more.
+    fn tell_node(&mut self, waiting: Waiting, more_soon: bool) -> Result<(), String> {
         let may_wait = more_soon || self.is_on_the_way();
         let mut batch = Batch::default();
         for incoming in waiting {
@@ -494,8 +488,8 @@ impl<M: StateMachine> Server<M> {
         Ok(())
     }
 
-    /// Does what need not be saved, or is. What the machine is to expect it hears when the first
-    /// entry is to be applied: a leader that waits for this server's answer has it by then.
+    /// Does what need not be saved, or is. What the machine is to expect it hears only when the
+    /// first entry is to be applied: others wait for what is sent before that.
     fn perform_all(&mut self, mut todo: Vec<Todo>) {
         let is_to_apply = |one: &Todo| one.entry_to_apply().is_some();
         let first_to_apply = todo.iter().position(is_to_apply).unwrap_or(todo.len());

@@ -57,6 +57,8 @@ struct Guest {
     glance: Glance,
     /// When it last asked something, that was soon after an answer.
     is_eager: bool,
+    /// It was seen to await its last answer. Who is answered at once neither needs nor is company.
+    has_waited: bool,
 }
 
 struct Guests {
@@ -72,10 +74,10 @@ struct Times {
     /// Within this time a client is back that does nothing else. One that is alone goes home after
     /// it.
     soon: Duration,
-    /// Within this time one of a crowd is back that does nothing else, though its client has others
-    /// to see to. For so long those who are back already wait for it: a batch of commands takes
-    /// nearly as long for few as for many, and if some just miss one, and then make up the next,
-    /// each is smaller than it could be.
+    /// Within this time one of a crowd is back that does nothing else, even if one program is many
+    /// clients. For so long those who are back already wait for it: a batch takes nearly as long
+    /// for few commands as for many, and if some just miss one, and then make up the next, each is
+    /// smaller than it could be.
     soon_of_crowd: Duration,
     /// Who has awaited an answer for so long goes home, too.
     longest_wait: Duration,
@@ -90,6 +92,8 @@ struct Sight {
     await_answers: usize,
     /// So many should be back soon.
     are_soon_back: usize,
+    /// So many of them with what is better done for many at once.
+    are_company: usize,
     /// How long the one has been silent who was the last to become so.
     silence: Option<Duration>,
 }
@@ -135,8 +139,8 @@ impl Hall {
         let home = Slot::new();
         let soon = self.times.soon_of_crowd;
         let is_eager = connection.pause().is_some_and(|pause| pause < soon);
-        let glance = Glance::Leaves;
-        let guest = Guest { connection, home: Arc::clone(&home), glance, is_eager };
+        let (glance, home_of_guest) = (Glance::Leaves, Arc::clone(&home));
+        let guest = Guest { connection, home: home_of_guest, glance, is_eager, has_waited: true };
         if self.admit(guest) {
             self.desk.call_to_source();
         }
@@ -173,6 +177,7 @@ impl Source for Hall {
         let now = Instant::now();
         for guest in &mut guests.all {
             if let Glance::Asks(_) = guest.glance {
+                guest.has_waited = false;
                 let errand = guest.connection.begin_quickly();
                 guest.glance = if errand.is_some() { Glance::Awaits(now) } else { Glance::Leaves };
                 fetched.extend(errand);
@@ -196,10 +201,12 @@ impl Guests {
     }
 
     fn look(&mut self) -> Outlook {
-        let Sight { to_fetch, are_soon_back, silence, .. } = self.see();
+        let Sight { to_fetch, await_answers, are_soon_back, are_company, silence } = self.see();
+        // Where some await answers, those come next; unless they await company.
+        let may_stay = await_answers == 0 || are_company > 0;
         match silence {
-            _ if to_fetch > 0 => Outlook::Something { more_soon: are_soon_back > 0 },
-            _ if are_soon_back > 0 => Outlook::More,
+            _ if to_fetch > 0 => Outlook::Something { more_soon: are_company > 0 },
+            _ if are_soon_back > 0 && may_stay => Outlook::More,
             Some(silence) => Outlook::Nothing((silence / NAP_PART).clamp(NAPS.0, NAPS.1)),
             None => Outlook::Nothing(NAPS.1),
         }
@@ -215,13 +222,16 @@ impl Guests {
                 Glance::Asks(_) if asked_before => {}
                 Glance::Asks(since) => guest.is_eager = now < since + soon,
                 Glance::Awaits(since) if now < since + times.longest_wait => {
+                    guest.has_waited = true;
                     sight.await_answers += 1;
                     continue;
                 }
                 Glance::Silent(since) if now < since + times.busy => {
                     let silence = now.saturating_duration_since(since);
                     sight.silence = Some(sight.silence.map_or(silence, |last| last.min(silence)));
-                    sight.are_soon_back += usize::from(guest.is_eager && silence < soon);
+                    let is_soon_back = guest.is_eager && silence < soon;
+                    sight.are_soon_back += usize::from(is_soon_back);
+                    sight.are_company += usize::from(is_soon_back && guest.has_waited);
                     continue;
                 }
                 _ => guest.glance = Glance::Leaves,
@@ -256,7 +266,7 @@ mod tests {
     use super::super::{Request, Response};
     use super::*;
     use crate::event::What;
-    use crate::inbox::{self, Answer, Ask, Incoming, Serve, Tell};
+    use crate::inbox::{self, Answer, Ask, Incoming, Serve, Tell, Waiting};
     use crate::timed::tests::pair;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -521,21 +531,34 @@ mod tests {
     fn who_is_soon_back_is_told_of_and_waited_for() {
         let house = House::open(AGES);
         let mut guests = [house.guest(), house.guest()];
+        let ask_again = |guest: &mut TcpStream| {
+            guest.write_all(&request("/again")).unwrap();
+            house.look_until(|_| lock(&house.hall.guests).all.iter().any(Guest::asks));
+        };
+        let answer = |errand: Option<Errand>, guest: &mut TcpStream| {
+            tell(errand.unwrap(), " done");
+            expect(guest, "/again done");
+        };
         lock(&house.hall.guests).times.soon_of_crowd = LONG;
         for (guest, more_soon) in [(0, false), (1, true)] {
             // Who has not been back soon before, is not waited for.
-            guests[guest].write_all(&request("/again")).unwrap();
-            house.look_until(|_| lock(&house.hall.guests).all.iter().any(Guest::asks));
+            ask_again(&mut guests[guest]);
             assert_eq!(house.hall.look(), Outlook::Something { more_soon });
-            tell(house.fetch().pop().unwrap(), " done");
-            expect(&mut guests[guest], "/again done");
+            let errand = house.fetch().pop();
+            house.hall.look();
+            answer(errand, &mut guests[guest]);
         }
         assert_eq!(house.hall.look(), Outlook::More);
-        lock(&house.hall.guests).times.soon_of_crowd = Duration::ZERO;
-        assert!(matches!(house.hall.look(), Outlook::Nothing(_)));
-        guests[0].write_all(&request("/again")).unwrap();
-        house.look_until(|_| lock(&house.hall.guests).all.iter().any(Guest::asks));
-        assert_eq!(house.hall.look(), SOMETHING);
+        // Who was answered at once is waited for, too, but not by others who ask something.
+        for (guest, more_soon) in [(0, true), (1, false)] {
+            ask_again(&mut guests[guest]);
+            assert_eq!(house.hall.look(), Outlook::Something { more_soon });
+            answer(house.fetch().pop(), &mut guests[guest]);
+        }
+        assert_eq!(house.hall.look(), Outlook::More);
+        let errand = house.errand(&mut guests[0], "/again");
+        assert!(matches!(house.hall.look(), Outlook::Nothing(_)), "this answer comes next");
+        answer(Some(errand), &mut guests[0]);
     }
 
     #[test]
@@ -586,12 +609,8 @@ mod tests {
     }
 
     impl Serve for Slow {
-        fn turn(
-            &mut self,
-            incoming: &mut dyn Iterator<Item = Incoming>,
-            _more_soon: bool,
-        ) -> Result<(), String> {
-            for one in incoming {
+        fn turn(&mut self, waiting: Waiting, _more_soon: bool) -> Result<(), String> {
+            for one in waiting {
                 match one {
                     Incoming::Client(_, tell) => {
                         self.clients += 1;

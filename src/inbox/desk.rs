@@ -34,18 +34,18 @@ const MOST_ROUNDS: usize = 6;
 /// A server counts its time in milliseconds: to be later by one is to be in time.
 const GRAIN: Duration = Duration::from_millis(1);
 
+/// All that has come in and is to be dealt with, in order.
+pub type Waiting<'a> = &'a mut dyn Iterator<Item = Incoming>;
+
 /// What serves an inbox: one thing at a time, though not always by the same thread.
 pub trait Serve: Send + 'static {
     /// Deals with what has come in, and with what is due. With `more_soon`, more is to be expected
-    /// in a moment, for which some of it may wait: another turn follows, when it has come or not.
+    /// in a moment, and some of it may wait for that: [`Serve::wait`] says then that it wants
+    /// another turn at once. It has it when more has come, or is not to be expected any longer.
     ///
     /// # Errors
     /// It cannot go on: why.
-    fn turn(
-        &mut self,
-        incoming: &mut dyn Iterator<Item = Incoming>,
-        more_soon: bool,
-    ) -> Result<(), String>;
+    fn turn(&mut self, waiting: Waiting, more_soon: bool) -> Result<(), String>;
 
     /// How long until it wants a turn, if nothing comes before.
     fn wait(&self) -> Duration;
@@ -353,9 +353,9 @@ impl<S: Serve> Service<S> {
                 None
             }
         });
-        let mut incoming = first.things.into_iter().chain(things);
-        server.turn(&mut incoming, first.more_soon)?;
-        incoming.for_each(drop);
+        let mut waiting = first.things.into_iter().chain(things);
+        server.turn(&mut waiting, first.more_soon)?;
+        waiting.for_each(drop);
         Ok(Round { served: counted, rest: server.wait(), is_rung })
     }
 
@@ -381,7 +381,7 @@ impl<S: Serve> Turns for Service<S> {
                 break;
             }
             first = match self.look_at_source(served) {
-                Outlook::Something { more_soon } if !is_last => self.fetch(more_soon),
+                Outlook::Something { more_soon: false } if !is_last => self.fetch(false),
                 Outlook::Something { .. } | Outlook::Nothing(_) => break, // the keeper sees to it
                 Outlook::Nobody | Outlook::More => Fetched::default(),
             };
@@ -431,12 +431,8 @@ mod tests {
     where
         F: FnMut(&[Incoming]) -> Result<Duration, String> + Send + 'static,
     {
-        fn turn(
-            &mut self,
-            incoming: &mut dyn Iterator<Item = Incoming>,
-            _more_soon: bool,
-        ) -> Result<(), String> {
-            let incoming: Vec<Incoming> = incoming.collect();
+        fn turn(&mut self, waiting: Waiting, _more_soon: bool) -> Result<(), String> {
+            let incoming: Vec<Incoming> = waiting.collect();
             let done = (self.then)(&incoming);
             let _ = self.turns.send((thread::current().id(), incoming));
             self.wait = done?;
@@ -715,13 +711,9 @@ mod tests {
     }
 
     impl Serve for Hopes {
-        fn turn(
-            &mut self,
-            incoming: &mut dyn Iterator<Item = Incoming>,
-            more_soon: bool,
-        ) -> Result<(), String> {
+        fn turn(&mut self, waiting: Waiting, more_soon: bool) -> Result<(), String> {
             self.more_soon = more_soon;
-            let _ = self.turns.send((incoming.count(), more_soon));
+            let _ = self.turns.send((waiting.count(), more_soon));
             Ok(())
         }
 

@@ -7,7 +7,8 @@
 //! waits for them, too. A client that is alone never waits, for then nothing is on its way and
 //! nobody else is expected; and where an answer takes long, on a slow network or a busy disk, the
 //! next batch goes without it after [`MOST_MS`]. Reads, which share a round of messages, wait for
-//! each other in the same way, but not for what is on its way: a round is for the next.
+//! who asks again in the same way, but not for what is on its way: those that come during a round
+//! share the next one anyway (`node/reads.rs`).
 
 use crate::step::Millis;
 
