@@ -233,8 +233,7 @@ impl Batch {
 
 impl<M: StateMachine> Serve for Server<M> {
     fn turn(&mut self, waiting: Waiting, more_soon: bool) -> Result<(), String> {
-        let told = self.tell_node(waiting, more_soon);
-        let done = told.and_then(|()| self.attend_to_snapshot());
+        let done = self.tell_node(waiting, more_soon).and_then(|()| self.attend_to_snapshot());
         match done {
             Ok(()) => self.tell_state(),
             Err(_) => self.console.close(), // this was the last turn
@@ -490,13 +489,12 @@ impl<M: StateMachine> Server<M> {
 
     /// Does what need not be saved, or is. What the machine is to expect it hears only when the
     /// first entry is to be applied: others wait for what is sent before that.
-    fn perform_all(&mut self, mut todo: Vec<Todo>) {
-        let is_to_apply = |one: &Todo| one.entry_to_apply().is_some();
-        let first_to_apply = todo.iter().position(is_to_apply).unwrap_or(todo.len());
-        let rest = todo.split_off(first_to_apply);
-        todo.into_iter().for_each(|one| self.perform_one(one));
-        self.machine.expect(rest.iter().filter_map(Todo::entry_to_apply));
-        rest.into_iter().for_each(|one| self.perform_one(one));
+    fn perform_all(&mut self, todo: Vec<Todo>) {
+        let before = todo.iter().take_while(|one| one.entry_to_apply().is_none()).count();
+        let mut todo = todo.into_iter();
+        todo.by_ref().take(before).for_each(|one| self.perform_one(one));
+        self.machine.expect(todo.as_slice().iter().filter_map(Todo::entry_to_apply));
+        todo.for_each(|one| self.perform_one(one));
     }
 
     fn perform_one(&mut self, one: Todo) {

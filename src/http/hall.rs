@@ -137,10 +137,13 @@ impl Hall {
             return Ok(connection);
         }
         let home = Slot::new();
-        let soon = self.times.soon_of_crowd;
-        let is_eager = connection.pause().is_some_and(|pause| pause < soon);
-        let (glance, home_of_guest) = (Glance::Leaves, Arc::clone(&home));
-        let guest = Guest { connection, home: home_of_guest, glance, is_eager, has_waited: true };
+        let guest = Guest {
+            is_eager: connection.pause().is_some_and(|pause| pause < self.times.soon_of_crowd),
+            has_waited: true,
+            connection,
+            home: Arc::clone(&home),
+            glance: Glance::Leaves,
+        };
         if self.admit(guest) {
             self.desk.call_to_source();
         }
