@@ -234,7 +234,8 @@ fn peer_that_connects_anew_is_connected_to_anew() {
         }
     };
     new.set_nonblocking(false).unwrap();
-    assert!(next_line(&mut BufReader::new(new)).contains(r#""type":"Hello""#));
+    let mut new = BufReader::new(new); // which must live until the end: a loss would be reported
+    assert!(next_line(&mut new).contains(r#""type":"Hello""#));
     while let Ok(report) = node.received.try_recv() {
         let reachable = Received::Report(What::Reachable { peer: NodeId(2) });
         assert_eq!(report, reachable, "nothing was lost");
