@@ -17,6 +17,7 @@ use super::Kind;
 use super::door::{PATIENCE, farewell};
 use super::links::Errand;
 use super::read::{Body, Hello};
+use super::rhythm::Rhythm;
 use super::shared::{Outbox, SILENT, Shared};
 use super::write::LastEntries;
 use super::{read, write};
@@ -209,13 +210,16 @@ fn hear_lines(
     let (peer, hello) = check_hello(shared, &line)?;
     let speaker = shared.enter(peer, hello, source)?;
     shared.heard_first(peer);
-    let mut messages = Vec::new();
+    let (mut messages, mut rhythm) = (Vec::new(), Rhythm::new());
     loop {
         // What came together is handed in together: then it is also saved together.
         if !reader.buffer().contains(&b'\n') && !messages.is_empty() {
             shared.deliver(mem::take(&mut messages));
         }
         reader.get_mut().allow(LINE_PATIENCE);
+        if reader.buffer().is_empty() && rhythm.wait(reader).is_err() {
+            return Ok(());
+        }
         if !read_line(reader, &mut line, MAX_LINE_BYTES)? {
             return Ok(());
         }
