@@ -6,8 +6,8 @@
 //! anyone may write anything. [`Transport::send`] waits for nobody for longer than a few
 //! milliseconds: each peer has a thread of its own (`tcp.rs`, `udp.rs`) with a queue of messages,
 //! and what finds no room is lost, as it might be on the way. `links.rs` is that queue, and what
-//! makes a link bad; `identity.rs` tells who speaks for a peer; `rhythm.rs` whether it is waited for
-//! awake; `shared.rs` is what the threads have in common.
+//! makes a link bad; `identity.rs` tells who speaks for a peer, and `rhythm.rs` whether a peer is
+//! waited for asleep or awake; `shared.rs` is what the threads have in common.
 
 mod door;
 mod identity;

@@ -217,6 +217,7 @@ fn hear_lines(
             shared.deliver(mem::take(&mut messages));
         }
         reader.get_mut().allow(LINE_PATIENCE);
+        // The rest of a line that has begun is on its way.
         if reader.buffer().is_empty() && rhythm.wait(reader).is_err() {
             return Ok(());
         }
