@@ -91,18 +91,18 @@ mod tests {
         assert_eq!(counts, [1, 2, 0, 1, 0, 1, 2, 3]);
     }
 
-    /// Looked at for as long as a test takes: it speaks in a while.
+    /// Of a peer that is looked for as long as a test may take.
     fn awaited() -> Rhythm {
         Rhythm { last: Instant::now() + PATIENCE, quick: OFTEN }
     }
 
-    /// A connection to a peer, which says a word after so much time.
-    fn who_speaks_after(pause: Duration) -> (BufReader<Timed>, JoinHandle<TcpStream>) {
+    /// A connection to a peer, which says a word after a pause.
+    fn who_speaks() -> (BufReader<Timed>, JoinHandle<TcpStream>) {
         let (mut peer, stream) = pair();
         let mut reader = BufReader::new(Timed::new(stream));
         reader.get_mut().allow(PATIENCE);
         let speaks = thread::spawn(move || {
-            thread::sleep(pause);
+            thread::sleep(PAUSE);
             peer.write_all(b"x").unwrap();
             peer
         });
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn look_finds_what_comes_and_the_end() {
-        let (mut reader, speaks) = who_speaks_after(PAUSE);
+        let (mut reader, speaks) = who_speaks();
         awaited().look(&mut reader).unwrap();
         assert_eq!(reader.buffer(), b"x");
         reader.consume(1);
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn wait_sleeps_until_a_slow_peer_speaks() {
         let mut rhythm = Rhythm { last: Instant::now(), quick: OFTEN };
-        let (mut reader, speaks) = who_speaks_after(PAUSE);
+        let (mut reader, speaks) = who_speaks();
         rhythm.wait(&mut reader).unwrap();
         assert_eq!((reader.buffer(), rhythm.quick), (&b"x"[..], 0));
 
