@@ -64,6 +64,18 @@ fn running_cluster_is_measured_run_by_run() {
 }
 
 #[test]
+fn leader_counts_once_by_whatever_name_it_is_asked() {
+    let cluster = Cluster::started(3, "");
+    let address = cluster.address(cluster.leader());
+    let port = address.rsplit_once(':').unwrap().1;
+    for host in ["localhost", "127.0.0.1"] {
+        let line = format!("bench --against {host}:{port} --clients 1 --seconds 0.1 --runs 1");
+        let lines = measured(&(line + " --mix set --json"));
+        assert_eq!(number(&lines[1], "nodes"), 3, "{}", lines[1]);
+    }
+}
+
+#[test]
 fn cluster_of_its_own_leaves_a_table_and_nothing_else() {
     let scratch = Scratch::new();
     let line = "bench --clients 1,2 --mix get --seconds 0.2 --runs 1 --nodes 1 --transport udp";
