@@ -224,13 +224,18 @@ function isAnotherCluster(member, { peers, launcher }) {
   return peers.length + 1 !== members.size || launcher !== member.launcher;
 }
 
-/** A committed entry is gone, or is another one now: the disk was wiped, and a new log begins. */
+/**
+ * A committed entry is gone, or is another one now: the disk was wiped, and a new log begins. If
+ * all disks were, the first node that tells of it begins the new commands, and the others join in.
+ */
 function isAnotherLog(id, { last_log_index, log = [] }) {
   const isOther = (entry) => {
     const known = commands.get(nameOf(entry));
     return known !== undefined && known !== cut(entry.command);
   };
-  return last_log_index < (latest(id).state?.commit_index ?? 0) || log.some(isOther);
+  const before = latest(id);
+  const is_gone = last_log_index < (before.state?.commit_index ?? 0);
+  return (is_gone && before.commands === commands) || log.some(isOther);
 }
 
 function hearSilence(member) {
@@ -269,9 +274,9 @@ function isBurst(first, middle, last) {
   return last.at - first.at < BURST_MS && isAlike(first, middle) && isAlike(middle, last);
 }
 
-function remember(entry) {
-  commands.set(nameOf(entry), cut(entry.command));
-  if (commands.size > MOST_COMMANDS) commands.delete(commands.keys().next().value);
+function remember(entry, of_log = commands) {
+  of_log.set(nameOf(entry), cut(entry.command));
+  if (of_log.size > MOST_COMMANDS) of_log.delete(of_log.keys().next().value);
 }
 
 /** The beginning of a text that may be a megabyte long. */
@@ -999,9 +1004,9 @@ function drawLog(holder, node, window, missing) {
     moveTo(cell, leftOf(window, index));
     drawCell(cell, node, index);
     const entry = { index, term: termAt(state, index) };
-    if (!commands.has(nameOf(entry)) && isInLog(node.id, entry)) lacking.push(index);
+    if (!node.commands.has(nameOf(entry)) && isInLog(node, entry)) lacking.push(index);
   });
-  if (lacking.length) missing.push({ id: node.id, lacking });
+  if (lacking.length) missing.push({ id: node.id, lacking, of_log: node.commands });
 }
 
 /** Where a log ends, if that is left of all columns in sight. */
@@ -1011,9 +1016,10 @@ function endBefore({ last_log_index, last_log_term }, first) {
 }
 
 /** Whether a node can be asked for an entry now: one of the past may be in no log any more. */
-function isInLog(id, { index, term }) {
-  const { up, state } = latest(id);
-  if (!up || index <= state.snapshot_index || index > state.last_log_index) return false;
+function isInLog({ id, commands }, { index, term }) {
+  const { up, state, commands: now } = latest(id);
+  if (!up || commands !== now) return false;
+  if (index <= state.snapshot_index || index > state.last_log_index) return false;
   return term !== null && termAt(state, index) === term;
 }
 
@@ -1070,14 +1076,14 @@ async function fetchCommands(missing) {
   const rested = missing.filter(({ id }) => now - logs.rows.get(id).asked_at > FETCH_REST_MS);
   if (missing.length) setTimeout(() => redraw("logs"), FETCH_REST_MS);
   if (!rested.length || logs.fetching >= 2) return;
-  const { id, lacking } = rested[0];
+  const { id, lacking, of_log } = rested[0];
   logs.rows.get(id).asked_at = now;
   logs.fetching += 1;
   const limit = Math.min(1000, lacking.at(-1) - lacking[0] + 1);
   const path = `/log?from=${lacking[0]}&limit=${limit}`;
   const { json } = await ask(members.get(id).address, "GET", path);
   logs.fetching -= 1;
-  for (const entry of json.log ?? []) remember(entry);
+  for (const entry of json.log ?? []) remember(entry, of_log);
   redraw("logs");
 }
 
