@@ -109,13 +109,11 @@ fn nodes(address: &str) -> Result<Vec<String>, String> {
         return Err(format!("{address} knows of no leader: raftlet status shows why"));
     };
     // A node may have more than one name: whoever was asked counts once, by the name used here.
-    let (leader, asked) = match status.get("id") == status.get("leader") {
-        true => (address.to_string(), None),
-        false => (leader, Some(address.to_string())),
-    };
+    let is_leader = status.get("id") == status.get("leader");
+    let leader = if is_leader { address.to_string() } else { leader };
     let peers = status.get("peers").and_then(Json::as_array).unwrap_or_default();
     let peers = peers.iter().filter_map(|peer| peer.get("address").and_then(text));
-    let others = peers.chain(asked).filter(|address| *address != leader);
+    let others = peers.chain([address.to_string()]).filter(|address| *address != leader);
     Ok([leader.clone()].into_iter().chain(others).collect())
 }
 
