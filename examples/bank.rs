@@ -20,9 +20,9 @@ use std::time::Duration;
 use raftlet::client::Client;
 use raftlet::config::Config;
 use raftlet::json::Json;
-use raftlet::machine::{Reply, StateMachine};
-use raftlet::message::NodeId;
+use raftlet::node::message::NodeId;
 use raftlet::server;
+use raftlet::state_machine::{Reply, StateMachine};
 
 /// Who has how much. An ordered map, so that every server's snapshot is the same text.
 #[derive(Clone, Default)]

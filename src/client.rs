@@ -38,8 +38,8 @@ use std::time::{Duration, Instant};
 
 use crate::http::client::{self, Connection, Reply};
 use crate::json::Json;
-use crate::kv::Request;
-use crate::message::{EntryId, Index, Term};
+use crate::node::message::{EntryId, Index, Term};
+use crate::state_machine::kv::Request;
 
 /// How long to wait before the next node is asked, when the last had no answer. An election may
 /// take no more than some 200 ms, and a client should not make much more of it.

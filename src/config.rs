@@ -7,6 +7,7 @@
 //! `config/environment.rs` makes the same of variables, for containers.
 
 pub mod environment;
+pub mod nearest;
 mod toml;
 
 use std::collections::BTreeMap;
@@ -15,9 +16,9 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use crate::message::NodeId;
-use crate::nearest::unknown;
-use crate::step::Timing;
+use crate::config::nearest::unknown;
+use crate::node::message::NodeId;
+use crate::node::step::Timing;
 use crate::transport::Kind;
 use toml::{Data, Fault, Setting, Table, Value, shown};
 

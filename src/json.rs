@@ -20,6 +20,7 @@ use std::fmt;
 // rustdoc is not told where the bridge to serde_json lies, so it always reads the default.
 #[cfg(any(not(feature = "serde_json"), doc, test))]
 mod by_hand;
+pub mod text;
 #[cfg(all(feature = "serde_json", not(doc)))]
 mod with_serde;
 

@@ -11,21 +11,28 @@
 //! names its [`Rule`], each paragraph of the figure stands above the code that does it. What the
 //! figure does not have is marked `Beyond Figure 2`, with the reason.
 
+pub mod event;
+pub mod log;
+pub mod message;
 mod reads;
+pub mod role;
+pub mod rules;
+pub mod snapshot;
 mod snapshots;
+pub mod step;
 
 use std::collections::BTreeMap;
 
-use crate::event::{AppendRefusal, Event, VoteRefusal, What, Why};
-use crate::log::Log;
-use crate::message::{
+use crate::node::event::{AppendRefusal, Event, VoteRefusal, What, Why};
+use crate::node::log::Log;
+use crate::node::message::{
     AppendEntries, AppendEntriesReply, Command, Conflict, Entry, EntryId, Index, Message, NodeId,
     RequestVote, RequestVoteReply, Rpc, Term,
 };
-use crate::role::{Candidate, Leader, Role};
-use crate::rules::Rule;
-use crate::snapshot::{Incoming, Snapshot};
-use crate::step::{Input, Millis, Output, Random, Refusal, RequestId, Saved, Settings};
+use crate::node::role::{Candidate, Leader, Role};
+use crate::node::rules::Rule;
+use crate::node::snapshot::{Incoming, Snapshot};
+use crate::node::step::{Input, Millis, Output, Random, Refusal, RequestId, Saved, Settings};
 
 /// One server's mind. Anyone may look at its state; only [`Node::step`] changes it, but for what is
 /// on its way ([`Node::forget_incoming`]).
@@ -675,10 +682,10 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::RoleName;
-    use crate::message::InstallSnapshot;
-    use crate::rules::Rules;
-    use crate::step::Timing;
+    use crate::node::event::RoleName;
+    use crate::node::message::InstallSnapshot;
+    use crate::node::rules::Rules;
+    use crate::node::step::Timing;
 
     const N1: NodeId = NodeId(1);
     const N2: NodeId = NodeId(2);

@@ -48,9 +48,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 mod files;
 mod format;
+pub mod trace;
 
-use crate::message::{Entry, EntryId, Index, NodeId, Term};
-use crate::snapshot::Snapshot;
+use crate::node::message::{Entry, EntryId, Index, NodeId, Term};
+use crate::node::snapshot::Snapshot;
 pub use files::{Directory, Files, SECTOR};
 use format::{Bytes, LOG, NEW_LOG, NEW_SNAPSHOT, NEW_VOTE, SNAPSHOT, VOTE};
 pub use format::{Recovered, without_space};

@@ -16,6 +16,7 @@ mod read;
 mod rhythm;
 mod shared;
 mod tcp;
+pub mod timed;
 mod udp;
 mod write;
 
@@ -25,8 +26,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 
-use crate::event::What;
-use crate::message::{Command, Message, NodeId};
+use crate::node::event::What;
+use crate::node::message::{Command, Message, NodeId};
 use door::{Door, Limits};
 pub use links::{Link, MAX_DELAY_MS};
 pub use read::read_rpc;

@@ -7,8 +7,8 @@ use std::fs;
 
 use raftlet::lab::ablation::Search;
 use raftlet::lab::script;
-use raftlet::rules::Property::{self, *};
-use raftlet::rules::Rule;
+use raftlet::node::rules::Property::{self, *};
+use raftlet::node::rules::Rule;
 use support::{Scratch, run, text};
 
 /// For each rule, the commands of the shortest run known before there was a search: the runs of

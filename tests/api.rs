@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use raftlet::client::Client;
 use raftlet::http::client::{Connection, Reply};
 use raftlet::json::{Json, Number};
-use raftlet::rules::Rule;
-use raftlet::step::Random;
+use raftlet::node::rules::Rule;
+use raftlet::node::step::Random;
 use support::{Cluster, PATIENCE, Process, number, raftlet, wait_for};
 
 /// A single node, which leads term 1 and has its no-op as the only entry.

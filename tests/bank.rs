@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use raftlet::client::Client;
-use raftlet::step::Random;
+use raftlet::node::step::Random;
 use support::{Cluster, PATIENCE, Process, number, wait_for};
 
 const FAST: &str = "[timing]\nheartbeat_ms = 50\nelection_timeout_ms = [150, 300]\n";

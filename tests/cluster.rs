@@ -13,7 +13,7 @@ use std::thread;
 
 use raftlet::client::Client;
 use raftlet::json::Json;
-use raftlet::step::Random;
+use raftlet::node::step::Random;
 use support::{Cluster, PATIENCE, Process, number, raftlet, run, text, wait_for};
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use raftlet::config::{FaultsFrom, environment};
-use raftlet::message::NodeId;
+use raftlet::node::message::NodeId;
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).expect(path)

@@ -7,7 +7,7 @@ use std::process::Output;
 
 use raftlet::lab::quiz::{Answer, Form, Question, letter, questions};
 use raftlet::lab::script;
-use raftlet::rules::Rule;
+use raftlet::node::rules::Rule;
 use support::{exits, output_of, raftlet, run, text};
 
 #[test]

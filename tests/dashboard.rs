@@ -16,8 +16,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use raftlet::json::Json;
-use raftlet::message::{Command, Entry, NodeId};
-use raftlet::rules::Rule;
+use raftlet::node::message::{Command, Entry, NodeId};
+use raftlet::node::rules::Rule;
 use raftlet::storage::Storage;
 use support::browser::{Browser, DOWN, ENTER, ESCAPE, Programs, SPACE, TAB};
 use support::runner::{Test, Wanted};

@@ -379,7 +379,7 @@ fn quoted_in(file: &str, function: &str) -> Vec<String> {
 #[test]
 fn protocol_lists_every_kind_of_event_and_message() {
     let (events, messages) =
-        (quoted_in("src/event.rs", "kind"), quoted_in("src/message.rs", "name"));
+        (quoted_in("src/node/event.rs", "kind"), quoted_in("src/node/message.rs", "name"));
     assert!(events.len() > 10 && messages.len() == 7, "{events:?} {messages:?}");
     // No watcher can be there at the start, and messages are told in another way.
     let untold = ["started", "recovered", "receives", "sends"];
@@ -391,8 +391,8 @@ fn protocol_lists_every_kind_of_event_and_message() {
 /// A file, a limit in it, and what the document says of it.
 #[rustfmt::skip]
 const LIMITS: &[(&str, &str, &str)] = &[
-    ("kv/request.rs", "MAX_KEY_BYTES: usize = 1 << 10;", "| key | 1 to 1024 bytes |"),
-    ("kv/request.rs", "MAX_VALUE_BYTES: usize = 1 << 20;", "| value | 1 MiB;"),
+    ("state_machine/kv/request.rs", "MAX_KEY_BYTES: usize = 1 << 10;", "| key | 1 to 1024 bytes |"),
+    ("state_machine/kv/request.rs", "MAX_VALUE_BYTES: usize = 1 << 20;", "| value | 1 MiB;"),
     ("http/wire.rs", "HEAD_BYTES: usize = 16 * 1024;", "line and headers | 16 KiB |"),
     ("http/incoming.rs", "BODY_BYTES: usize = 4 * 1024 * 1024;", "| request: body | 4 MiB |"),
     ("http/server.rs", "idle: Duration::from_secs(5),", "for its head | 5 s each |"),
@@ -403,7 +403,7 @@ const LIMITS: &[(&str, &str, &str)] = &[
     ("http/api/body.rs", "(1..=64).contains(&name.len())", "| 1 to 64 letters, digits, `-` or"),
     ("http/api/events.rs", "MAX_WAITING: usize = 1024;", "Who falls 1024 notices behind"),
     ("http/api/events.rs", "IDLE: Duration = Duration::from_secs(10);", "every 10 s"),
-    ("status.rs", "MAX_STATUS_CHARS: usize = 200;", "cut after 200 characters"),
+    ("server/status.rs", "MAX_STATUS_CHARS: usize = 200;", "cut after 200 characters"),
     ("http/api/look.rs", "LOG_LIMIT: u64 = 100;", "and 100 if left out"),
     ("http/api/look.rs", "MAX_LOG_LIMIT: u64 = 1000;", "`limit` is 1 to 1000"),
     ("server/asks.rs", "TERMS_IN_STATUS: usize = 100;", "each of the last 100 terms"),
@@ -412,11 +412,11 @@ const LIMITS: &[(&str, &str, &str)] = &[
     ("server.rs", "MAX_TERMS_MISSED: Term = 10_000_000;", "a term more than 10,000,000"),
     ("server.rs", "MAX_PER_MESSAGE: (usize, usize) = (1024, 1024 * 1024);", "| 1024 or 1 MiB of"),
     ("server.rs", "MAX_PER_DATAGRAM: (usize, usize) = (256, 32 * 1024);", "UDP 256 or 32 KiB"),
-    ("machine.rs", "MAX_SESSIONS: usize = 1000;", "by their serial | 1000;"),
-    ("watchers.rs", "WINDOW_MS: Millis = 100;", "in each tenth of a second"),
+    ("state_machine.rs", "MAX_SESSIONS: usize = 1000;", "by their serial | 1000;"),
+    ("server/subscribers.rs", "WINDOW_MS: Millis = 100;", "in each tenth of a second"),
     ("config.rs", "MAX_NODES: usize = 9;", "1 to 9 nodes"),
-    ("watchers.rs", "TOLD_IN_WINDOW: u64 = 8;", "only the first 8 are told"),
-    ("watchers.rs", "MAX_WATCHERS: usize = 64;", "watchers of `/events` | 64,"),
+    ("server/subscribers.rs", "TOLD_IN_WINDOW: u64 = 8;", "only the first 8 are told"),
+    ("server/subscribers.rs", "MAX_WATCHERS: usize = 64;", "watchers of `/events` | 64,"),
     ("transport/door.rs", "MAX_HTTP: usize = 1024;", "| HTTP connections | 1024,"),
     ("transport/door.rs", "PATIENCE: Duration = Duration::from_secs(5);", "within 5 s;"),
     ("transport/tcp.rs", "MAX_HELLO_BYTES: u64 = 4096;", "the first 4096 bytes"),

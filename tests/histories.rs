@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use raftlet::http::client;
 use raftlet::json::Json;
-use raftlet::kv::Request;
 use raftlet::lab::linearizability::{self, Operation};
-use raftlet::machine::Reply;
-use raftlet::step::{Millis, Random};
+use raftlet::node::step::{Millis, Random};
+use raftlet::state_machine::Reply;
+use raftlet::state_machine::kv::Request;
 use support::{Cluster, wait_for};
 
 const CLIENTS: u64 = 6;

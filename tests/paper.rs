@@ -10,12 +10,12 @@
 use raftlet::lab::journal::Power;
 use raftlet::lab::script::{self, Lab};
 use raftlet::lab::world::{Setup, World};
-use raftlet::message::{Command, Entry, Index, Message, NodeId, RequestVoteReply, Rpc, Term};
 use raftlet::node::Node;
-use raftlet::role::Role;
-use raftlet::rules::Property::{self, *};
-use raftlet::rules::{Rule, Rules};
-use raftlet::step::{Input, Millis, Output, Saved, Settings, Timing};
+use raftlet::node::message::{Command, Entry, Index, Message, NodeId, RequestVoteReply, Rpc, Term};
+use raftlet::node::role::Role;
+use raftlet::node::rules::Property::{self, *};
+use raftlet::node::rules::{Rule, Rules};
+use raftlet::node::step::{Input, Millis, Output, Saved, Settings, Timing};
 
 /// Without the rule, this property falls, and falls first; with it, the same run is safe.
 fn falls(rule: Rule, property: Property, run: &str) {

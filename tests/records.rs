@@ -13,9 +13,9 @@ use raftlet::lab::script::{Lab, Script};
 use raftlet::lab::stories::STORIES;
 use raftlet::lab::trace::check::{self, Verdict};
 use raftlet::lab::trace::{Recording, jsonl, mermaid, shiviz, svg};
-use raftlet::record::read;
-use raftlet::rules::Property;
-use raftlet::step::Random;
+use raftlet::node::rules::Property;
+use raftlet::node::step::Random;
+use raftlet::storage::trace::read;
 use support::{
     Cluster, Process, Scratch, exits, output_of, raftlet as raftlet_process, run as run_raftlet,
 };

@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 use raftlet::lab::journal::Counts;
 use raftlet::lab::script;
 use raftlet::lab::sim::{self, Failure, Kinds, Options};
-use raftlet::rules::{Property, Rule, Rules};
+use raftlet::node::rules::{Property, Rule, Rules};
 
 /// Explores these seeds, all of which must stand, and adds up what they reached.
 fn explore(nodes: u64, seeds: Range<u64>) -> Counts {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use raftlet::client::Client;
-use raftlet::step::Random;
+use raftlet::node::step::Random;
 use support::{Cluster, number, wait_for};
 
 /// How long a client tries. The machine may be busy.

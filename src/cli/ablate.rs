@@ -10,7 +10,7 @@ use super::{Failure, print};
 use crate::lab::ablation::effect::{Effect, Spread, TRIALS, effect};
 use crate::lab::ablation::{Run, Search};
 use crate::lab::script;
-use crate::rules::{Property, Rule};
+use crate::node::rules::{Property, Rule};
 
 /// A search that has found nothing ends after this time.
 const PATIENCE: Duration = Duration::from_secs(60);

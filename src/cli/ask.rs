@@ -8,8 +8,8 @@ use super::options::Options;
 use super::{Failure, node, print, print_json};
 use crate::client::{Client, Swap};
 use crate::json::{Json, Number};
-use crate::kv::MAX_VALUE_BYTES;
-use crate::message::EntryId;
+use crate::node::message::EntryId;
+use crate::state_machine::kv::MAX_VALUE_BYTES;
 
 /// How long a verb tries before it gives up.
 pub const TIMEOUT: Duration = Duration::from_secs(10);

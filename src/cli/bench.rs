@@ -28,7 +28,7 @@ use super::cluster::Cluster;
 use super::options::Options;
 use super::progress::Progress;
 use super::{Failure, print, print_json};
-use crate::step::Timing;
+use crate::node::step::Timing;
 use crate::transport::Kind;
 use load::{Load, Run};
 use report::Summary;

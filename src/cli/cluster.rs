@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use super::options::Options;
 use super::{Failure, show, start};
 use crate::json::Json;
-use crate::message::{EntryId, NodeId, Term};
-use crate::step::Timing;
+use crate::node::message::{EntryId, NodeId, Term};
+use crate::node::step::Timing;
 
 /// After this, what was announced did not happen.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -13,8 +13,8 @@ use super::cluster::{Cluster, Line, Settled};
 use super::options::Options;
 use super::{Failure, ask, print, show};
 use crate::client::Client;
-use crate::message::{NodeId, Term};
-use crate::step::Timing;
+use crate::node::message::{NodeId, Term};
+use crate::node::step::Timing;
 
 /// Slow enough to follow, fast enough to stay awake.
 const SLOW: Timing = Timing { heartbeat_ms: 300, election_timeout_ms: (1000, 2000) };

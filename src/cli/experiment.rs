@@ -9,12 +9,12 @@ use std::path::Path;
 use super::options::Options;
 use super::progress::Progress;
 use super::{Failure, print};
+use crate::config::nearest;
 use crate::lab::experiment::election_timeout::{ABOUT, ROWS, trials};
 use crate::lab::experiment::figure::{self, Curve};
 use crate::lab::experiment::table::{Measured, table};
 use crate::lab::experiment::times::Times;
-use crate::nearest;
-use crate::rules::Rules;
+use crate::node::rules::Rules;
 
 const NAMES: [&str; 1] = ["election-timeout"];
 

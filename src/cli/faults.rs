@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::options::Options;
 use super::{Failure, ask, node, print, print_json, show};
 use crate::json::Json;
-use crate::message::NodeId;
+use crate::node::message::NodeId;
 
 /// How long to wait before the nodes are asked again who leads.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -19,13 +19,13 @@ use std::time::Duration;
 
 use super::options::Options;
 use super::{Failure, print, start};
-use crate::console::Console;
 use crate::http::api::body::Body;
-use crate::http::guard::Guard;
+use crate::http::origin_guard::Guard;
 use crate::http::server::{self, Deadlines};
 use crate::http::{Request, Response};
 use crate::json::{Json, Value};
-use crate::message::NodeId;
+use crate::node::message::NodeId;
+use crate::server::console::Console;
 
 /// The variable that tells a node where its launcher is asked, `host:port`.
 pub const ADDRESS: &str = "RAFTLET_LAUNCHER";

@@ -6,7 +6,7 @@
 use super::options::Options;
 use super::{Failure, ask, node, print, print_json};
 use crate::json::Json;
-use crate::message::NodeId;
+use crate::node::message::NodeId;
 
 /// `cut A [B]`.
 pub fn cut(options: &Options) -> Result<(), Failure> {

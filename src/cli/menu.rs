@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Lines, StdinLock};
 use super::options::Options;
 use super::{Failure, ask, faults, print, show, verbs};
 use crate::client::Client;
-use crate::kv::Request;
+use crate::state_machine::kv::Request;
 
 const MENU: &str = "
   1  start an election       3  send a heartbeat

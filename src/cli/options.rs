@@ -9,9 +9,9 @@ use super::rules::rule;
 use crate::config::{Config, environment};
 use crate::lab::sim::Kinds;
 use crate::lab::trace;
-use crate::message::NodeId;
-use crate::rules::Rule;
-use crate::step::Timing;
+use crate::node::message::NodeId;
+use crate::node::rules::Rule;
+use crate::node::step::Timing;
 use crate::transport::Kind;
 
 /// What the command line says.

@@ -2,9 +2,9 @@
 
 use super::options::Options;
 use super::{Failure, print};
+use crate::config::nearest::did_you_mean;
 use crate::lab::rulebook;
-use crate::nearest::did_you_mean;
-use crate::rules::Rule;
+use crate::node::rules::Rule;
 
 /// Prints all rules, or one.
 pub fn run(options: &Options) -> Result<(), Failure> {

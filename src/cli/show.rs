@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::options::Options;
 use super::{Failure, node, print, print_json, write};
 use crate::json::Json;
-use crate::message::{Command, EntryId, NodeId};
+use crate::node::message::{Command, EntryId, NodeId};
 use crate::storage;
 
 /// How long a node may take to tell how it is.

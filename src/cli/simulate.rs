@@ -10,7 +10,7 @@ use super::{Failure, print};
 use crate::lab::exhaustive::{self, Bound, Seen};
 use crate::lab::journal::Counts;
 use crate::lab::{sim, trace};
-use crate::rules::{Rule, Rules};
+use crate::node::rules::{Rule, Rules};
 
 /// Runs all seeds, and tells how often what happened; or, at the first seed at which a property
 /// falls, how it came to that and how to repeat it.

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::options::{self, Options};
 use super::{Failure, launcher};
-use crate::kv::Store;
-use crate::message::NodeId;
+use crate::node::message::NodeId;
 use crate::server;
+use crate::state_machine::kv::Store;
 
 /// Set for a node that `raftlet` alone has started: it ends when its stdin does, which is when the
 /// process that started it has ended, however it ended.

@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::toml::shown;
 use super::{Config, FaultsFrom, is_address, is_host_name, read_node_id};
-use crate::message::NodeId;
+use crate::node::message::NodeId;
 
 /// What the environment of this process says: which node this is, and the registry. `None` without
 /// `NODE_ID`.

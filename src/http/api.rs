@@ -19,13 +19,13 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::guard::{self, Guard};
 use super::hall::Hall;
+use super::origin_guard::{self, Guard};
 use super::pen::{Errand, Later, Pen};
 use super::server::{self, Deadlines, Handler};
 use super::{Request, Response};
-use crate::inbox::{Answer, Ask, Desk, Incoming};
 use crate::json::{ObjectWriter, Value};
+use crate::server::inbox::{Answer, Ask, Desk, Incoming};
 
 /// How long a client waits for the cluster before it is told that nobody knows.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -184,7 +184,7 @@ pub fn serve(stream: TcpStream, site: &Arc<Site>) {
     let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else { return };
     let for_guard = Arc::clone(site);
     let guard = Guard::new(move || (for_guard.members)(), own.ip());
-    let is_from_here = guard::is_from_here(peer.ip());
+    let is_from_here = origin_guard::is_from_here(peer.ip());
     let visit = Visit { site: Arc::clone(site), guard, is_from_here };
     let _ = server::serve(stream, Deadlines::default(), Box::new(visit));
 }
@@ -298,7 +298,7 @@ impl Members {
 mod tests {
     use super::super::Body;
     use super::*;
-    use crate::inbox;
+    use crate::server::inbox;
 
     /// An answer of a node that never says a word.
     fn ask(method: &str, target: &str) -> Response {

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers};
-use crate::slot::Slot;
-use crate::timed::Timed;
+use crate::server::slot::Slot;
+use crate::transport::timed::Timed;
 
 /// The most that an answer's body may have, in bytes.
 pub const REPLY_BYTES: usize = 64 * 1024 * 1024;

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use super::pen::Errand;
 use super::server::{Connection, Glance};
-use crate::inbox::{Desk, Outlook, Source};
-use crate::slot::Slot;
+use crate::server::inbox::{Desk, Outlook, Source};
+use crate::server::slot::Slot;
 
 /// So many clients that await answers are a crowd.
 const CROWD: usize = 2;
@@ -268,9 +268,9 @@ mod tests {
     use super::super::server::{Deadlines, Handler, serve};
     use super::super::{Request, Response};
     use super::*;
-    use crate::event::What;
-    use crate::inbox::{self, Answer, Ask, Incoming, Serve, Tell, Waiting};
-    use crate::timed::tests::pair;
+    use crate::node::event::What;
+    use crate::server::inbox::{self, Answer, Ask, Incoming, Serve, Tell, Waiting};
+    use crate::transport::timed::tests::pair;
 
     const PATIENCE: Duration = Duration::from_secs(30);
     const LONG: Duration = Duration::from_secs(3600);

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use super::server::Deadlines;
 use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers, Lines, Only};
 use super::{Manner, Request};
-use crate::timed::Timed;
+use crate::transport::timed::Timed;
 
 /// The most that a request's body may have, in bytes: two values of a megabyte, or one that has
 /// been escaped by a client who trusts nothing but ASCII.

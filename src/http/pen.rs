@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use super::wire;
 use super::{Body, Header, Manner, Response};
-use crate::inbox::Incoming;
-use crate::timed::Timed;
+use crate::server::inbox::Incoming;
+use crate::transport::timed::Timed;
 
 /// The longest answer of which as much is written at once as the socket takes: to hand a longer one
 /// to the system would hold up the node, too.
@@ -367,8 +367,8 @@ mod tests {
     use super::super::Request;
     use super::super::server::{Deadlines, Handler, serve};
     use super::*;
-    use crate::inbox::{Answer, Ask, Tell};
-    use crate::timed::tests::pair;
+    use crate::server::inbox::{Answer, Ask, Tell};
+    use crate::transport::timed::tests::pair;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 

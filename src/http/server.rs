@@ -16,7 +16,7 @@ use super::incoming;
 use super::pen::{Errand, Exchange, Later, State};
 use super::wire::{Buffers, Fault};
 use super::{Body, Header, Manner, Request, Response};
-use crate::timed::Timed;
+use crate::transport::timed::Timed;
 
 /// The most that is read, unused, from a connection that is being closed, in bytes.
 const LINGER_BYTES: u64 = 8 * 1024 * 1024;

@@ -2,13 +2,14 @@
 //! length, in chunks, or with the connection (RFC 9112 §2, §5–7).
 //!
 //! The readers take any [`BufRead`], so tests feed them plain bytes. On a socket they read through
-//! [`Timed`](crate::timed::Timed), which holds one deadline for a whole part of the exchange.
+//! [`Timed`](crate::transport::timed::Timed), which holds one deadline for a whole part of the
+//! exchange.
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::iter;
 
-use crate::text;
+use crate::json::text;
 
 /// The most that a first line and its headers may have, in bytes.
 pub const HEAD_BYTES: usize = 16 * 1024;

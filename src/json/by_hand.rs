@@ -11,7 +11,7 @@ use super::{
     Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, append_array, append_separated,
     repeats_a_name,
 };
-use crate::text::{self, put_number};
+use crate::json::text::{self, put_number};
 
 /// Room for the members of most objects that are read: entries of the log.
 const USUAL_MEMBERS: usize = 3;

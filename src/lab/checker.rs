@@ -21,13 +21,13 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::message::{Command, Entry, EntryId, Index, NodeId, Term};
 use crate::node::Node;
-use crate::record::read::Facts;
-use crate::role::Role;
-use crate::rules::Property;
-use crate::snapshot::Snapshot;
-use crate::step::{Output, Saved};
+use crate::node::message::{Command, Entry, EntryId, Index, NodeId, Term};
+use crate::node::role::Role;
+use crate::node::rules::Property;
+use crate::node::snapshot::Snapshot;
+use crate::node::step::{Output, Saved};
+use crate::storage::trace::read::Facts;
 
 /// A property that fell, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -514,7 +514,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::Input;
+    use crate::node::step::Input;
 
     const N1: NodeId = NodeId(1);
     const N2: NodeId = NodeId(2);

@@ -3,7 +3,7 @@
 //! Servers never tell each other the time, and Raft's safety needs no clock at all (§5.6). What
 //! clocks do to it is bring timers early or late.
 
-use crate::step::Millis;
+use crate::node::step::Millis;
 
 /// A clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

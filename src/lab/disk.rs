@@ -11,10 +11,10 @@
 
 use crate::lab::checker::Violation;
 use crate::lab::platter::Platter;
-use crate::message::{Entry, EntryId, Index, NodeId, Term};
-use crate::rules::Property;
-use crate::snapshot::Snapshot;
-use crate::step::{Millis, Random, Saved};
+use crate::node::message::{Entry, EntryId, Index, NodeId, Term};
+use crate::node::rules::Property;
+use crate::node::snapshot::Snapshot;
+use crate::node::step::{Millis, Random, Saved};
 use crate::storage::{Recovered, Storage};
 
 /// One server's disk.
@@ -267,7 +267,7 @@ fn may_be_left(safe: &Saved, cache: &[Write], found: &Saved) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Command;
+    use crate::node::message::Command;
 
     const N1: NodeId = NodeId(1);
     const N2: NodeId = NodeId(2);

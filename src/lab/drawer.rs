@@ -4,8 +4,8 @@
 //! comes at the moment that matters, so copies of some are kept here, and some fault opens the
 //! drawer. Of each kind there are as many: the rare ones matter, and are soon pushed out otherwise.
 
-use crate::message::{Message, NodeId, Rpc};
-use crate::step::Random;
+use crate::node::message::{Message, NodeId, Rpc};
+use crate::node::step::Random;
 
 /// How many kinds there are: questions for a vote, entries, heartbeats and snapshots, and their
 /// answers, yes or no.
@@ -51,7 +51,7 @@ fn kind(rpc: &Rpc) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::RequestVoteReply;
+    use crate::node::message::RequestVoteReply;
 
     #[test]
     fn drawer_keeps_a_few_of_each_kind() {

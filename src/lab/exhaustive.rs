@@ -15,9 +15,9 @@ use crate::lab::linearizability::{self, Operation};
 use crate::lab::network::Slot;
 use crate::lab::retold::{self, TOLD_AS_SCRIPT};
 use crate::lab::world::{Act, Setup, World};
-use crate::message::{Command, Message, NodeId, Rpc, Term};
-use crate::role::Role;
-use crate::rules::{Property, Rules};
+use crate::node::message::{Command, Message, NodeId, Rpc, Term};
+use crate::node::role::Role;
+use crate::node::rules::{Property, Rules};
 
 /// How far it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,7 +306,7 @@ fn is_dead(world: &World, message: &Message) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Rule;
+    use crate::node::rules::Rule;
 
     fn states(nodes: u64, bound: Bound) -> u64 {
         explore(&Bound { nodes, terms: 1, ..bound }, |_| ()).expect("nothing falls").states

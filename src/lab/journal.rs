@@ -5,14 +5,14 @@
 
 use std::fmt;
 
-use crate::event::{Event, RoleName, What};
 use crate::lab::checker::Violation;
 use crate::lab::linearizability::Operation;
 use crate::lab::network::Number;
-use crate::machine::Reply;
-use crate::message::{EntryId, Message, NodeId};
-use crate::rules::Rule;
-use crate::step::{Refusal, RequestId};
+use crate::node::event::{Event, RoleName, What};
+use crate::node::message::{EntryId, Message, NodeId};
+use crate::node::rules::Rule;
+use crate::node::step::{Refusal, RequestId};
+use crate::state_machine::Reply;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]

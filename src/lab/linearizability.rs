@@ -15,9 +15,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use crate::kv::{Change, Request};
-use crate::machine::Reply;
-use crate::step::Millis;
+use crate::node::step::Millis;
+use crate::state_machine::Reply;
+use crate::state_machine::kv::{Change, Request};
 
 /// How many operations of an order are shown at most: the last ones.
 const MAX_SHOWN: usize = 10;
@@ -204,9 +204,9 @@ impl<'a> Search<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kv::Store;
-    use crate::machine::StateMachine;
-    use crate::step::Random;
+    use crate::node::step::Random;
+    use crate::state_machine::StateMachine;
+    use crate::state_machine::kv::Store;
 
     fn done(client: &str, called: Millis, at: Millis, text: &str, reply: Reply) -> Operation {
         let request = text.parse().expect("the tests write commands that are right");

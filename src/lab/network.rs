@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::lab::drawer::Drawer;
-use crate::message::{Message, NodeId};
-use crate::step::{Millis, Random};
+use crate::node::message::{Message, NodeId};
+use crate::node::step::{Millis, Random};
 
 /// The number of a message, in the order of sending, from 1.
 pub type Number = u64;
@@ -252,7 +252,7 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{RequestVoteReply, Rpc};
+    use crate::node::message::{RequestVoteReply, Rpc};
 
     const N1: NodeId = NodeId(1);
     const N2: NodeId = NodeId(2);

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use crate::step::Random;
+use crate::node::step::Random;
 use crate::storage::{Files, SECTOR};
 
 /// The files of one simulated server.

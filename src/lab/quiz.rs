@@ -17,7 +17,7 @@
 //! Commands after `quietly` are not shown.
 
 use super::script::{Debugger, Lab};
-use crate::rules::{About, Rule};
+use crate::node::rules::{About, Rule};
 
 /// The greatest number that a question may have for its answer.
 const MAX_NUMBER: u64 = 99;

@@ -10,8 +10,8 @@ use crate::lab::ablation::step::{self, Step};
 use crate::lab::journal::Power;
 use crate::lab::script::{self, Lab};
 use crate::lab::world::{Act, Setup};
-use crate::message::NodeId;
-use crate::rules::{Property, Rule};
+use crate::node::message::NodeId;
+use crate::node::rules::{Property, Rule};
 
 /// The line above such a script.
 pub const TOLD_AS_SCRIPT: &str = "A short run to the same end, as a script for raftlet lab:";

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use super::script::Lab;
 use super::stories::{STORIES, Story};
-use crate::rules::{About, Rule};
+use crate::node::rules::{About, Rule};
 
 const OPENING: &str = "\
 # The rules of Raft
 
-*This page is what `raftlet rules` prints. It is made from the table in `src/rules.rs`; a test
+*This page is what `raftlet rules` prints. It is made from the table in `src/node/rules.rs`; a test
 holds the two together.*
 
 Raft is safe because every server obeys a few dozen small rules, and most of them are a sentence of

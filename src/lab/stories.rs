@@ -5,7 +5,7 @@
 //! from each run. A comment that stands behind an empty line begins a new stage, and there `raftlet
 //! replay` pauses.
 
-use crate::nearest::did_you_mean;
+use crate::config::nearest::did_you_mean;
 
 /// A story.
 #[derive(Clone, Copy, Debug)]

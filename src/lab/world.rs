@@ -13,21 +13,21 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::event::{Event, What};
-use crate::kv::{Request, Store};
 use crate::lab::checker::{Checker, Violation};
 use crate::lab::clock::Clock;
 use crate::lab::disk::Disk;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome, Power};
 use crate::lab::network::{Network, Number, Slot};
 use crate::lab::trace::Recording;
-use crate::machine::Sessions;
-use crate::message::{Command, Entry, Index, Message, NodeId};
 use crate::node::Node;
-use crate::record::Cause;
-use crate::rules::{Property, Rules};
-use crate::snapshot::Snapshot;
-use crate::step::{Input, Millis, Output, Random, RequestId, Saved, Settings, Timing};
+use crate::node::event::{Event, What};
+use crate::node::message::{Command, Entry, Index, Message, NodeId};
+use crate::node::rules::{Property, Rules};
+use crate::node::snapshot::Snapshot;
+use crate::node::step::{Input, Millis, Output, Random, RequestId, Saved, Settings, Timing};
+use crate::state_machine::Sessions;
+use crate::state_machine::kv::{Request, Store};
+use crate::storage::trace::record::Cause;
 
 /// What all servers have in common.
 #[derive(Clone, Debug)]
@@ -722,8 +722,8 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{EntryId, Index};
-    use crate::rules::Rule;
+    use crate::node::message::{EntryId, Index};
+    use crate::node::rules::Rule;
 
     const N1: NodeId = NodeId(1);
     const N2: NodeId = NodeId(2);
@@ -761,12 +761,12 @@ mod tests {
         assert!(world.answers.is_empty());
         deliver_all(&mut world);
         let entry = EntryId { index: 2, term: 1 };
-        let outcome = Outcome::Applied(entry, crate::machine::Reply::Ok);
+        let outcome = Outcome::Applied(entry, crate::state_machine::Reply::Ok);
         assert_eq!(world.answers, [Answer { by: N1, request: 7, outcome }]);
         world.answers.clear();
         world.read(N1, 8, Request::Get { key: "x".to_string() });
         deliver_all(&mut world);
-        let outcome = Outcome::Read(crate::machine::Reply::Value("1".to_string()));
+        let outcome = Outcome::Read(crate::state_machine::Reply::Value("1".to_string()));
         assert_eq!(world.answers, [Answer { by: N1, request: 8, outcome }]);
         world.read(N2, 9, Request::Get { key: "x".to_string() });
         assert!(matches!(world.answers[1].outcome, Outcome::Refused(_)));
@@ -820,7 +820,11 @@ mod tests {
         world.duplicate(first);
         assert_eq!(world.network.in_flight().len(), 3);
         deliver_all(&mut world);
-        assert_eq!(world.counts.cited(crate::rules::Rule::UpToDateLog), 3, "n2 answers twice");
+        assert_eq!(
+            world.counts.cited(crate::node::rules::Rule::UpToDateLog),
+            3,
+            "n2 answers twice"
+        );
         assert_eq!(world.broken(), None);
     }
 

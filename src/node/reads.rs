@@ -4,10 +4,10 @@
 //! precautions against a leader that was deposed and does not know it yet.
 
 use super::Node;
-use crate::event::What;
-use crate::role::{Read, Role};
-use crate::rules::Rule;
-use crate::step::{Output, RequestId};
+use crate::node::event::What;
+use crate::node::role::{Read, Role};
+use crate::node::rules::Rule;
+use crate::node::step::{Output, RequestId};
 
 impl Node {
     /// Clients want to read.

@@ -8,12 +8,12 @@
 use std::sync::Arc;
 
 use super::Node;
-use crate::event::What;
-use crate::message::{Index, InstallSnapshot, InstallSnapshotReply, NodeId, Rpc};
-use crate::role::Role;
-use crate::rules::Rule;
-use crate::snapshot::{Incoming, Snapshot};
-use crate::step::{Output, Refusal};
+use crate::node::event::What;
+use crate::node::message::{Index, InstallSnapshot, InstallSnapshotReply, NodeId, Rpc};
+use crate::node::role::Role;
+use crate::node::rules::Rule;
+use crate::node::snapshot::{Incoming, Snapshot};
+use crate::node::step::{Output, Refusal};
 
 impl Node {
     // ---- Taking snapshots (§7) -----------------------------------------------------------------

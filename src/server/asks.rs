@@ -9,16 +9,16 @@ use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use super::{Batch, Client, MAX_CLIENTS, Server, Todo};
-use crate::event::What;
-use crate::inbox::{Answer, Ask, Picture, Tell};
-use crate::machine::StateMachine;
-use crate::message::{Command, Index, Message, NodeId, Rpc};
-use crate::role::Role;
-use crate::status::{Peer, State, Status};
-use crate::step::{Input, Output};
+use crate::node::event::What;
+use crate::node::message::{Command, Index, Message, NodeId, Rpc};
+use crate::node::role::Role;
+use crate::node::step::{Input, Output};
+use crate::server::inbox::{Answer, Ask, Picture, Tell};
+use crate::server::status::{Peer, State, Status};
+use crate::server::subscribers::Notice;
+use crate::state_machine::StateMachine;
 use crate::storage;
 use crate::transport::Link;
-use crate::watchers::Notice;
 
 /// How many of the last entries `/status` shows.
 const ENTRIES_IN_STATUS: u64 = 100;

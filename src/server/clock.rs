@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::step::Millis;
+use crate::node::step::Millis;
 
 /// A disk that takes longer to save something is slow now, out of the ordinary.
 const LONGEST_SAVE: Duration = Duration::from_millis(20);

@@ -10,7 +10,7 @@
 //! who asks again in the same way, but not for what is on its way: those that come during a round
 //! share the next one anyway (`node/reads.rs`).
 
-use crate::step::Millis;
+use crate::node::step::Millis;
 
 /// How long a thing waits at most: no more than a round trip in a data centre and an fsync.
 const MOST_MS: Millis = 2;

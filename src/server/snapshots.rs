@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::{Server, Todo};
-use crate::machine::{Sessions, StateMachine};
-use crate::message::{Entry, EntryId, InstallSnapshot};
-use crate::role::Role;
-use crate::snapshot::Snapshot;
-use crate::step::{Input, Millis};
+use crate::node::message::{Entry, EntryId, InstallSnapshot};
+use crate::node::role::Role;
+use crate::node::snapshot::Snapshot;
+use crate::node::step::{Input, Millis};
+use crate::state_machine::{Sessions, StateMachine};
 use crate::storage::Draft;
 
 /// How often one looks whether the thread has done its work.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use crate::message::NodeId;
+use crate::node::message::NodeId;
 
 /// What a disk writes whole or not at all, in bytes: the smallest that is common.
 pub const SECTOR: usize = 512;

@@ -8,9 +8,9 @@ use std::iter;
 use std::str::{self, Chars};
 
 use super::files::SECTOR;
-use crate::message::{Command, Entry, EntryId, NodeId, Term};
-use crate::snapshot::Snapshot;
-use crate::text::{self, append_number};
+use crate::json::text::{self, append_number};
+use crate::node::message::{Command, Entry, EntryId, NodeId, Term};
+use crate::node::snapshot::Snapshot;
 
 /// The name of the log's file.
 pub(super) const LOG: &str = "RaftLog.txt";
@@ -475,7 +475,7 @@ const fn crc_tables() -> [[u32; 256]; 8] {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::message::Index;
+    use crate::node::message::Index;
 
     pub const N2: NodeId = NodeId(2);
 

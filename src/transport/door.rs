@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::shared::Shared;
 use super::tcp;
-use crate::timed::Timed;
+use crate::transport::timed::Timed;
 
 /// How long a connection may take for its first byte; a peer's, for its first line.
 pub const PATIENCE: Duration = Duration::from_secs(5);

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::shared::lock;
 use super::write::{self, LastEntries};
-use crate::message::Message;
+use crate::node::message::Message;
 
 /// How many messages may wait for a peer.
 pub const MAX_QUEUE: usize = 1024;
@@ -218,7 +218,7 @@ mod tests {
 
     use super::super::write::tests::messages;
     use super::*;
-    use crate::message::NodeId;
+    use crate::node::message::NodeId;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 

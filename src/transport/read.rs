@@ -8,7 +8,7 @@
 use std::net::SocketAddrV6;
 
 use crate::json::Value;
-use crate::message::{
+use crate::node::message::{
     AppendEntries, AppendEntriesReply, Command, Conflict, Entry, EntryId, InstallSnapshot,
     InstallSnapshotReply, NodeId, RequestVote, RequestVoteReply, Rpc, Term,
 };

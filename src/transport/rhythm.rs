@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::timed::Timed;
+use crate::transport::timed::Timed;
 
 /// Who speaks again within this time does so quickly. With entries hardly anybody can: they go to
 /// disks.
@@ -75,7 +75,7 @@ mod tests {
     use std::thread::JoinHandle;
 
     use super::*;
-    use crate::timed::tests::pair;
+    use crate::transport::timed::tests::pair;
 
     const PATIENCE: Duration = Duration::from_secs(30);
     const PAUSE: Duration = Duration::from_millis(50);

@@ -21,8 +21,8 @@ use super::links::{Errand, Link, Queue};
 use super::read::{self, Body, Hello, Letter};
 use super::write::{self, LastEntries};
 use super::{Kind, Options, Received};
-use crate::event::What;
-use crate::message::{Message, NodeId};
+use crate::node::event::What;
+use crate::node::message::{Message, NodeId};
 
 /// How often a sending thread looks after its peer.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -21,8 +21,8 @@ use super::rhythm::Rhythm;
 use super::shared::{Outbox, SILENT, Shared};
 use super::write::LastEntries;
 use super::{read, write};
-use crate::message::{Message, NodeId};
-use crate::timed::Timed;
+use crate::node::message::{Message, NodeId};
+use crate::transport::timed::Timed;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a message may wait for room. One that finds a little room waits again for the rest, so

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::read::Hello;
 use super::write::tests::{APPEND, CONFLICT, GRANTED, REQUEST_VOTE, SUCCESS, messages};
 use super::*;
-use crate::message::{AppendEntries, Command, Entry, Rpc};
+use crate::node::message::{AppendEntries, Command, Entry, Rpc};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -15,7 +15,7 @@ use super::links::Errand;
 use super::read::Body;
 use super::shared::{HELLO_EVERY, Outbox, SILENCE, SILENT, Shared};
 use super::{read, write};
-use crate::message::{Command, Entry, Index, Message, Rpc, Term};
+use crate::node::message::{Command, Entry, Index, Message, Rpc, Term};
 
 /// The longest text that is sent. A datagram over IPv4 holds 65,507 bytes.
 const MAX_DATAGRAM_BYTES: usize = 60_000;
@@ -224,7 +224,7 @@ mod tests {
     use super::super::read::{self, Hello, Letter};
     use super::super::tests::options;
     use super::*;
-    use crate::message::{AppendEntries, Command, InstallSnapshot, NodeId};
+    use crate::node::message::{AppendEntries, Command, InstallSnapshot, NodeId};
 
     fn append_entries(commands: impl Iterator<Item = String>) -> Message {
         let entry = |(index, text): (u64, String)| {

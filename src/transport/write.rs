@@ -5,7 +5,7 @@
 
 use super::read::Hello;
 use crate::json::{self, ObjectWriter, Value};
-use crate::message::{
+use crate::node::message::{
     AppendEntries, AppendEntriesReply, Conflict, Entry, InstallSnapshot, InstallSnapshotReply,
     Message, NodeId, RequestVote, RequestVoteReply, Rpc,
 };
@@ -201,7 +201,7 @@ pub mod tests {
     use super::super::read::{self, Body, Letter};
     use super::*;
     use crate::json::Json;
-    use crate::message::Command;
+    use crate::node::message::Command;
 
     /// The texts below stand there as they are here.
     const DOCUMENT: &str = include_str!("../../docs/PROTOCOL.md");

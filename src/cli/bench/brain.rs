@@ -15,10 +15,10 @@ use super::report::rounded;
 use super::target::value;
 use crate::json::Json;
 use crate::lab::experiment::times::Times;
-use crate::message::{Command, Entry, NodeId};
 use crate::node::Node;
-use crate::rules::Rules;
-use crate::step::{Input, Output, Saved, Settings, Timing};
+use crate::node::message::{Command, Entry, NodeId};
+use crate::node::rules::Rules;
+use crate::node::step::{Input, Output, Saved, Settings, Timing};
 
 const NODES: usize = 3;
 

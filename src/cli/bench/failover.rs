@@ -22,8 +22,8 @@ use super::report::rounded;
 use super::target::{self, post};
 use crate::json::Json;
 use crate::lab::experiment::times::Times;
-use crate::message::NodeId;
-use crate::step::{Random, Timing};
+use crate::node::message::NodeId;
+use crate::node::step::{Random, Timing};
 
 /// Clients, if nobody says how many.
 const CLIENTS: usize = 8;

@@ -11,7 +11,7 @@ use super::caller::Caller;
 use super::proc;
 use super::target::{KEYS, Mix, Target};
 use crate::lab::experiment::times::Times;
-use crate::step::Random;
+use crate::node::step::Random;
 
 /// A client needs little.
 const STACK_BYTES: usize = 64 * 1024;

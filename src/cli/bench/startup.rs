@@ -17,8 +17,8 @@ use super::report::rounded;
 use super::target::{KEYS, value};
 use crate::json::Json;
 use crate::lab::experiment::times::Times;
-use crate::message::{Command, Entry, NodeId};
-use crate::step::Timing;
+use crate::node::message::{Command, Entry, NodeId};
+use crate::node::step::Timing;
 use crate::storage::Storage;
 
 const ID: NodeId = NodeId(1);

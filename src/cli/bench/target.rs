@@ -11,8 +11,8 @@ use super::super::cluster::Cluster;
 use super::super::node;
 use super::{etcd, proc};
 use crate::json::Json;
-use crate::message::NodeId;
-use crate::step::Random;
+use crate::node::message::NodeId;
+use crate::node::step::Random;
 
 /// How many keys there are.
 pub const KEYS: u64 = 10_000;

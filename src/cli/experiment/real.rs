@@ -17,8 +17,8 @@ use crate::json::Json;
 use crate::lab::experiment::election_timeout::ROWS;
 use crate::lab::experiment::table::{Measured, table};
 use crate::lab::experiment::times::Times;
-use crate::message::NodeId;
-use crate::step::{Random, Timing};
+use crate::node::message::NodeId;
+use crate::node::step::{Random, Timing};
 
 const SERVERS: u64 = 5;
 

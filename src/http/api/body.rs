@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::refusal::bad;
 use crate::http::{Request, Response};
 use crate::json::{Number, Value};
-use crate::kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
-use crate::message::Command;
+use crate::node::message::Command;
+use crate::state_machine::kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 /// The object, and an example of what it should be, for whoever sent something else.
 pub struct Body<'a> {

@@ -9,11 +9,11 @@ use super::body::{Body, check_key};
 use super::refusal::{bad, refusal, unknown};
 use super::{Call, Members, Outcome, json};
 use crate::http::Response;
-use crate::inbox::{Answer, Ask};
 use crate::json::Value;
-use crate::kv::Request;
-use crate::machine::Reply;
-use crate::message::{Command, EntryId, Index};
+use crate::node::message::{Command, EntryId, Index};
+use crate::server::inbox::{Answer, Ask};
+use crate::state_machine::Reply;
+use crate::state_machine::kv::Request;
 
 /// `{"command":"set x=42"}`: any command in text.
 pub fn client_command(call: &Call) -> Outcome {

@@ -5,10 +5,10 @@ use super::body::Body;
 use super::refusal::refusal;
 use super::{Call, Outcome, json};
 use crate::http::Response;
-use crate::inbox::{Answer, Ask};
 use crate::json::{Json, Value};
-use crate::message::NodeId;
-use crate::status::link_members;
+use crate::node::message::NodeId;
+use crate::server::inbox::{Answer, Ask};
+use crate::server::status::link_members;
 use crate::transport::{Link, MAX_DELAY_MS};
 
 /// `{"paused":true}`: the node hears nothing, says nothing, and its timers stand still.

@@ -6,10 +6,10 @@ use std::io::{self, Read};
 use super::refusal::{bad, refusal};
 use super::{Call, Outcome, json};
 use crate::http::{Request, Response};
-use crate::inbox::{Answer, Ask};
 use crate::json::Json;
-use crate::message::Entry;
-use crate::status::entry_to_json;
+use crate::node::message::Entry;
+use crate::server::inbox::{Answer, Ask};
+use crate::server::status::entry_to_json;
 
 /// How many entries of the log are shown at once, unless a client says how many; and the most.
 const LOG_LIMIT: u64 = 100;
@@ -125,7 +125,7 @@ pub fn metrics(call: &Call) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Command;
+    use crate::node::message::Command;
 
     #[test]
     fn log_to_json_is_of_a_bearable_size() {

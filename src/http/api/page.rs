@@ -9,7 +9,7 @@
 use super::{Call, Outcome};
 use crate::http::Response;
 use crate::json::Json;
-use crate::rules::{About, Rule};
+use crate::node::rules::{About, Rule};
 
 /// The page itself.
 pub fn index(call: &Call) -> Outcome {

@@ -4,8 +4,8 @@ use super::body::Body;
 use super::refusal::refusal;
 use super::{Call, Outcome, json};
 use crate::http::Response;
-use crate::inbox::{Answer, Ask};
-use crate::status::State;
+use crate::server::inbox::{Answer, Ask};
+use crate::server::status::State;
 use crate::transport;
 
 /// RequestVote with Figure 2's fields, in the name of the candidate.

@@ -2,8 +2,8 @@
 
 use super::json;
 use crate::http::Response;
-use crate::inbox::Answer;
-use crate::status::Leader;
+use crate::server::inbox::Answer;
+use crate::server::status::Leader;
 
 /// The request is wrong.
 pub fn bad(why: &str) -> Response {

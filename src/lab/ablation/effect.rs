@@ -5,9 +5,9 @@
 //! wait for or to count. The scene is played many times with other random timeouts.
 
 use crate::lab::script::Lab;
-use crate::message::NodeId;
-use crate::rules::Rule;
-use crate::step::Millis;
+use crate::node::message::NodeId;
+use crate::node::rules::Rule;
+use crate::node::step::Millis;
 
 /// How often a scene is played.
 pub const TRIALS: u64 = 300;
@@ -215,7 +215,7 @@ fn wait(lab: &mut Lab, what: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Property;
+    use crate::node::rules::Property;
 
     #[test]
     fn every_rule_of_liveness_has_a_scene() {

@@ -5,8 +5,8 @@
 
 use super::step::{Names, Step, play};
 use crate::lab::script::Lab;
-use crate::message::NodeId;
-use crate::rules::Property;
+use crate::node::message::NodeId;
+use crate::node::rules::Property;
 
 /// A run as short as can be had by leaving out commands, in which this property still falls first.
 pub fn shrink(start: &Lab, steps: Vec<Step>, property: Property) -> Vec<Step> {

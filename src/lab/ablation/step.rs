@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::lab::network::Number;
 use crate::lab::script::Lab;
-use crate::message::{Message, NodeId, Rpc};
+use crate::node::message::{Message, NodeId, Rpc};
 
 /// One command.
 #[derive(Clone, Debug, PartialEq)]

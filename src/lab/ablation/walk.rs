@@ -8,9 +8,9 @@
 use super::step::Step;
 use crate::lab::network::Number;
 use crate::lab::script::Lab;
-use crate::message::{Message, NodeId};
-use crate::role::Role;
-use crate::step::Random;
+use crate::node::message::{Message, NodeId};
+use crate::node::role::Role;
+use crate::node::step::Random;
 
 /// What a run is like. Each draws its own: runs in which everything goes wrong at once are all
 /// alike, and find less.

@@ -15,9 +15,9 @@ use crate::lab::experiment::times::Summary;
 use crate::lab::journal::Power;
 use crate::lab::network::Weather;
 use crate::lab::world::{Next, Setup, World};
-use crate::message::{Command, Entry, Index, NodeId};
-use crate::rules::Rules;
-use crate::step::{Millis, Random, Saved, Timing};
+use crate::node::message::{Command, Entry, Index, NodeId};
+use crate::node::rules::Rules;
+use crate::node::step::{Millis, Random, Saved, Timing};
 
 /// A choice of the election timeout.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -148,7 +148,7 @@ fn go_on(world: &mut World) {
 mod tests {
     use super::*;
     use crate::lab::experiment::times::Times;
-    use crate::rules::Rule;
+    use crate::node::rules::Rule;
 
     fn times(row: &Row, trials_wanted: usize, seed: u64) -> Times {
         Times::new(trials(row.timeout_ms, Rules::ALL, seed).take(trials_wanted))

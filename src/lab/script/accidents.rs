@@ -3,7 +3,7 @@
 use super::Lab;
 use super::words::{Words, link, server};
 use crate::lab::journal::Power;
-use crate::message::NodeId;
+use crate::node::message::NodeId;
 
 impl Lab {
     pub(super) fn cut(&mut self, words: &mut Words) -> Result<(), String> {

@@ -7,13 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::kv::Request;
 use crate::lab::checker::Violation;
 use crate::lab::journal::{Answer, Outcome};
 use crate::lab::linearizability::{self, Operation};
-use crate::message::Command;
-use crate::rules::Property;
-use crate::step::{Millis, RequestId};
+use crate::node::message::Command;
+use crate::node::rules::Property;
+use crate::node::step::{Millis, RequestId};
+use crate::state_machine::kv::Request;
 
 /// What clients did, in order.
 #[derive(Clone, Debug, Default)]

@@ -5,9 +5,9 @@ use super::Lab;
 use super::expect;
 use super::show::show;
 use super::words::Words;
+use crate::config::nearest::did_you_mean;
 use crate::lab::world::World;
-use crate::nearest::did_you_mean;
-use crate::rules::Rule;
+use crate::node::rules::Rule;
 
 /// A command.
 pub struct Verb {

@@ -2,11 +2,11 @@
 
 use super::Lab;
 use super::words::Words;
+use crate::config::nearest::did_you_mean;
 use crate::lab::world::World;
-use crate::message::{EntryId, Index, NodeId, Term};
-use crate::nearest::did_you_mean;
 use crate::node::Node;
-use crate::role::Role;
+use crate::node::message::{EntryId, Index, NodeId, Term};
+use crate::node::role::Role;
 
 /// What can be expected.
 pub const HELP: &str = "\

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::clients::Clients;
 use super::commands::{self, Does};
 use super::words::Words;
-use crate::event::{Event, What};
-use crate::kv::Request;
 use crate::lab::checker::Violation;
 use crate::lab::journal::Happening;
 use crate::lab::trace::Recording;
 use crate::lab::world::{Setup, World};
-use crate::message::{Command, NodeId};
-use crate::rules::{Property, Rule};
+use crate::node::event::{Event, What};
+use crate::node::message::{Command, NodeId};
+use crate::node::rules::{Property, Rule};
+use crate::state_machine::kv::Request;
 
 /// A world that takes commands, line by line.
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use super::Lab;
 use super::words::{self, Words};
 use crate::lab::world::Setup;
-use crate::message::{Command, Entry, NodeId, Term};
-use crate::rules::Rule;
-use crate::step::{Millis, Saved};
+use crate::node::message::{Command, Entry, NodeId, Term};
+use crate::node::rules::Rule;
+use crate::node::step::{Millis, Saved};
 
 /// Longer than any script.
 const NEVER_MS: Millis = 1 << 40;

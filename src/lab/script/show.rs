@@ -4,7 +4,7 @@
 //! only the last is drawn, behind a grey field.
 
 use crate::lab::world::World;
-use crate::message::{EntryId, Index, NodeId, Term};
+use crate::node::message::{EntryId, Index, NodeId, Term};
 
 /// `n1  leader     term 4  voted n1    │1│2║4│`, under a line of indexes.
 pub fn show(world: &World) -> Vec<String> {

@@ -4,9 +4,9 @@ use super::Lab;
 use super::words::{Words, link};
 use crate::lab::network::Slot;
 use crate::lab::world::World;
-use crate::message::NodeId;
 use crate::node::Node;
-use crate::step::Millis;
+use crate::node::message::NodeId;
+use crate::node::step::Millis;
 
 /// How many messages `run` delivers before it gives up on quiet.
 const MAX_MESSAGES: usize = 10_000;

@@ -2,8 +2,8 @@
 
 use super::lab::Line;
 use super::words::Words;
-use crate::nearest::did_you_mean;
-use crate::rules::{About, Property, Rule};
+use crate::config::nearest::did_you_mean;
+use crate::node::rules::{About, Property, Rule};
 
 /// Explains what is asked for, or else all rules behind these lines.
 pub fn why(last: &[Line], words: &mut Words) -> Result<Vec<String>, String> {

@@ -1,10 +1,10 @@
 //! The words of a script's line, one by one: servers, links, entries, rules.
 
+use crate::config::nearest::did_you_mean;
 use crate::lab::network::Slot;
 use crate::lab::world::World;
-use crate::message::{EntryId, Message, NodeId, Term};
-use crate::nearest::did_you_mean;
-use crate::rules::{Property, Rule};
+use crate::node::message::{EntryId, Message, NodeId, Term};
+use crate::node::rules::{Property, Rule};
 
 /// What is still to be read of a line.
 pub struct Words<'a> {

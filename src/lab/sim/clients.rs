@@ -5,13 +5,13 @@
 //! up without knowing what became of its command. What all of them did and saw is the history that
 //! is judged in the end.
 
-use crate::kv::Request;
 use crate::lab::journal::{Answer, Outcome};
 use crate::lab::linearizability::Operation;
 use crate::lab::sim::climate::pick;
 use crate::lab::world::World;
-use crate::message::{Command, NodeId};
-use crate::step::{Millis, Random, RequestId};
+use crate::node::message::{Command, NodeId};
+use crate::node::step::{Millis, Random, RequestId};
+use crate::state_machine::kv::Request;
 
 /// How long a client waits before it asks another server.
 const PATIENCE_MS: Millis = 150;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::lab::network::Weather;
 use crate::lab::sim::faults::Fault;
-use crate::step::{Millis, Random};
+use crate::node::step::{Millis, Random};
 
 /// Which kinds of faults may strike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use crate::lab::journal::Power;
 use crate::lab::network::Weather;
 use crate::lab::sim::climate::{Climate, Kinds, pick};
 use crate::lab::world::World;
-use crate::message::NodeId;
-use crate::step::{Millis, Random};
+use crate::node::message::NodeId;
+use crate::node::step::{Millis, Random};
 
 /// One fault, or its end, or what else comes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -259,7 +259,7 @@ fn any(random: &mut Random, world: &World) -> NodeId {
 mod tests {
     use super::*;
     use crate::lab::world::Setup;
-    use crate::message::Command;
+    use crate::node::message::Command;
 
     fn draw(seed: u64, servers: u64) -> (Random, World, Faults) {
         let (mut random, mut world) = (Random(seed), World::new(&Setup::of(servers)));

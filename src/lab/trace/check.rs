@@ -14,8 +14,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use crate::lab::checker::{Checker, Violation};
-use crate::message::Term;
-use crate::record::read::{self, Facts, Line};
+use crate::node::message::Term;
+use crate::storage::trace::read::{self, Facts, Line};
 
 /// How many things that happened last are shown.
 const RUN_UP: usize = 15;

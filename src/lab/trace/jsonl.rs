@@ -1,7 +1,7 @@
 //! A run as JSON lines: every step with the state after it. docs/TRACES.md tells the fields.
 
 use super::Recording;
-use crate::record::write;
+use crate::storage::trace::write;
 
 /// One line a moment.
 pub fn text(recording: &Recording) -> String {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use super::ways::{End, Way, ways};
 use super::{Recording, note};
-use crate::message::NodeId;
-use crate::record::{Cause, Record, State};
+use crate::node::message::NodeId;
+use crate::storage::trace::record::{Cause, Record, State};
 
 /// The diagram.
 pub fn text(recording: &Recording) -> String {

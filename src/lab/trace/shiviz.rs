@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 
 use super::Recording;
 use super::ways::ways;
-use crate::message::NodeId;
-use crate::record::{Cause, Moment, Record, Step, write};
+use crate::node::message::NodeId;
+use crate::storage::trace::record::{Cause, Moment, Record, Step};
+use crate::storage::trace::write;
 
 /// How the page finds its way in the file.
 pub const PATTERN: &str = r"(?<event>.*)\n(?<host>\S*) (?<clock>{.*})";

@@ -12,8 +12,8 @@ use std::fmt::Write;
 
 use super::ways::{End, Place, Way, ways};
 use super::{Recording, note};
-use crate::message::{AppendEntries, AppendEntriesReply, NodeId, RequestVoteReply, Rpc};
-use crate::record::{Cause, Moment, Record, State, Step};
+use crate::node::message::{AppendEntries, AppendEntriesReply, NodeId, RequestVoteReply, Rpc};
+use crate::storage::trace::record::{Cause, Moment, Record, State, Step};
 
 const ROW: usize = 26;
 const COLUMN: usize = 300;

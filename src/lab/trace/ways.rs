@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Recording;
 use crate::lab::network::Number;
-use crate::message::Message;
-use crate::record::{Cause, Record};
+use crate::node::message::Message;
+use crate::storage::trace::record::{Cause, Record};
 
 /// The place of a moment in the recording.
 pub type Place = usize;

@@ -6,9 +6,9 @@ use crate::lab::network::Weather;
 use crate::lab::trace::tests::{RUN, record};
 use crate::lab::trace::{Recording, jsonl};
 use crate::lab::world::{Setup, World};
-use crate::message::{Command, NodeId};
-use crate::rules::{Property, Rule, Rules};
-use crate::step::Random;
+use crate::node::message::{Command, NodeId};
+use crate::node::rules::{Property, Rule, Rules};
+use crate::node::step::Random;
 
 fn step(id: u64, step: &str, term: Term, role: &str, more: &str) -> String {
     format!(

@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::event::{Event, What};
+use crate::node::event::{Event, What};
 
 /// Lines that may wait to be written.
 const WAITING_LINES: usize = 10_000;
@@ -133,8 +133,8 @@ fn time_of_day() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::RoleName;
-    use crate::message::{Command, EntryId, NodeId};
+    use crate::node::event::RoleName;
+    use crate::node::message::{Command, EntryId, NodeId};
 
     fn event(what: What) -> Event {
         Event { node: NodeId(1), term: 1, what }
@@ -155,7 +155,7 @@ mod tests {
         (0..TRAFFIC_LINES + 3).for_each(|_| console.show(&appended(), false));
         assert_eq!(shown.try_iter().count(), TRAFFIC_LINES as usize);
         let (from, to) = (RoleName::Leader, RoleName::Follower);
-        let why = crate::event::Why::LeaderExists { leader: NodeId(2) };
+        let why = crate::node::event::Why::LeaderExists { leader: NodeId(2) };
         console.show(&event(What::Transition { from, to, why }), false);
         let [note, line] = shown.try_iter().collect::<Vec<_>>().try_into().expect("two lines");
         assert!(note.ends_with("… 3 lines not shown\n") && line.contains("FOLLOWER"), "{line}");

@@ -4,16 +4,23 @@
 //! left the node is in its trace, even if the node is killed in the next moment. The file is not
 //! synced: a power failure may take the last lines. A node that starts again goes on in the same
 //! file. It is a file for people, so an error of it stops the trace and never the node.
+//!
+//! `trace/record.rs` is what a step was; `trace/write.rs` and `trace/read.rs` are its text, a line of
+//! JSON each. The lab keeps records of its simulated servers in the same form.
+
+pub mod read;
+pub mod record;
+pub mod write;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::message::Index;
 use crate::node::Node;
-use crate::record::{Cause, Moment, Record, Step, write};
-use crate::step::Output;
+use crate::node::message::Index;
+use crate::node::step::Output;
+use record::{Cause, Moment, Record, Step};
 
 /// The trace of a node.
 pub struct Tracer {
@@ -110,10 +117,10 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::message::{Command, NodeId};
-    use crate::record::read::{self, Facts};
-    use crate::rules::Rules;
-    use crate::step::{Input, Saved, Settings, Timing};
+    use crate::node::message::{Command, NodeId};
+    use crate::node::rules::Rules;
+    use crate::node::step::{Input, Saved, Settings, Timing};
+    use crate::storage::trace::read::{self, Facts};
 
     /// A file that goes with the test.
     struct Scratch(PathBuf);

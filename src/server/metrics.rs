@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::event::{Event, RoleName, What};
-use crate::message::Message;
-use crate::status::{Counters, Status};
-use crate::watchers::Direction;
+use crate::node::event::{Event, RoleName, What};
+use crate::node::message::Message;
+use crate::server::status::{Counters, Status};
+use crate::server::subscribers::Direction;
 
 /// The counters of one node.
 #[derive(Debug, Default)]

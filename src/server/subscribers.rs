@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::event::Event;
 use crate::json::Json;
-use crate::message::{Message, NodeId};
-use crate::status::State;
-use crate::step::Millis;
+use crate::node::event::Event;
+use crate::node::message::{Message, NodeId};
+use crate::node::step::Millis;
+use crate::server::status::State;
 
 /// How many may watch at once: each is told everything, which costs the node its time.
 const MAX_WATCHERS: usize = 64;
@@ -238,9 +238,9 @@ mod tests {
     use std::sync::mpsc::{Receiver, sync_channel};
 
     use super::*;
-    use crate::event::What;
-    use crate::message::{RequestVoteReply, Rpc};
-    use crate::status;
+    use crate::node::event::What;
+    use crate::node::message::{RequestVoteReply, Rpc};
+    use crate::server::status;
 
     fn watched(room: usize) -> (Watchers, Receiver<Notice>) {
         let (sender, told) = sync_channel(room);

@@ -16,7 +16,7 @@ pub mod walk;
 
 use crate::lab::checker::Violation;
 use crate::lab::script::Lab;
-use crate::rules::Rule;
+use crate::node::rules::Rule;
 use step::{Step, lines};
 use walk::Walk;
 
@@ -217,7 +217,7 @@ impl Search {
 mod tests {
     use super::*;
     use crate::lab::script;
-    use crate::rules::Property;
+    use crate::node::rules::Property;
 
     fn found(rule: Rule) -> Run {
         let mut search = Search::new(rule);
@@ -250,6 +250,9 @@ mod tests {
     fn search_gives_the_same_run_every_time() {
         let [first, second] = [(); 2].map(|()| found(Rule::UpToDateLog));
         assert_eq!(first.script(), second.script());
-        assert_eq!(first.steps[0], Step::Server("timeout", crate::message::NodeId(1), "".into()));
+        assert_eq!(
+            first.steps[0],
+            Step::Server("timeout", crate::node::message::NodeId(1), "".into())
+        );
     }
 }

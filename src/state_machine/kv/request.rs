@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text;
+use crate::json::text;
 
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 1 << 10;
@@ -305,7 +305,7 @@ fn quote_if(needed: bool, text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::Random;
+    use crate::node::step::Random;
 
     fn set(key: &str, value: &str) -> Request {
         Request::Set { key: key.into(), value: value.into() }

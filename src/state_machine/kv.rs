@@ -15,7 +15,7 @@ use std::hint;
 use std::sync::Arc;
 
 use crate::json::Json;
-use crate::machine::{self, Reply, StateMachine};
+use crate::state_machine::{self, Reply, StateMachine};
 
 mod request;
 pub use request::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Request};
@@ -121,7 +121,7 @@ impl Store {
 }
 
 fn fingerprint_of(key: &str) -> u32 {
-    machine::fingerprint(key) as u32 // half of it is enough, and a pair is a quarter smaller
+    state_machine::fingerprint(key) as u32 // half of it is enough, and a pair is a quarter smaller
 }
 
 /// In which shard a key is.

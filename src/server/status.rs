@@ -4,10 +4,10 @@
 //! that watches is told it many times a second. A [`Status`] adds what takes longer, the last
 //! entries of the log and the size of the files.
 
-use crate::event::RoleName;
 use crate::json::Json;
-use crate::message::{Entry, EntryId, Index, NodeId, Term};
-use crate::step::Millis;
+use crate::node::event::RoleName;
+use crate::node::message::{Entry, EntryId, Index, NodeId, Term};
+use crate::node::step::Millis;
 use crate::transport::Link;
 
 /// How much of each command a status shows.

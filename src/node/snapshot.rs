@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::message::{EntryId, InstallSnapshot};
+use crate::node::message::{EntryId, InstallSnapshot};
 
 /// The state of the state machine after an entry. The default is the state before the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

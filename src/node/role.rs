@@ -10,9 +10,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::RoleName;
-use crate::message::{Index, NodeId};
-use crate::step::{Millis, RequestId};
+use crate::node::event::RoleName;
+use crate::node::message::{Index, NodeId};
+use crate::node::step::{Millis, RequestId};
 
 /// What a server is at the moment.
 #[derive(Clone, Debug, Hash)]

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Answer, Ask, Incoming};
-use crate::slot::Slot;
+use crate::server::slot::Slot;
 
 /// How many things may wait in an inbox: what a client asks, or all that came together from a peer,
 /// which is seldom more than a message. Whoever brings more waits too, so that a flood of requests
@@ -415,7 +415,7 @@ mod tests {
     use std::thread::ThreadId;
 
     use super::*;
-    use crate::event::What;
+    use crate::node::event::What;
 
     const PATIENCE: Duration = Duration::from_secs(30);
     const LONG: Duration = Duration::from_secs(3600);

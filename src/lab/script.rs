@@ -111,7 +111,7 @@ impl Script {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Property;
+    use crate::node::rules::Property;
 
     fn error(text: &str) -> String {
         run("test", text).expect_err("the script is wrong")

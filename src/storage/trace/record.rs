@@ -5,14 +5,11 @@
 //! names of `raft.tla`, the authors' specification: see `record/write.rs`, and docs/TRACES.md for
 //! the fields.
 
-pub mod read;
-pub mod write;
-
-use crate::event::{Event, RoleName};
-use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Term};
 use crate::node::Node;
-use crate::role::Role;
-use crate::step::{Input, Output};
+use crate::node::event::{Event, RoleName};
+use crate::node::message::{Command, Entry, EntryId, Index, Message, NodeId, Term};
+use crate::node::role::Role;
+use crate::node::step::{Input, Output};
 
 /// One thing that happened, and when.
 #[derive(Clone, Debug, PartialEq)]

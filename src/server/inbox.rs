@@ -12,12 +12,12 @@ use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, LazyLock};
 
-use crate::event::What;
-use crate::machine::Reply;
-use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc};
-use crate::status::{Leader, State, Status};
+use crate::node::event::What;
+use crate::node::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc};
+use crate::server::status::{Leader, State, Status};
+use crate::server::subscribers::Notice;
+use crate::state_machine::Reply;
 use crate::transport::Link;
-use crate::watchers::Notice;
 
 pub use desk::{Desk, Inbox, Outlook, Serve, Source, Waiting, open};
 

@@ -4,10 +4,10 @@
 //! Variables and message fields are named as in `raft.tla`; there `Nil` is `null` here. What the
 //! specification does not have (time, events, rounds) is named in the same style.
 
-use super::{Cause, Moment, Record, State, Step};
-use crate::event::RoleName;
+use super::record::{Cause, Moment, Record, State, Step};
 use crate::json::Json;
-use crate::message::{Entry, EntryId, Index, Message, NodeId, Rpc};
+use crate::node::event::RoleName;
+use crate::node::message::{Entry, EntryId, Index, Message, NodeId, Rpc};
 
 type Members = Vec<(&'static str, Json)>;
 

@@ -5,8 +5,8 @@
 //! first line says what is asked (`GET /status HTTP/1.1`), an answer's how it went (`HTTP/1.1 200
 //! OK`). What both sides read alike is in `wire`; [`server`] answers on one connection until it
 //! ends, with the help of whoever has a [`pen`], and busy connections wait in the [`hall`];
-//! [`client`] asks. These move bytes and know nothing of Raft. [`guard`] keeps strange web pages
-//! out, and [`api`] is what a node answers.
+//! [`client`] asks. These move bytes and know nothing of Raft. [`origin_guard`] keeps strange web
+//! pages out, and [`api`] is what a node answers.
 //!
 //! The one hard question is where a message ends. Two readers who disagree about it can be made to
 //! see different requests in the same bytes ("request smuggling", RFC 9112 §11.2), so whatever
@@ -14,8 +14,8 @@
 
 pub mod api;
 pub mod client;
-pub mod guard;
 pub mod hall;
+pub mod origin_guard;
 pub mod pen;
 pub mod server;
 
@@ -26,7 +26,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use crate::json::Json;
-use crate::text::append_number;
+use crate::json::text::append_number;
 use pen::Later;
 use wire::Fault;
 pub use wire::Headers;
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn document_has_every_status() {
-        let document = include_str!("../../docs/PROTOCOL.md");
+        let document = include_str!("../docs/PROTOCOL.md");
         let rows = document.lines().filter_map(|row| row.strip_prefix("| ")?.split(' ').next());
         let explained: Vec<u16> = rows.filter_map(|cell| cell.parse().ok()).collect();
         let known: Vec<u16> = (200..600).filter(|&status| !reason(status).is_empty()).collect();

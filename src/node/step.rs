@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::event::Event;
-use crate::message::{Command, Entry, EntryId, Index, Message, NodeId, Term};
-use crate::rules::Rules;
-use crate::snapshot::Snapshot;
+use crate::node::event::Event;
+use crate::node::message::{Command, Entry, EntryId, Index, Message, NodeId, Term};
+use crate::node::rules::Rules;
+use crate::node::snapshot::Snapshot;
 
 /// Milliseconds since a moment that the owner of the node chose.
 pub type Millis = u64;

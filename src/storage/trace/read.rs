@@ -5,7 +5,7 @@
 //! are not looked at: what a server is and has done is said by its own variables.
 
 use crate::json::Json;
-use crate::message::{Command, Entry, EntryId, Index, NodeId, Term};
+use crate::node::message::{Command, Entry, EntryId, Index, NodeId, Term};
 
 /// The greatest number in a line.
 const MAX_NUMBER: u64 = 1 << 53;

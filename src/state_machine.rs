@@ -11,13 +11,15 @@
 //! the replicated state: every server remembers the same clients. And so they are part of a
 //! snapshot (§7), whose text is the same on every server, too: [`Sessions::snapshot`].
 
+pub mod kv;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::json::{Json, Number, Value};
-use crate::message::{Command, Entry, EntryId};
-use crate::rules::{Rule, Rules};
+use crate::node::message::{Command, Entry, EntryId};
+use crate::node::rules::{Rule, Rules};
 
 /// How many clients are remembered. When one more comes, the one whose last command lies furthest
 /// back in the log is forgotten; a retry of its last command would be applied again.
@@ -27,7 +29,7 @@ pub const MAX_SESSIONS: usize = 1000;
 /// is a [`Reply::Error`], the same on every server.
 ///
 /// A snapshot is written from a clone, while the machine goes on: where the state may be large,
-/// clones should share it (as [`crate::kv::Store`] does), for nobody is served while one is made.
+/// clones should share it (as [`kv::Store`] does), for nobody is served while one is made.
 pub trait StateMachine: Clone + Send + 'static {
     /// Applies a committed command.
     fn apply(&mut self, command: &str) -> Reply;
@@ -325,8 +327,8 @@ pub fn fingerprint(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kv::Store;
-    use crate::message::Index;
+    use crate::node::message::Index;
+    use crate::state_machine::kv::Store;
 
     fn entry(index: Index, text: &str) -> Entry {
         Entry { index, term: 1, command: Command::new(text) }

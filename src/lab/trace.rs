@@ -16,13 +16,13 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::event::RoleName;
 use crate::lab::journal::Happening;
 use crate::lab::network::Number;
-use crate::message::{Message, NodeId};
 use crate::node::Node;
-use crate::record::{Cause, Moment, Record, State, Step};
-use crate::step::{Millis, Output};
+use crate::node::event::RoleName;
+use crate::node::message::{Message, NodeId};
+use crate::node::step::{Millis, Output};
+use crate::storage::trace::record::{Cause, Moment, Record, State, Step};
 
 /// All that happened in a world, in order.
 #[derive(Clone, Debug, Default)]

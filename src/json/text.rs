@@ -6,7 +6,7 @@
 /// text is plain, and each command is looked through a dozen times on its way.
 ///
 /// ```
-/// assert_eq!(raftlet::text::plain(b"plain, but not \"quoted\""), 15);
+/// assert_eq!(raftlet::json::text::plain(b"plain, but not \"quoted\""), 15);
 /// ```
 pub fn plain(bytes: &[u8]) -> usize {
     let (pieces, _) = bytes.as_chunks();
@@ -45,7 +45,7 @@ const PAIRS: &str = "\
 ///
 /// ```
 /// let mut text = String::new();
-/// raftlet::text::put_number(123, &mut |digits| text.push_str(digits));
+/// raftlet::json::text::put_number(123, &mut |digits| text.push_str(digits));
 /// assert_eq!(text, "123");
 /// ```
 #[inline] // with what `put` does

@@ -6,7 +6,7 @@
 //! log holds. When a snapshot has taken the place of entries, it is the last of those (§7): its
 //! term is known, its command is not.
 
-use crate::message::{Command, Entry, EntryId, Index, Term};
+use crate::node::message::{Command, Entry, EntryId, Index, Term};
 
 /// The entries of one server behind its last snapshot, first to last, without a gap.
 #[derive(Clone, Debug, Default, Hash)]

@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-use crate::message::{Command, EntryId, Index, Message, NodeId, Term};
-use crate::rules::Rule;
+use crate::node::message::{Command, EntryId, Index, Message, NodeId, Term};
+use crate::node::rules::Rule;
 
 /// One thing that happened on one server.
 #[derive(Clone, Debug, PartialEq)]
