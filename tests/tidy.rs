@@ -33,7 +33,8 @@ const ROOMS: [(&str, &str); 13] = [
     ("lib", ""),
 ];
 
-/// What no file of the brain may name: the world outside, and an order that changes from run to run.
+/// What no file of the brain may name: the world outside, and an order that changes from run to
+/// run.
 const IMPURE: &str = "std::net std::fs std::io std::thread std::time std::env std::process Instant \
                       SystemTime HashMap HashSet println! mpsc";
 

@@ -5,8 +5,8 @@
 //! synced: a power failure may take the last lines. A node that starts again goes on in the same
 //! file. It is a file for people, so an error of it stops the trace and never the node.
 //!
-//! `trace/record.rs` is what a step was; `trace/write.rs` and `trace/read.rs` are its text, a line of
-//! JSON each. The lab keeps records of its simulated servers in the same form.
+//! `trace/record.rs` is what a step was; `trace/write.rs` and `trace/read.rs` are its text, a line
+//! of JSON each. The lab keeps records of its simulated servers in the same form.
 
 pub mod read;
 pub mod record;

@@ -1,8 +1,8 @@
 //! What happens on the node, as it happens: Server-Sent Events (HTML standard, §9.2), which a
 //! browser reads with `EventSource` and a person with `curl -N`.
 //!
-//! First comes the status, then whatever [`crate::server::subscribers`] tell. The answer has no end.
-//! Who is too slow to read it is let go, and so is who has gone: now and then an empty comment is
+//! First comes the status, then whatever [`crate::server::subscribers`] tell. The answer has no
+//! end. Who is too slow to read it is let go, and so is who has gone: now and then an empty comment is
 //! written, and that fails if nobody is there.
 
 use std::io::{self, Write};
