@@ -17,11 +17,12 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
+use raftlet::cli;
 use raftlet::client::Client;
 use raftlet::config::Config;
 use raftlet::json::Json;
 use raftlet::node::message::NodeId;
-use raftlet::server;
+use raftlet::server::NodeOptions;
 use raftlet::state_machine::{Reply, StateMachine};
 
 /// Who has how much. An ordered map, so that every server's snapshot is the same text.
@@ -107,9 +108,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     {
         let (id, data) = (NodeId(id), Path::new("data/bank").join(word));
         let (fresh, verbose, trace, launcher, greeting) = (false, false, None, None, None);
-        let options =
-            server::Options { id, config, data, fresh, verbose, trace, launcher, greeting };
-        return Ok(server::run(options, Bank::default())?);
+        let options = NodeOptions { id, config, data, fresh, verbose, trace, launcher, greeting };
+        return Ok(cli::launch(options, Bank::default())?);
     }
     let nodes = config.nodes.into_values().collect();
     let mut bank = Client::new(nodes, Duration::from_secs(10), |why| eprintln!("{why}"));

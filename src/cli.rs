@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use crate::client;
 use crate::json::Json;
 use options::Options;
+pub use start::launch;
 
 /// Why a verb was not done, in one line for people.
 #[derive(Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use std::path::Path;
 use crate::config::nearest::unknown;
 use crate::node::message::NodeId;
 use crate::node::step::Timing;
-use crate::transport::Kind;
+use crate::transport::options::{self, Kind};
 use toml::{Data, Fault, Setting, Table, Value, shown};
 
 /// What `cluster.toml` or the environment says, checked and complete.
@@ -81,6 +81,14 @@ const SNAPSHOT_AFTER_BYTES: u64 = 8 << 20;
 const SNAPSHOT_AFTER_LIMITS: RangeInclusive<u64> = 1024..=1 << 40;
 
 impl Config {
+    /// What the transport of this node is told.
+    pub fn transport_options(&self, me: NodeId) -> options::Options {
+        let Config { cluster, nodes, transport: kind, drop_percent, bind, advertise, .. } =
+            self.clone();
+        let bind = bind.or(nodes.get(&me).cloned()).unwrap_or_default();
+        options::Options { cluster, me, nodes, kind, drop_percent, bind, advertise }
+    }
+
     /// What holds without a file: three nodes on this machine, slow enough to watch.
     pub fn built_in() -> Config {
         Config { cluster: "raftlet".to_string(), ..Config::of(3) }

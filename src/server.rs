@@ -1,73 +1,70 @@
-//! The body: it owns the node, its disk and its state machine, and serves one inbox, turn by turn.
+//! The body: it owns the node, its disk and its state machine, and does what the node says.
 //!
-//! Each turn it takes all that waits in the inbox, tells the node (messages one by one, clients'
-//! proposals as one batch), and does what the node says, **in order**. All that must be saved in a
-//! turn is saved by one write and one fsync: while the disk works, the next turn's batch gathers.
-//! That is group commit. A disk error is a crash: the server stops and says why. So is a panic in
-//! any thread, in a release build (`Cargo.toml`). Whose thread it is that has the turn, `inbox.rs`
-//! decides; here nobody needs to know.
+//! One thread, the raft thread, runs [`Server::run`]: it waits for events or a deadline, takes all
+//! that wait, tells the node of them, and does what the node wants done, **in order**. All that must
+//! be saved in a round is saved by one write and one fsync: while the disk works, the inbox fills,
+//! and the next round takes all of it. That is group commit. A disk error is a crash: the server
+//! stops and says why.
 //!
-//! `server/asks.rs` is what clients ask of it; `server/gathering.rs` is where that waits for
-//! company; `server/snapshots.rs` cuts the log; `server/clock.rs` is its time, which stands still
-//! while a student has it play dead.
+//! While the disk stalls, the readers of peers go on reading. So the thread then takes in all the
+//! messages that wait before it lets the node look at its timer: a heartbeat that was delivered in
+//! time counts as heard.
+//!
+//! `server/inbox.rs` has the events and the answers; `server/requests.rs` is what clients ask;
+//! `server/snapshots.rs` cuts the log; `server/clock.rs` is the node's time, which stands still
+//! while a student has the node play dead; `server/state_text.rs` makes the text of a whole state.
 
-mod asks;
 mod clock;
 pub mod console;
-mod gathering;
 pub mod inbox;
 pub mod metrics;
-pub mod slot;
+mod requests;
 mod snapshots;
+mod state_text;
 pub mod status;
 pub mod subscribers;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, FaultsFrom};
-use crate::http::{self, api::Site, hall::Hall};
+use crate::config::Config;
 use crate::node::Node;
 use crate::node::event::{Event, What};
 use crate::node::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
-use crate::node::role::Role;
 use crate::node::rules::Rules;
 use crate::node::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
-use crate::server::console::Console;
-use crate::server::inbox::{Answer, Desk, Incoming, Picture, Serve, Tell, Waiting};
-use crate::server::metrics::Metrics;
-use crate::server::status::Leader;
-use crate::server::subscribers::{Direction, Watchers};
 use crate::state_machine::{Sessions, StateMachine};
-use crate::storage::trace::Tracer;
+use crate::storage::trace::Trace;
 use crate::storage::trace::record::Cause;
 use crate::storage::{Recovered, Storage};
-use crate::transport::{self, Kind, Received, Transport};
+use crate::transport::Transport;
+use crate::transport::options::Kind;
 use clock::Clock;
-use gathering::Gathering;
-use snapshots::Writing;
+use console::Console;
+use inbox::{Answer, Inbox, PATIENCE, Ticket, ToHttp};
+use metrics::Metrics;
+use snapshots::Snapshots;
+use state_text::StateText;
+use status::Leader;
+use subscribers::{Direction, Subscribers};
 
 /// The most that one message carries: entries, and bytes of commands.
 const MAX_PER_MESSAGE: (usize, usize) = (1024, 1024 * 1024);
 /// The same over UDP: with the names around them, entries must fit into a datagram.
 const MAX_PER_DATAGRAM: (usize, usize) = (256, 32 * 1024);
 
-/// How many terms a node may have missed: more than all elections of many months.
-const MAX_TERMS_MISSED: Term = 10_000_000;
-
-/// The most clients' requests that wait. More come together only where no majority answers: their
-/// clients have long gone.
-const MAX_CLIENTS: usize = 10_000;
-
-/// How long a server waits at most that has nothing to wait for.
+/// How long a server waits at most if it has no deadline.
 const LONG: Millis = 60 * 60 * 1000;
+
+/// How often the HTTP thread is told how the node is, at most.
+const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 
 /// What to run, and how.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct NodeOptions {
     /// Which node of the registry this is.
     pub id: NodeId,
     /// The registry.
@@ -86,107 +83,37 @@ pub struct Options {
     pub greeting: Option<String>,
 }
 
-/// Runs a node until its disk fails. The machine is empty: the node applies its log to it.
-///
-/// # Errors
-/// One line for people: the data cannot be used, the address is taken, or the disk failed.
-pub fn run(options: Options, machine: impl StateMachine) -> Result<(), String> {
-    let (desk, inbox) = inbox::open();
-    // The address comes first: a node that cannot have it should forget nothing.
-    let transport = open_transport(&options, &desk)?;
-    let forgot = options.fresh && Storage::forget(&options.data, options.id)?;
-    let tracer = options.trace.as_deref().map(Tracer::open).transpose()?;
-    let (storage, mut recovered) =
-        Storage::open(&options.data, &options.config.cluster, options.id)?;
-    let note = match forgot {
-        true => Some("all that it had saved before is forgotten (--fresh)".to_string()),
-        false => recovered.torn.take(),
-    };
-    let mut server = Server::new(&options, machine, storage, recovered, transport)?;
-    server.tell_how_it_starts(note);
-    server.begin_trace(tracer);
-    inbox.keep(server)
-}
-
-fn open_transport(options: &Options, desk: &Desk) -> Result<Transport, String> {
-    let for_peers = desk.clone();
-    let Config { cluster, nodes, transport: kind, drop_percent, bind, advertise, .. } =
-        options.config.clone();
-    let me = options.id;
-    let bind = bind.or(nodes.get(&me).cloned()).unwrap_or_default();
-    let (site, started) = site(desk.clone(), options);
-    let transport = transport::start(
-        transport::Options { cluster, me, nodes, kind, drop_percent, bind, advertise },
-        move |received| match received {
-            // While a turn is taken no datagrams are read, and the system throws them away.
-            Received::Messages(messages) if kind == Kind::Udp => {
-                for_peers.leave(Incoming::Messages(messages));
-            }
-            Received::Messages(messages) => for_peers.hand_in(Incoming::Messages(messages)),
-            Received::Report(what) => for_peers.leave(Incoming::Report(what)),
-        },
-        move |stream| http::api::serve(stream, &site),
-    )?;
-    let _ = started.set(transport.clone()); // the first time, and the only one
-    Ok(transport)
-}
-
-/// What HTTP needs to know. The transport, which knows best where members are reached, serves HTTP
-/// before it can be asked: until then the registry must do.
-fn site(desk: Desk, options: &Options) -> (Arc<Site>, Arc<OnceLock<Transport>>) {
-    let Options { config, launcher, .. } = options;
-    let registry: Vec<String> = config.nodes.values().cloned().collect();
-    let started = Arc::new(OnceLock::<Transport>::new());
-    let transport = Arc::clone(&started);
-    let members = move || transport.get().map_or(registry.clone(), Transport::advertised);
-    let faults_from_anywhere = config.faults_from == FaultsFrom::Anywhere;
-    let launcher = launcher.clone();
-    let hall = Hall::open(&desk);
-    let members = Box::new(members);
-    let site = Site { desk, hall, members, launcher, faults_from_anywhere };
-    (Arc::new(site), started)
-}
-
-struct Server<M> {
+/// A node with all that it needs to act: disk, network, state machine, clients.
+pub struct Server<M> {
     node: Node,
     storage: Storage,
     machine: Sessions<M>,
     /// The last entry applied to it. The node's own last_applied may stand for entries that it has
-    /// already given out and that wait their turn.
+    /// already given out and that wait to be applied.
     applied: Index,
+    snapshots: Snapshots<M>,
     transport: Transport,
-    console: Console,
-    watchers: Watchers,
-    metrics: Metrics,
-    /// What is written of every step, unless nobody asked for it or it could not be written.
-    tracer: Option<Tracer>,
-    options: Options,
-    /// Clients that wait, with the numbers that the node knows them by, in order of those. Mostly
-    /// who came first is answered first.
+    http: Sender<ToHttp>,
+    /// Clients whose command or read is with the node, in the order of their numbers there. Mostly
+    /// the first to come is the first to be answered.
     clients: VecDeque<(RequestId, Client)>,
     next_request: RequestId,
-    /// Commands that the node has not been told of yet.
-    commands: Gathering<(RequestId, Command)>,
-    /// Reads of which the same is true.
-    reads: Gathering<RequestId>,
-    /// The last picture of the state that someone asked for, while anyone has it, and how far the
-    /// log was applied then.
-    picture: (Index, Weak<Picture>),
-    /// The state after an entry, which is to become a snapshot.
-    kept: Option<(EntryId, Sessions<M>)>,
-    /// A snapshot that is being written.
-    writing: Option<Writing>,
-    /// By how much the next one comes later than it might.
-    spread_percent: u64,
-    /// What a leader's snapshot makes of the state machine, which the node may want or not.
-    arrived: Option<(EntryId, Sessions<M>)>,
+    state_text: StateText<M>,
+    console: Console,
+    subscribers: Subscribers,
+    metrics: Metrics,
+    /// What is written of every step, if a trace was asked for and could be written so far.
+    trace: Option<Trace>,
+    options: NodeOptions,
     clock: Clock,
+    /// When the HTTP thread was last told how the node is.
+    published_at: Option<Instant>,
 }
 
 /// A client that waits for its command to be applied, or for its read to be confirmed.
 struct Client {
     command: Command,
-    tell: Tell,
+    ticket: Ticket,
     /// When the server took it up.
     since: Instant,
 }
@@ -195,21 +122,13 @@ struct Client {
 enum Todo {
     /// What the node wants.
     Do(Output),
-    /// Tell a client, whose answer must not overtake what is to be saved before it.
-    Tell(Tell, Answer),
+    /// Answer a client. The answer must not overtake what is to be saved before it.
+    Answer(Ticket, Answer),
 }
 
 impl Todo {
     fn is_save(&self) -> bool {
         matches!(self, Todo::Do(output) if output.is_save())
-    }
-
-    /// The entry that it wants applied.
-    fn entry_to_apply(&self) -> Option<&Entry> {
-        match self {
-            Todo::Do(Output::Apply { entry, .. }) => Some(entry),
-            _ => None,
-        }
     }
 
     /// What it wants saved of the term and the vote.
@@ -223,7 +142,7 @@ impl Todo {
     }
 }
 
-/// What one turn gathers from the inbox.
+/// What one round gathers from the inbox.
 #[derive(Default)]
 struct Batch {
     todo: Vec<Todo>,
@@ -237,42 +156,21 @@ impl Batch {
     }
 }
 
-impl<M: StateMachine> Serve for Server<M> {
-    fn turn(&mut self, waiting: Waiting, more_soon: bool) -> Result<(), String> {
-        let done = self.tell_node(waiting, more_soon).and_then(|()| self.attend_to_snapshot());
-        match done {
-            Ok(()) => self.tell_state(),
-            Err(_) => self.console.close(), // this was the last turn
-        }
-        done
-    }
-
-    fn wait(&self) -> Duration {
-        let for_node = match self.clock.stands_still() {
-            true => LONG,
-            false => self.node.deadline().saturating_sub(self.clock.now()),
-        };
-        let uptime_ms = self.clock.uptime_ms();
-        let for_watchers =
-            self.watchers.deadline().map_or(LONG, |deadline| deadline.saturating_sub(uptime_ms));
-        let for_snapshot = self.writing.as_ref().map_or(LONG, |_| snapshots::LOOK_MS);
-        let for_commands = self.commands.wait(self.is_on_the_way(), uptime_ms).unwrap_or(LONG);
-        // Reads wait for company alone, from one turn to the next.
-        let for_reads = self.reads.wait(false, uptime_ms).unwrap_or(LONG);
-        let first = for_node.min(for_watchers).min(for_snapshot).min(for_commands).min(for_reads);
-        Duration::from_millis(first)
-    }
-}
-
 impl<M: StateMachine> Server<M> {
-    fn new(
-        options: &Options,
+    /// A server that goes on from what was recovered. The machine is empty: the server applies the
+    /// snapshot and the log to it. Opens the trace, and prints the first lines.
+    ///
+    /// # Errors
+    /// One line for people: the snapshot is none of this machine, or the trace cannot be written.
+    pub fn new(
+        options: NodeOptions,
         machine: M,
-        storage: Storage,
-        recovered: Recovered,
+        (storage, recovered): (Storage, Recovered),
         transport: Transport,
+        http: Sender<ToHttp>,
     ) -> Result<Server<M>, String> {
-        let Recovered { current_term, voted_for, snapshot, entries, .. } = recovered;
+        let trace = options.trace.as_deref().map(Trace::open).transpose()?;
+        let Recovered { current_term, voted_for, snapshot, entries, note } = recovered;
         let saved = Saved { current_term, voted_for, snapshot, entries };
         let mut machine = Sessions::new(machine, Rules::ALL);
         let last_included = saved.snapshot.last_included;
@@ -280,35 +178,33 @@ impl<M: StateMachine> Server<M> {
             let restored = machine.restore(&saved.snapshot.data);
             restored.map_err(|why| format!("the snapshot to {last_included} is none: {why}"))?;
         }
-        let node = Node::new(settings(options), saved, 0);
-        Ok(Server {
-            node,
+        let mut server = Server {
+            node: Node::new(settings(&options), saved, 0),
             storage,
             machine,
             applied: last_included.index,
+            snapshots: Snapshots::new(options.config.snapshot_after_bytes),
             transport,
-            console: Console::open(),
-            watchers: Watchers::default(),
-            metrics: Metrics::default(),
-            tracer: None,
-            options: options.clone(),
+            state_text: StateText::new(http.clone()),
+            http,
             clients: VecDeque::new(),
             next_request: 0,
-            commands: Gathering::default(),
-            reads: Gathering::default(),
-            picture: (0, Weak::new()),
-            kept: None,
-            writing: None,
-            spread_percent: snapshots::some_spread(),
-            arrived: None,
+            console: Console::open(),
+            subscribers: Subscribers::default(),
+            metrics: Metrics::default(),
+            trace,
+            options,
             clock: Clock::start(),
-        })
+            published_at: None,
+        };
+        server.tell_how_it_starts(note);
+        Ok(server)
     }
 
-    /// The first lines, now that it has its address and its files. `note` is what else there is to
-    /// say of what was recovered.
+    /// The first lines, and the first record of the trace. `note` is what else there is to say of
+    /// what was recovered.
     fn tell_how_it_starts(&mut self, note: Option<String>) {
-        let Options { id, config, data, greeting, .. } = &self.options;
+        let NodeOptions { id, config, data, greeting, .. } = &self.options;
         if let Some(greeting) = greeting {
             self.console.line(greeting);
         }
@@ -320,61 +216,77 @@ impl<M: StateMachine> Server<M> {
         });
         let (base, last) = (self.node.log.base(), self.node.log.last());
         self.report(What::Recovered { voted_for: self.node.voted_for, base, last, note });
+        if let Some(trace) = &mut self.trace {
+            trace.start(&self.node);
+        }
+        self.publish_status();
     }
 
-    fn begin_trace(&mut self, tracer: Option<Tracer>) {
-        self.tracer = tracer;
-        if let Some(tracer) = &mut self.tracer {
-            tracer.start(&self.node);
+    /// The raft thread: serves the inbox until the disk fails.
+    ///
+    /// # Errors
+    /// Why the disk failed, in one line for people.
+    pub fn run(mut self, inbox: &Inbox) -> Result<(), String> {
+        loop {
+            let events = inbox.wait(self.time_to_deadline());
+            let todo = self.take_in(events);
+            let done = self.perform(todo).and_then(|()| self.attend_to_snapshot());
+            if let Err(why) = done {
+                self.console.close(); // with the last lines in it
+                return Err(why);
+            }
+            self.tell_subscribers();
         }
     }
 
-    /// Tells the node all that is waiting, and does what it says. What clients ask may have to wait
-    /// for more.
-    fn tell_node(&mut self, waiting: Waiting, more_soon: bool) -> Result<(), String> {
-        let may_wait = more_soon || self.is_on_the_way();
+    /// How long until something is due.
+    fn time_to_deadline(&self) -> Duration {
+        let for_node = match self.clock.stands_still() {
+            true => LONG,
+            false => self.node.deadline().saturating_sub(self.clock.now()),
+        };
+        let uptime_ms = self.clock.uptime_ms();
+        let for_subscribers =
+            self.subscribers.deadline().map_or(LONG, |deadline| deadline.saturating_sub(uptime_ms));
+        let for_snapshot = self.snapshots.time_to_look();
+        Duration::from_millis(for_node.min(for_subscribers).min(for_snapshot))
+    }
+
+    /// Tells the node all that has come, messages one by one and clients' requests as one batch,
+    /// and then that time has passed.
+    fn take_in(&mut self, events: Vec<inbox::Event>) -> Vec<Todo> {
         let mut batch = Batch::default();
-        for incoming in waiting {
-            match incoming {
-                Incoming::Messages(messages) => {
+        for event in events {
+            match event {
+                inbox::Event::Messages(messages) => {
                     messages.into_iter().for_each(|message| self.take_message(message, &mut batch));
                 }
-                Incoming::Report(what) => batch.add(vec![self.event(what)]),
-                Incoming::Client(ask, tell) => self.take_ask(ask, tell, &mut batch),
+                inbox::Event::Report(what) => batch.add(vec![self.event(what)]),
+                inbox::Event::Requests(requests) => {
+                    let take = |(request, ticket)| self.take_request(request, ticket, &mut batch);
+                    requests.into_iter().for_each(take);
+                }
             }
         }
-        let Batch { mut todo, proposals, reads } = batch;
-        let (mut outputs, uptime_ms) = (Vec::new(), self.clock.uptime_ms());
-        self.commands.add(proposals, uptime_ms);
-        self.reads.add(reads, uptime_ms);
-        let proposals = self.commands.take_due(may_wait, uptime_ms);
-        let reads = self.reads.take_due(more_soon, uptime_ms);
+        let (proposals, reads) = (batch.proposals.split_off(0), batch.reads.split_off(0));
         if !proposals.is_empty() {
-            outputs.extend(self.step(Input::Propose(proposals)));
+            batch.add(self.step(Input::Propose(proposals)));
         }
         if !reads.is_empty() {
-            outputs.extend(self.step(Input::Read(reads)));
+            batch.add(self.step(Input::Read(reads)));
         }
         if !self.clock.stands_still() {
-            outputs.extend(self.step(Input::Tick));
+            batch.add(self.step(Input::Tick));
         }
-        todo.extend(outputs.into_iter().map(Todo::Do));
-        self.watchers.tick(uptime_ms);
-        self.perform(todo)
+        batch.todo
     }
 
-    /// Whether a leader's entries wait for a majority.
-    fn is_on_the_way(&self) -> bool {
-        let Node { role, commit_index, log, .. } = &self.node;
-        matches!(role, Role::Leader(_)) && *commit_index < log.last_index()
-    }
-
-    /// Tells the node one thing, and the trace what came of it.
+    /// Tells the node one thing, and writes to the trace what came of it.
     fn step(&mut self, input: Input) -> Vec<Output> {
-        let cause = self.tracer.as_ref().map(|_| Cause::of(&input));
+        let cause = self.trace.as_ref().map(|_| Cause::of(&input));
         let outputs = self.node.step(self.clock.now(), input);
-        if let (Some(tracer), Some(cause)) = (&mut self.tracer, cause) {
-            tracer.step(&self.node, cause, &outputs);
+        if let (Some(trace), Some(cause)) = (&mut self.trace, cause) {
+            trace.step(&self.node, cause, &outputs);
         }
         outputs
     }
@@ -383,8 +295,10 @@ impl<M: StateMachine> Server<M> {
         if self.clock.stands_still() {
             return;
         }
-        let why = self.forgery(&message.rpc).or_else(|| match &message.rpc {
-            Rpc::InstallSnapshot(rpc) => self.objection_to_snapshot(rpc),
+        let why = self.objection_to_entries(&message.rpc).or_else(|| match &message.rpc {
+            Rpc::InstallSnapshot(rpc) => {
+                self.snapshots.objection_to(rpc, &mut self.node, &self.machine)
+            }
             _ => None,
         });
         if let Some(why) = why {
@@ -398,19 +312,14 @@ impl<M: StateMachine> Server<M> {
         batch.add(self.step(Input::Receive(message)));
     }
 
-    /// Why no server can have sent this, if none can. Terms only go up: to believe one forged line
-    /// of a term that no cluster comes to would use them all up, for good.
-    fn forgery(&self, rpc: &Rpc) -> Option<String> {
-        let term = rpc.term();
-        if term > self.node.current_term + MAX_TERMS_MISSED {
-            return Some(format!("term {term} is too far ahead to be true"));
-        }
+    /// Says that no leader can have sent this, if it would replace a committed entry.
+    fn objection_to_entries(&self, rpc: &Rpc) -> Option<String> {
         let id = self.contradiction(rpc)?;
         Some(format!("entry {id} contradicts a committed one: no leader sends that (§5.4)"))
     }
 
     /// The entry by which a message would replace a committed one. Every leader holds all that is
-    /// committed (Leader Completeness, Figure 3): whoever wrote this is none.
+    /// committed (Leader Completeness, Figure 3), so no leader wrote this message.
     fn contradiction(&self, rpc: &Rpc) -> Option<EntryId> {
         let Node { current_term, commit_index, log, .. } = &self.node;
         if rpc.term() < *current_term {
@@ -429,7 +338,7 @@ impl<M: StateMachine> Server<M> {
 
     fn note_message(&mut self, direction: Direction, message: &Message) {
         self.metrics.message(direction, message);
-        self.watchers.message(self.clock.uptime_ms(), direction, message);
+        self.subscribers.message(self.clock.uptime_ms(), direction, message);
     }
 
     fn event(&self, what: What) -> Output {
@@ -455,16 +364,17 @@ impl<M: StateMachine> Server<M> {
         self.perform(outputs.into_iter().map(Todo::Do).collect())
     }
 
-    /// What is about to be done is in the trace before. If that cannot be written, the trace ends
+    /// What is about to be done stands in the trace first. If the trace cannot be written, it ends,
     /// and the node goes on.
     fn flush_trace(&mut self) {
-        if let Some(Err(why)) = self.tracer.as_mut().map(Tracer::flush) {
-            self.tracer = None;
+        if let Some(Err(why)) = self.trace.as_mut().map(Trace::flush) {
+            self.trace = None;
             self.report(What::TraceEnds { why });
         }
     }
 
     fn save(&mut self, todo: &[Todo]) -> Result<(), String> {
+        self.publish_status();
         let began = Instant::now();
         // The last word on the vote is enough: nobody is told of those before until it is saved.
         if let Some((current_term, voted_for)) = todo.iter().rev().find_map(Todo::vote) {
@@ -475,7 +385,9 @@ impl<M: StateMachine> Server<M> {
                 Todo::Do(Output::SaveEntries { after, entries, leader_id }) => {
                     self.storage.save_entries(*after, entries, *leader_id)?;
                 }
-                Todo::Do(Output::SaveSnapshot(snapshot)) => self.save_snapshot(snapshot)?,
+                Todo::Do(Output::SaveSnapshot(snapshot)) => {
+                    self.snapshots.save(&mut self.storage, snapshot)?;
+                }
                 Todo::Do(Output::DiscardLog { through, retain, .. }) => {
                     self.storage.discard_log(*through, *retain)?;
                 }
@@ -483,31 +395,16 @@ impl<M: StateMachine> Server<M> {
             }
         }
         self.storage.sync()?;
-        let took = began.elapsed();
-        self.metrics.save(took);
-        // The thread that reads what a leader sends may be the one that waited for the disk. If
-        // that took long, the leader was not silent.
-        if !matches!(self.node.role, Role::Leader(_)) {
-            self.clock.leave_out(took);
-        }
+        self.metrics.save(began.elapsed());
         Ok(())
     }
 
-    /// Does what need not be saved, or is. What the machine is to expect it hears only when the
-    /// first entry is to be applied: others wait for what is sent before that.
+    /// Does what need not be saved, or is.
     fn perform_all(&mut self, todo: Vec<Todo>) {
-        let before = todo.iter().take_while(|one| one.entry_to_apply().is_none()).count();
-        let mut todo = todo.into_iter();
-        todo.by_ref().take(before).for_each(|one| self.perform_one(one));
-        self.machine.expect(todo.as_slice().iter().filter_map(Todo::entry_to_apply));
-        todo.for_each(|one| self.perform_one(one));
-    }
-
-    fn perform_one(&mut self, one: Todo) {
-        match one {
-            Todo::Do(output) => self.perform_output(output),
-            Todo::Tell(tell, answer) => {
-                tell(answer);
+        for one in todo {
+            match one {
+                Todo::Do(output) => self.perform_output(output),
+                Todo::Answer(ticket, answer) => self.send_answer(ticket, answer),
             }
         }
     }
@@ -515,10 +412,12 @@ impl<M: StateMachine> Server<M> {
     fn perform_output(&mut self, output: Output) {
         match output {
             // Done by `save`.
-            Output::SaveVote { .. } | Output::SaveEntries { .. } => {}
-            Output::SaveSnapshot(_) => {}
+            Output::SaveVote { .. } | Output::SaveEntries { .. } | Output::SaveSnapshot(_) => {}
             Output::DiscardLog { discarded, .. } => snapshots::free(discarded),
-            Output::Restore(snapshot) => self.restore(&snapshot),
+            Output::Restore(snapshot) => {
+                self.snapshots.restore(&snapshot, &mut self.machine);
+                self.applied = snapshot.last_included.index;
+            }
             Output::Send(message) => {
                 self.note_message(Direction::Sent, &message);
                 if self.options.verbose {
@@ -526,16 +425,7 @@ impl<M: StateMachine> Server<M> {
                 }
                 self.transport.send(message);
             }
-            Output::Apply { entry, request } => {
-                let (id, reply) = self.machine.apply(&entry);
-                self.applied = entry.index;
-                if let Some(client) = request.and_then(|request| self.take_client(request)) {
-                    let took = client.since.elapsed();
-                    if (client.tell)(Answer::Applied(id, reply)) {
-                        self.metrics.command(took);
-                    }
-                }
-            }
+            Output::Apply { entry, request } => self.apply(&entry, request),
             Output::AnswerRead { request } => self.answer_read(request),
             Output::Refuse { request, why: Refusal::NotLeader } => {
                 self.answer(request, Answer::NotLeader(self.leader()));
@@ -550,26 +440,56 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// A client that waits no longer, for now it is answered.
+    /// Tells the node of the snapshot that is written, or begins one that is due.
+    fn attend_to_snapshot(&mut self) -> Result<(), String> {
+        let written = self.snapshots.take_written(&self.node, &mut self.storage)?;
+        if let Some((index, data)) = written {
+            let outputs = self.step(Input::SnapshotTaken { index, data });
+            return self.perform(outputs.into_iter().map(Todo::Do).collect());
+        }
+        if self.clock.stands_still() {
+            return Ok(());
+        }
+        let (node, machine) = (&self.node, &self.machine);
+        self.snapshots.begin_if_due(node, &mut self.storage, machine, self.applied)
+    }
+
+    fn apply(&mut self, entry: &Entry, request: Option<RequestId>) {
+        let (id, reply) = self.machine.apply(entry);
+        self.applied = entry.index;
+        if let Some(client) = request.and_then(|request| self.take_client(request)) {
+            let took = client.since.elapsed();
+            if took < PATIENCE {
+                self.metrics.command(took); // else the client was told that nobody knows
+            }
+            self.send_answer(client.ticket, Answer::Applied(id, reply));
+        }
+    }
+
+    /// Removes a client from those that wait: it is answered now.
     fn take_client(&mut self, request: RequestId) -> Option<Client> {
         let place = self.clients.binary_search_by_key(&request, |&(number, _)| number).ok()?;
         self.clients.remove(place).map(|(_, client)| client)
     }
 
-    /// The last word to a client that waits.
+    /// Answers a client that waits.
     fn answer(&mut self, request: RequestId, answer: Answer) {
         if let Some(client) = self.take_client(request) {
-            (client.tell)(answer);
+            self.send_answer(client.ticket, answer);
         }
     }
 
     fn answer_read(&mut self, request: RequestId) {
         let Some(client) = self.take_client(request) else { return };
-        if let Some(reply) = self.machine.machine().query(client.command.split().1)
-            && (client.tell)(Answer::Read(self.applied, reply))
-        {
+        if let Some(reply) = self.machine.machine().query(client.command.split().1) {
             self.metrics.read();
+            self.send_answer(client.ticket, Answer::Read(self.applied, reply));
         }
+    }
+
+    fn send_answer(&self, ticket: Ticket, answer: Answer) {
+        // The HTTP thread lives as long as the process.
+        let _ = self.http.send(ToHttp::Answer(ticket, answer));
     }
 
     fn report(&mut self, what: What) {
@@ -582,17 +502,26 @@ impl<M: StateMachine> Server<M> {
         self.console.show(event, self.options.verbose);
         self.metrics.event(event);
         if !matches!(event.what, What::Receives(_) | What::Sends(_)) {
-            // Those who watch are told of messages in another way.
-            self.watchers.event(self.clock.uptime_ms(), event);
+            // Subscribers are told of messages in another way.
+            self.subscribers.event(self.clock.uptime_ms(), event);
         }
     }
 
-    /// Tells those who watch how the node is now, if it is time to.
-    fn tell_state(&mut self) {
+    /// Tells the subscribers how the node is now, if it is time to.
+    fn tell_subscribers(&mut self) {
         let uptime_ms = self.clock.uptime_ms();
-        if self.watchers.want_state(uptime_ms) {
+        self.subscribers.tick(uptime_ms);
+        if self.subscribers.want_state(uptime_ms) {
             let state = self.state();
-            self.watchers.tell_state(uptime_ms, state);
+            self.subscribers.tell_state(uptime_ms, state);
+        }
+    }
+
+    /// Tells the HTTP thread how the node is. It answers with this while the disk stalls.
+    fn publish_status(&mut self) {
+        if self.published_at.is_none_or(|then| then.elapsed() >= PUBLISH_EVERY) {
+            self.published_at = Some(Instant::now());
+            let _ = self.http.send(ToHttp::Status(Box::new(self.status())));
         }
     }
 
@@ -602,8 +531,8 @@ impl<M: StateMachine> Server<M> {
     }
 }
 
-fn settings(options: &Options) -> Settings {
-    let Options { id, config, .. } = options;
+fn settings(options: &NodeOptions) -> Settings {
+    let NodeOptions { id, config, .. } = options;
     let (max_entries, max_bytes) = match config.transport {
         Kind::Tcp => MAX_PER_MESSAGE,
         Kind::Udp => MAX_PER_DATAGRAM,

@@ -34,10 +34,6 @@ pub trait StateMachine: Clone + Send + 'static {
     /// Applies a committed command.
     fn apply(&mut self, command: &str) -> Reply;
 
-    /// What will be applied next, many commands at once. A machine whose state is large may fetch
-    /// what they need from the memory. It changes nothing, and need not be done at all.
-    fn expect(&self, _commands: &mut dyn Iterator<Item = &str>) {}
-
     /// The answer to a command that changes nothing, which then needs no place in the log (§8).
     /// `None` if it may change something.
     fn query(&self, command: &str) -> Option<Reply>;
@@ -167,11 +163,6 @@ impl<M: StateMachine> Sessions<M> {
         self.machine.restore_text(rest)?;
         (self.sessions, self.session_commands) = (sessions, session_commands);
         Ok(())
-    }
-
-    /// See [`StateMachine::expect`].
-    pub fn expect<'a>(&self, entries: impl Iterator<Item = &'a Entry>) {
-        self.machine.expect(&mut entries.map(|entry| entry.command.split().1));
     }
 
     /// Applies a committed entry. The answer names the entry that did it: of a retry, the first.

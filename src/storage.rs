@@ -43,8 +43,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 
 mod files;
 mod format;
@@ -77,8 +76,9 @@ pub struct Storage<F = Directory> {
     written: u64,
     /// How long the file is, with its space ahead.
     filled: u64,
-    /// The same, for whoever copies the log meanwhile.
-    synced: Synced,
+    /// Told how far the log is synced, while another thread copies the log. A cut of the log ends
+    /// this: the copy is of no more use.
+    copier: Option<Sender<u64>>,
     /// How often bytes of the log have changed, and not only grown.
     cuts: u64,
     /// The lines of entries that wait for [`Storage::sync`].
@@ -96,7 +96,10 @@ pub struct Plan {
     id: NodeId,
     /// Where in the log's file the entries begin that stay, if it has the snapshot's last.
     start: Option<u64>,
-    synced: Synced,
+    /// How far the log's file is synced, as far as this thread was told.
+    synced: u64,
+    /// Tells more of it; closed when the log is cut.
+    progress: Receiver<u64>,
     cuts: u64,
 }
 
@@ -109,38 +112,6 @@ pub struct Draft {
     /// How far the log's file was copied.
     copied: u64,
     cuts: u64,
-}
-
-/// How far the log's file is synced. Those who share it see it grow; a clone (of a whole disk, in
-/// the lab) goes its own way.
-#[derive(Debug)]
-struct Synced(Arc<AtomicU64>);
-
-impl Clone for Synced {
-    fn clone(&self) -> Synced {
-        Synced::at(self.get())
-    }
-}
-
-impl Synced {
-    /// Where the log ends for those who shared it before a cut: it is another one now.
-    const CUT: u64 = 0;
-
-    fn at(end: u64) -> Synced {
-        Synced(Arc::new(AtomicU64::new(end)))
-    }
-
-    fn share(&self) -> Synced {
-        Synced(Arc::clone(&self.0))
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-
-    fn set(&self, end: u64) {
-        self.0.store(end, Ordering::Release);
-    }
 }
 
 /// How many bytes of a large file are written at a time, and synced: an fsync of the log has to
@@ -157,38 +128,49 @@ impl Plan {
     ///
     /// # Errors
     /// The disk failed.
-    pub fn write(self, files: &mut impl Files, snapshot: &Snapshot) -> Result<Draft, String> {
-        let Plan { ref cluster, id, start, cuts, .. } = self;
+    pub fn write(mut self, files: &mut impl Files, snapshot: &Snapshot) -> Result<Draft, String> {
         let last_included = snapshot.last_included;
         files.create(NEW_SNAPSHOT)?;
-        let text = encode_snapshot(cluster, id, snapshot);
+        let text = encode_snapshot(&self.cluster, self.id, snapshot);
         for piece in text.as_bytes().chunks(PIECE as usize) {
             files.append(NEW_SNAPSHOT, piece)?;
             files.sync(NEW_SNAPSHOT)?;
         }
         files.rename(NEW_SNAPSHOT, SNAPSHOT)?;
         files.sync_names()?;
-        let mut copied = start.unwrap_or_default();
-        if start.is_some() {
+        let mut copied = self.start.unwrap_or_default();
+        if self.start.is_some() {
             files.create(NEW_LOG)?;
-            files.append(NEW_LOG, log_headers(cluster, id, last_included).as_bytes())?;
+            let headers = log_headers(&self.cluster, self.id, last_included);
+            files.append(NEW_LOG, headers.as_bytes())?;
             for _ in 0..MAX_ROUNDS {
-                let end = self.synced.get();
+                let Some(end) = self.synced_now() else { break };
                 self.copy(files, copied, end)?;
                 copied = copied.max(end);
-                if self.synced.get() < copied + PIECE {
+                if self.synced_now().is_none_or(|synced| synced < copied + PIECE) {
                     break;
                 }
             }
         }
-        Ok(Draft { last_included, start, copied, cuts })
+        Ok(Draft { last_included, start: self.start, copied, cuts: self.cuts })
+    }
+
+    /// How far the log is synced now; `None` if it was cut since.
+    fn synced_now(&mut self) -> Option<u64> {
+        loop {
+            match self.progress.try_recv() {
+                Ok(synced) => self.synced = synced,
+                Err(TryRecvError::Empty) => return Some(self.synced),
+                Err(TryRecvError::Disconnected) => return None,
+            }
+        }
     }
 
     /// Copies the log up to where it was synced. It may be cut meanwhile, and end before: then this
     /// copy will not be used.
-    fn copy(&self, files: &mut impl Files, from: u64, to: u64) -> Result<(), String> {
+    fn copy(&mut self, files: &mut impl Files, from: u64, to: u64) -> Result<(), String> {
         match copy_log(files, from, to) {
-            Err(_) if self.synced.get() == Synced::CUT => Ok(()),
+            Err(_) if self.synced_now().is_none() => Ok(()),
             copied => copied,
         }
     }
@@ -224,6 +206,25 @@ impl Storage {
         Storage::on(Directory::open(dir, id)?, cluster, id)
     }
 
+    /// The same; if it is to be `fresh`, all that was there before is forgotten first.
+    ///
+    /// # Errors
+    /// As [`Storage::open`].
+    pub fn open_or_forget(
+        dir: &Path,
+        cluster: &str,
+        id: NodeId,
+        fresh: bool,
+    ) -> Result<(Storage, Recovered), String> {
+        let forgot = fresh && Storage::forget(dir, id)?;
+        let (storage, mut recovered) = Storage::open(dir, cluster, id)?;
+        if forgot {
+            let note = "all that it had saved before is forgotten (--fresh)";
+            recovered.note = Some(note.to_string());
+        }
+        Ok((storage, recovered))
+    }
+
     /// Forgets all that the node in this directory has saved: `--fresh`. True if there was
     /// anything.
     ///
@@ -254,7 +255,7 @@ impl<F: Files> Storage<F> {
         let at = |text: String| files.path(&text).display().to_string();
         let bytes = Bytes { log: &log, vote: vote.as_deref(), snapshot: snapshot.as_deref() };
         let (mut recovered, file) = recover(bytes, cluster, id).map_err(at)?;
-        recovered.torn = recovered.torn.map(at);
+        recovered.note = recovered.note.map(at);
 
         let ends = file.ends;
         let written = ends[ends.len() - 1];
@@ -268,7 +269,7 @@ impl<F: Files> Storage<F> {
         files.cut(LOG, written)?;
         files.sync_names()?;
         let (cluster, buffer, base) = (cluster.to_string(), Vec::new(), file.base);
-        let (synced, cuts, draft, filled) = (Synced::at(written), 0, None, written);
+        let (copier, cuts, draft, filled) = (None, 0, None, written);
         let mut storage = Storage {
             files,
             cluster,
@@ -276,7 +277,7 @@ impl<F: Files> Storage<F> {
             base,
             written,
             filled,
-            synced,
+            copier,
             cuts,
             buffer,
             ends,
@@ -349,11 +350,13 @@ impl<F: Files> Storage<F> {
 
     /// [`Storage::save_snapshot`], to be done by another thread, on files that it shares: see
     /// [`Plan::write`].
-    pub fn plan_snapshot(&self, last_included: EntryId) -> Plan {
+    pub fn plan_snapshot(&mut self, last_included: EntryId) -> Plan {
         let behind_base = last_included.index.checked_sub(self.base.index);
         let start = behind_base.and_then(|place| self.ends.get(place as usize)).copied();
-        let (cluster, id) = (self.cluster.clone(), self.id);
-        Plan { cluster, id, start, synced: self.synced.share(), cuts: self.cuts }
+        let (copier, progress) = mpsc::channel();
+        self.copier = Some(copier);
+        let (cluster, id, synced) = (self.cluster.clone(), self.id, self.written);
+        Plan { cluster, id, start, synced, progress, cuts: self.cuts }
     }
 
     /// Another thread has done so.
@@ -397,7 +400,7 @@ impl<F: Files> Storage<F> {
         self.filled = self.written;
         self.buffer.clear();
         self.cuts += 1;
-        self.synced.set(self.written);
+        self.copier = None;
         Ok(())
     }
 
@@ -426,7 +429,8 @@ impl<F: Files> Storage<F> {
             self.fill()?;
         }
         self.files.sync(LOG)?;
-        self.synced.set(self.written);
+        // A thread that has copied all it wanted hears no more.
+        self.copier.take_if(|copier| copier.send(self.written).is_err());
         Ok(())
     }
 
@@ -463,8 +467,7 @@ impl<F: Files> Storage<F> {
         self.buffer.clear();
         (self.written, self.filled) = (end, end);
         self.cuts += 1;
-        self.synced.set(Synced::CUT);
-        self.synced = Synced::at(end);
+        self.copier = None;
         self.files.cut(LOG, end)
     }
 }
@@ -631,8 +634,8 @@ mod tests {
         let entries: Vec<Entry> = (1..=9).map(|index| entry(index, 1, "a")).collect();
         storage.save_entries(0, &entries, LEADER).unwrap();
         storage.sync().unwrap();
-        let plan = storage.plan_snapshot(EntryId { index: 4, term: 1 });
-        let (from, to) = (plan.start.unwrap(), plan.synced.get());
+        let mut plan = storage.plan_snapshot(EntryId { index: 4, term: 1 });
+        let (from, to) = (plan.start.unwrap(), plan.synced);
         let mut files = storage.files.share();
         files.create(NEW_LOG).unwrap();
         assert!(plan.copy(&mut files, from, to + 1).is_err(), "the disk has lost the end");
@@ -651,7 +654,7 @@ mod tests {
         let (mut storage, recovered) = scratch.open();
         assert_eq!(recovered.entries, entries[..2]);
         let place = scratch.0.join(LOG).display().to_string() + ":5: ";
-        assert!(recovered.torn.unwrap().starts_with(&place));
+        assert!(recovered.note.unwrap().starts_with(&place));
         assert_eq!(scratch.read(LOG), whole);
         storage.save_entries(2, &entries[2..], LEADER).unwrap();
         storage.sync().unwrap();
@@ -666,7 +669,7 @@ mod tests {
             scratch.write(VOTE, &encode_vote("demo", N2, 9, None));
             scratch.write(LOG, &(encode_log(&entries[..3]).trim_end().to_string() + space));
             let (mut storage, recovered) = scratch.open();
-            assert_eq!((&recovered.entries[..], recovered.torn), (&entries[..3], None));
+            assert_eq!((&recovered.entries[..], recovered.note), (&entries[..3], None));
             storage.save_entries(3, &entries[3..], LEADER).unwrap();
             storage.sync().unwrap();
             assert_eq!(scratch.read(LOG), encode_log(&entries));
@@ -701,7 +704,7 @@ mod tests {
         assert!(size() > full.len() as u64);
         drop(storage);
         let recovered = scratch.open().1;
-        assert_eq!((recovered.entries, recovered.torn), (entries, None));
+        assert_eq!((recovered.entries, recovered.note), (entries, None));
         assert_eq!(scratch.read(LOG), full);
     }
 
@@ -789,7 +792,7 @@ mod tests {
                 drop(storage);
                 let recovered;
                 (storage, recovered) = scratch.open();
-                assert_eq!((recovered.entries, recovered.torn), (synced.clone(), None));
+                assert_eq!((recovered.entries, recovered.note), (synced.clone(), None));
                 model = synced.clone();
             }
         }

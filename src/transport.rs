@@ -1,91 +1,39 @@
 //! The mouth: messages out, messages in. One face, two voices, TCP and UDP.
 //!
-//! A node has one address. Peers' connections, clients' HTTP and peers' datagrams all come
-//! there; `door.rs` tells them apart. Messages are text (`write.rs`), so that a student can read
-//! them with `tcpdump -A` or write one with `nc`; what comes in is checked (`read.rs`), since
-//! anyone may write anything. [`Transport::send`] waits for nobody for longer than a few
-//! milliseconds: each peer has a thread of its own (`tcp.rs`, `udp.rs`) with a queue of messages,
-//! and what finds no room is lost, as it might be on the way. `links.rs` is that queue, and what
-//! makes a link bad; `identity.rs` tells who speaks for a peer, and `rhythm.rs` whether a peer is
-//! waited for asleep or awake; `shared.rs` is what the threads have in common.
+//! A node has one address. Peers' connections, clients' HTTP and peers' datagrams all come there;
+//! `listener.rs` tells them apart. Messages are text (`codec.rs`), so that a student can read them
+//! with `tcpdump -A` or write one with `nc`; what comes in is checked, since anyone may write
+//! anything.
+//!
+//! Each connection of a peer has a reader, a thread that sends what it hears to the inbox of the
+//! raft thread. Each peer has a writer, a thread with a queue of messages (`peer.rs`), and
+//! [`Transport::send`] waits for nobody: what finds no room in the queue is lost, as it might be on
+//! the way. `tcp.rs` and `udp.rs` are readers and writers, `identity.rs` tells which process speaks
+//! for a peer, and `shared.rs` is what the threads have in common.
 
-mod door;
+mod codec;
 mod identity;
-mod links;
-mod read;
-mod rhythm;
+mod listener;
+pub mod options;
+pub mod peer;
 mod shared;
 mod tcp;
 pub mod timed;
 mod udp;
-mod write;
 
-use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, SyncSender};
 use std::thread;
 
-use crate::node::event::What;
-use crate::node::message::{Command, Message, NodeId};
-use door::{Door, Limits};
-pub use links::{Link, MAX_DELAY_MS};
-pub use read::read_rpc;
+use crate::json::Value;
+use crate::node::message::{Command, Message, NodeId, Rpc};
+use crate::server::inbox::{Event, ToHttp};
+use listener::{Limits, Listener};
+use options::{Kind, Options};
+use peer::Link;
 use shared::Shared;
-pub use write::reply_fields;
-
-/// What carries the messages between nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// One connection a direction, one message a line.
-    Tcp,
-    /// One message a datagram; any may be lost.
-    Udp,
-}
-
-impl Kind {
-    /// Its name: `tcp` or `udp`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Tcp => "tcp",
-            Kind::Udp => "udp",
-        }
-    }
-
-    /// The kind of this name.
-    pub fn from_name(name: &str) -> Option<Kind> {
-        [Kind::Tcp, Kind::Udp].into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-/// Who the node is, who its peers are, and how they talk.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The cluster's name. What comes from another is refused.
-    pub cluster: String,
-    /// The number of this node.
-    pub me: NodeId,
-    /// The registry: the address of every node, this one included, as `host:port`.
-    pub nodes: BTreeMap<NodeId, String>,
-    /// What carries the messages.
-    pub kind: Kind,
-    /// How many of a hundred outgoing messages are thrown away, to try a bad network.
-    pub drop_percent: u8,
-    /// Where this node listens, as `host:port`: mostly its address in the registry.
-    pub bind: String,
-    /// Where clients reach this node, as `host:port`, if not at the address that each peer's own
-    /// registry has for it.
-    pub advertise: Option<String>,
-}
-
-/// What a transport has to tell.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Received {
-    /// Messages came, from a peer and for this node, in this order.
-    Messages(Vec<Message>),
-    /// A line for the student: [`What::Unreachable`], [`What::Reachable`] or [`What::Dropped`].
-    Report(What),
-}
 
 /// Takes messages for all peers. The threads behind it end with the process.
 #[derive(Clone)]
@@ -94,18 +42,15 @@ pub struct Transport {
     drop_percent: u8,
 }
 
-/// Opens the node's address and starts to connect to its peers.
-///
-/// `deliver` is called for whatever is received, from any thread. While it waits, peers wait.
-/// `http` is called with each HTTP connection, nothing of it read, on a thread of its own; it
-/// returns when the connection is over.
+/// Opens the node's address and starts to connect to its peers. Messages and lines for the student
+/// go to `inbox`, HTTP connections to `http`.
 ///
 /// # Errors
-/// If the address cannot be opened, or what is advertised is none: one line that says why.
+/// If the address cannot be opened, or what is advertised is no address: one line that says why.
 pub fn start(
     options: Options,
-    deliver: impl Fn(Received) + Send + Sync + 'static,
-    http: impl Fn(TcpStream) + Send + Sync + 'static,
+    inbox: SyncSender<Event>,
+    http: Sender<ToHttp>,
 ) -> Result<Transport, String> {
     let Options { me, kind, drop_percent, .. } = options;
     if !options.nodes.contains_key(&me) {
@@ -117,37 +62,53 @@ pub fn start(
         Kind::Udp => bind(&options, UdpSocket::bind)?,
     };
     if let Some(address) = &options.advertise {
-        read::check_address(address)
+        codec::read::check_address(address)
             .map_err(|why| format!("node {} cannot advertise this: {why}", me.0))?;
     }
     let sockets = Arc::new(sockets);
-    let (shared, outboxes) = Shared::new(options, deliver);
+    let (shared, outboxes) = Shared::new(options, inbox);
     for outbox in outboxes {
         let (name, sockets) = (format!("{me} to {}", outbox.peer), Arc::clone(&sockets));
         spawn(name, move || match kind {
-            Kind::Tcp => tcp::send_all(outbox),
-            Kind::Udp => udp::send_all(outbox, sockets),
+            Kind::Tcp => tcp::write_all(outbox),
+            Kind::Udp => udp::write_all(outbox, sockets),
         })?;
     }
     for number in 0..sockets.len() {
         let (shared, sockets) = (Arc::clone(&shared), Arc::clone(&sockets));
-        spawn(format!("{me} datagrams"), move || udp::hear_all(&shared, &sockets[number]))?;
+        spawn(format!("{me} datagrams"), move || udp::read_all(&shared, &sockets[number]))?;
     }
-    let (http, limits) = (Box::new(http), Limits::new(door::max_open_files()));
-    let door = Door { shared: Arc::clone(&shared), http, limits, open: 0.into() };
-    let door = Arc::new(door);
-    for listener in listeners {
-        let door = Arc::clone(&door);
-        spawn(format!("{me} connections"), move || door.keep(listener))?;
+    let listener = Listener {
+        shared: Arc::clone(&shared),
+        http,
+        limits: Limits::new(listener::max_open_files()),
+        open: Arc::default(),
+    };
+    let listener = Arc::new(listener);
+    for socket in listeners {
+        let listener = Arc::clone(&listener);
+        spawn(format!("{me} listener"), move || listener.accept_all(&socket))?;
     }
     Ok(Transport { shared, drop_percent })
 }
 
+/// Reads one of the two RPCs from the members that Figure 2 has, as a student writes them by hand.
+///
+/// # Errors
+/// If it is no RPC that a server could have sent: the reason, in one line.
+pub fn read_rpc(kind: &str, json: &Value) -> Result<Rpc, String> {
+    codec::read::rpc_by_hand(kind, json)
+}
+
+/// What a reply says, as JSON: the answer to an RPC that was written by hand.
+pub fn reply_fields(reply: &Rpc) -> String {
+    codec::write::reply_fields(reply)
+}
+
 impl Transport {
-    /// Sends a message to the peer that it names, if it can be: it may be lost. A peer that reads
-    /// nothing may take a few milliseconds.
+    /// Leaves a message for the writer of the peer that it names. It may be lost.
     pub fn send(&self, message: Message) {
-        if !links::chance(self.drop_percent) {
+        if !peer::chance(self.drop_percent) {
             self.shared.send(message);
         }
     }

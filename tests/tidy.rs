@@ -18,12 +18,12 @@ const ROOMS: [(&str, &str); 13] = [
     ("storage", "json node"),
     ("state_machine", "json node"),
     ("json", ""),
-    ("transport", "json node"),
+    ("transport", "json node server::inbox"),
     ("config", "node transport"),
-    ("server", "config http json node state_machine storage transport"),
+    ("server", "config json node state_machine storage transport"),
     (
         "http",
-        "config json node server::inbox server::slot server::status server::subscribers \
+        "config json node server::inbox server::status server::subscribers \
          state_machine transport",
     ),
     ("client", "http json node state_machine"),

@@ -29,7 +29,7 @@ use super::options::Options;
 use super::progress::Progress;
 use super::{Failure, print, print_json};
 use crate::node::step::Timing;
-use crate::transport::Kind;
+use crate::transport::options::Kind;
 use load::{Load, Run};
 use report::Summary;
 use target::Target;

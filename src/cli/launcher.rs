@@ -10,22 +10,26 @@
 //! nodes' stdin close, and they end.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::Child;
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::options::Options;
 use super::{Failure, print, start};
+use crate::http;
 use crate::http::api::body::Body;
-use crate::http::origin_guard::Guard;
-use crate::http::server::{self, Deadlines};
-use crate::http::{Request, Response};
+use crate::http::handler::{Client, Handler, Outcome};
+use crate::http::origin_guard::{self, Guard};
+use crate::http::request::Request;
+use crate::http::response::Response;
 use crate::json::{Json, Value};
 use crate::node::message::NodeId;
 use crate::server::console::Console;
+use crate::server::inbox::{Inbox, ToHttp};
 
 /// The variable that tells a node where its launcher is asked, `host:port`.
 pub const ADDRESS: &str = "RAFTLET_LAUNCHER";
@@ -57,8 +61,11 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     nodes.options.fresh = false; // whoever starts a node again wants what it had saved
     let members = config.nodes.into_values().collect();
     let launcher = Arc::new(Launcher { members, nodes: Mutex::new(nodes) });
-    let for_pages = Arc::clone(&launcher);
-    thread::spawn(move || for_pages.serve(&listener));
+    let for_pages = Pages(Arc::clone(&launcher));
+    let (connections, http_inbox) = mpsc::channel();
+    let (no_raft_thread, _) = Inbox::open(); // its handler asks none
+    thread::spawn(move || http::serve(http_inbox, no_raft_thread, for_pages));
+    thread::spawn(move || accept_all(&listener, &connections));
     launcher.wait()
 }
 
@@ -209,27 +216,6 @@ impl Launcher {
         nodes
     }
 
-    /// Serves all who connect, each on a thread of its own.
-    fn serve(self: Arc<Launcher>, listener: &TcpListener) {
-        for stream in listener.incoming() {
-            let Ok(stream) = stream else {
-                thread::sleep(RETRY_AFTER);
-                continue;
-            };
-            let launcher = Arc::clone(&self);
-            // If the system has no more threads, the connection is closed.
-            let _ = thread::Builder::new().spawn(move || launcher.serve_one(stream));
-        }
-    }
-
-    fn serve_one(self: Arc<Launcher>, stream: TcpStream) {
-        let for_guard = Arc::clone(&self);
-        let guard = Guard::new(move || for_guard.members.clone(), LOOPBACK);
-        let handler = move |request: &Request| guard.let_in(request, || self.answer(request));
-        // A connection that breaks is the client's affair.
-        let _ = server::serve(stream, Deadlines::default(), Box::new(handler));
-    }
-
     fn answer(&self, request: &Request) -> Response {
         let &Request { method, path, .. } = request;
         match (method, path) {
@@ -258,5 +244,35 @@ impl Launcher {
             id.ok_or_else(|| body.bad("\"id\" must be the number of a node that it started"))?;
         nodes.set_running(id, running).map_err(|why| Response::error(500, &why))?;
         Ok(Response::json(200, nodes.to_json().to_string()))
+    }
+}
+
+/// Sends every connection to the HTTP thread, for ever.
+fn accept_all(listener: &TcpListener, connections: &mpsc::Sender<ToHttp>) {
+    for stream in listener.incoming() {
+        match stream {
+            Ok(stream) => {
+                let _ = connections.send(ToHttp::Connection(stream, Arc::default()));
+            }
+            Err(_) => thread::sleep(RETRY_AFTER),
+        }
+    }
+}
+
+/// Answers pages of members, and programs of this machine.
+struct Pages(Arc<Launcher>);
+
+impl Handler for Pages {
+    fn answer(&self, request: &Request, client: &Client) -> Outcome {
+        let members = || self.0.members.clone();
+        let guard = Guard { members: &members, came_in_at: client.own };
+        match guard.check(request) {
+            Err(refusal) => refusal.into(),
+            Ok(()) => {
+                let mut response = self.0.answer(request);
+                response.headers.extend(origin_guard::sharing_headers(request));
+                response.into()
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::lab::trace;
 use crate::node::message::NodeId;
 use crate::node::rules::Rule;
 use crate::node::step::Timing;
-use crate::transport::Kind;
+use crate::transport::options::Kind;
 
 /// What the command line says.
 #[derive(Clone, Debug, Default)]

@@ -6,14 +6,22 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use super::options::{self, Options};
 use super::{Failure, launcher};
+use crate::config::FaultsFrom;
+use crate::http;
+use crate::http::api::Api;
 use crate::node::message::NodeId;
-use crate::server;
+use crate::server::inbox::Inbox;
+use crate::server::{NodeOptions, Server};
+use crate::state_machine::StateMachine;
 use crate::state_machine::kv::Store;
+use crate::storage::Storage;
+use crate::transport;
 
 /// Set for a node that `raftlet` alone has started: it ends when its stdin does, which is when the
 /// process that started it has ended, however it ended.
@@ -63,8 +71,37 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
     let data = options.data_of(id);
     let Options { fresh, verbose, ref trace, .. } = *options;
     let trace = trace.clone();
-    let options = server::Options { id, config, data, fresh, verbose, trace, launcher, greeting };
-    server::run(options, Store::default()).map_err(Failure::Running)
+    let options = NodeOptions { id, config, data, fresh, verbose, trace, launcher, greeting };
+    launch(options, Store::default()).map_err(Failure::Running)
+}
+
+/// Brings a node to life, part by part, and runs it until its disk fails.
+///
+/// # Errors
+/// One line for people: the data cannot be used, the address is taken, or the disk failed.
+pub fn launch(options: NodeOptions, machine: impl StateMachine) -> Result<(), String> {
+    let (id, config) = (options.id, &options.config);
+    // All that the raft thread is told comes through one channel, all that the HTTP thread is told
+    // through another.
+    let (to_raft, inbox) = Inbox::open();
+    let (to_http, connections_and_answers) = mpsc::channel();
+
+    // The address comes first: a node that cannot have it should forget nothing.
+    let transport =
+        transport::start(config.transport_options(id), to_raft.clone(), to_http.clone())?;
+    let disk = Storage::open_or_forget(&options.data, &config.cluster, id, options.fresh)?;
+
+    let for_http = transport.clone();
+    let api = Api {
+        members: Box::new(move || for_http.advertised()),
+        launcher: options.launcher.clone(),
+        faults_from_anywhere: config.faults_from == FaultsFrom::Anywhere,
+    };
+    let http = thread::Builder::new().name("http".to_string());
+    http.spawn(|| http::serve(connections_and_answers, to_raft, api))
+        .map_err(|error| format!("cannot start a thread: {error}"))?;
+
+    Server::new(options, machine, disk, transport, to_http)?.run(&inbox)
 }
 
 /// Waits until nobody holds the other end of stdin, and ends this process.

@@ -6,6 +6,7 @@
 //! and the other files of this folder are the handlers, by subject.
 
 pub mod body;
+mod call;
 mod commands;
 mod events;
 mod faults;
@@ -15,79 +16,23 @@ mod raft;
 mod refusal;
 
 use std::borrow::Cow;
-use std::net::TcpStream;
-use std::sync::Arc;
-use std::time::Duration;
 
-use super::hall::Hall;
+use super::handler::{Client, Handler, Outcome, Question};
 use super::origin_guard::{self, Guard};
-use super::pen::{Errand, Later, Pen};
-use super::server::{self, Deadlines, Handler};
-use super::{Request, Response};
-use crate::json::{ObjectWriter, Value};
-use crate::server::inbox::{Answer, Ask, Desk, Incoming};
-
-/// How long a client waits for the cluster before it is told that nobody knows.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Room for most answers, in bytes.
-const MEMBERS_ROOM: usize = 256;
+use super::request::Request;
+use super::response::Response;
+use call::Call;
 
 /// What the handlers need to know of their node.
-pub struct Site {
-    /// Where the node is asked.
-    pub desk: Desk,
-    /// Where connections are looked after while their clients are busy.
-    pub hall: Arc<Hall>,
-    /// Where the members of the cluster are reached, `host:port` each, as known now: their web
-    /// pages may ask.
-    pub members: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+pub struct Api {
+    /// Tells where the members of the cluster are reached, `host:port` each, as known now: their
+    /// web pages may ask.
+    pub members: Box<dyn Fn() -> Vec<String> + Send>,
     /// Where nodes are killed and restarted, `host:port`, if anywhere: our page may ask there.
     pub launcher: Option<String>,
     /// Faults may be made by whoever reaches the node, and not only from its own machine.
     pub faults_from_anywhere: bool,
 }
-
-/// One request, on its way to its handler.
-struct Call<'a> {
-    request: &'a Request<'a>,
-    site: &'a Site,
-    /// Its path as the table has it, once its handler is found.
-    route_path: &'static str,
-    /// It comes from the node's own machine.
-    is_from_here: bool,
-}
-
-impl Call<'_> {
-    fn ask(&self, ask: Ask) -> Option<Answer> {
-        self.site.desk.ask(ask, PATIENCE)
-    }
-
-    /// The path as it came, for whoever needs it after the request has gone.
-    fn path(&self) -> Cow<'static, str> {
-        match self.request.path == self.route_path {
-            true => self.route_path.into(),
-            false => self.request.path.to_string().into(),
-        }
-    }
-
-    /// What `then` makes of the answer to this. Whoever has the node's turn writes it.
-    fn answer_later(
-        &self,
-        ask: Ask,
-        too_late: fn() -> Response,
-        then: impl FnOnce(Answer) -> Response + Send + 'static,
-    ) -> Response {
-        let errand = move |pen: Pen| {
-            let tell = move |answer| pen.write(then(answer));
-            Incoming::Client(ask, Box::new(tell))
-        };
-        Response::later(Later { errand: Box::new(errand), patience: PATIENCE, too_late })
-    }
-}
-
-/// What a handler gives: an answer, or a refusal.
-type Outcome = Result<Response, Response>;
 
 /// A path that is served. `{…}` stands for one part of it, whatever it is.
 pub struct Route {
@@ -97,17 +42,18 @@ pub struct Route {
     pub path: &'static str,
     /// The same under the name that it has elsewhere; empty if there is none.
     pub alias: &'static str,
-    handler: fn(&Call) -> Outcome,
-    /// The answer comes later, and the handler itself waits for nothing.
-    is_quick: bool,
+    handler: fn(&Call) -> Answered,
 }
 
-const fn get(path: &'static str, alias: &'static str, handler: fn(&Call) -> Outcome) -> Route {
-    Route { method: "GET", path, alias, handler, is_quick: false }
+/// What a handler gives: an answer or a question for the raft thread, or a refusal.
+type Answered = Result<Outcome, Response>;
+
+const fn get(path: &'static str, alias: &'static str, handler: fn(&Call) -> Answered) -> Route {
+    Route { method: "GET", path, alias, handler }
 }
 
-const fn post(path: &'static str, alias: &'static str, handler: fn(&Call) -> Outcome) -> Route {
-    Route { method: "POST", path, alias, handler, is_quick: false }
+const fn post(path: &'static str, alias: &'static str, handler: fn(&Call) -> Answered) -> Route {
+    Route { method: "POST", path, alias, handler }
 }
 
 #[rustfmt::skip]
@@ -118,12 +64,12 @@ const ROUTES: [Route; 24] = [
     get ("/api/rules",         "",                    page::rules),
     get ("/health",            "",                    look::health),
     get ("/status",            "/api/status",         look::status),
-    post("/client_command",    "",                    commands::client_command).quick(),
-    post("/api/set",           "",                    commands::set).quick(),
-    get ("/api/get/{key}",     "",                    commands::get).quick(),
-    post("/api/delete",        "",                    commands::delete).quick(),
-    post("/api/cas",           "",                    commands::compare_and_set).quick(),
-    post("/api/incr",          "",                    commands::increment).quick(),
+    post("/client_command",    "",                    commands::client_command),
+    post("/api/set",           "",                    commands::set),
+    get ("/api/get/{key}",     "",                    commands::get),
+    post("/api/delete",        "",                    commands::delete),
+    post("/api/cas",           "",                    commands::compare_and_set),
+    post("/api/incr",          "",                    commands::increment),
     get ("/api/state_machine", "",                    look::state_machine),
     get ("/log",               "",                    look::log),
     get ("/RaftLog.txt",       "",                    look::log_file),
@@ -144,25 +90,6 @@ pub fn routes() -> &'static [Route] {
 }
 
 impl Route {
-    /// The same, known to be quick.
-    const fn quick(self) -> Route {
-        Route { is_quick: true, ..self }
-    }
-
-    /// Whether this path leads here, and is written as nearly all write it.
-    fn is_plainly(&self, path: &str) -> bool {
-        match self.path.strip_suffix("{key}") {
-            Some(start) => path.strip_prefix(start).is_some_and(|key| !key.contains('/')),
-            None => path == self.path,
-        }
-    }
-
-    /// What its handler answers.
-    fn answer(&self, call: &Call) -> Response {
-        let call = &Call { route_path: self.path, ..*call };
-        (self.handler)(call).unwrap_or_else(|refusal| refusal)
-    }
-
     /// Whether the path of this request leads here, however it is written.
     fn serves(&self, request: &Request) -> bool {
         let mut paths = [self.path, self.alias].into_iter().filter(|path| !path.is_empty());
@@ -178,62 +105,32 @@ fn matches<'a>(path: &str, mut segments: impl Iterator<Item = Cow<'a, str>>) -> 
     segments.all(is_match) && parts.next().is_none()
 }
 
-/// Serves one connection until it ends.
-pub fn serve(stream: TcpStream, site: &Arc<Site>) {
-    // A connection that breaks is the client's affair, here and below.
-    let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else { return };
-    let for_guard = Arc::clone(site);
-    let guard = Guard::new(move || (for_guard.members)(), own.ip());
-    let is_from_here = origin_guard::is_from_here(peer.ip());
-    let visit = Visit { site: Arc::clone(site), guard, is_from_here };
-    let _ = server::serve(stream, Deadlines::default(), Box::new(visit));
-}
-
-/// One connection.
-struct Visit {
-    site: Arc<Site>,
-    guard: Guard,
-    /// It comes from the node's own machine.
-    is_from_here: bool,
-}
-
-impl Handler for Visit {
-    fn answer(&self, request: &Request) -> Response {
-        self.guard.let_in(request, || dispatch(&self.call(request)))
-    }
-
-    fn hand_in(&self, errand: Errand) {
-        self.site.desk.hand_in(errand);
-    }
-
-    fn hall(&self) -> Option<Arc<Hall>> {
-        Some(Arc::clone(&self.site.hall))
-    }
-
-    fn answer_quickly(&self, request: &Request) -> Option<Response> {
-        let route = find(request).filter(|route| route.is_quick)?;
-        Some(self.guard.let_in(request, || route.answer(&self.call(request))))
+impl Handler for Api {
+    fn answer(&self, request: &Request, client: &Client) -> Outcome {
+        let guard = Guard { members: &*self.members, came_in_at: client.own };
+        if let Err(refusal) = guard.check(request) {
+            return refusal.into();
+        }
+        let is_from_here = origin_guard::is_from_here(client.peer);
+        let headers = origin_guard::sharing_headers(request);
+        match dispatch(&Call { request, api: self, is_from_here }) {
+            Outcome::Answer(mut response) => {
+                response.headers.extend(headers);
+                response.into()
+            }
+            Outcome::Ask(request, question) => {
+                Outcome::Ask(request, Question { headers, ..question })
+            }
+        }
     }
 }
 
-impl Visit {
-    fn call<'a>(&'a self, request: &'a Request<'a>) -> Call<'a> {
-        Call { request, site: &self.site, route_path: "", is_from_here: self.is_from_here }
-    }
-}
-
-/// The route of a request.
-fn find(request: &Request) -> Option<&'static Route> {
-    let &Request { method, path, .. } = request;
-    let plain = ROUTES.iter().find(|route| route.is_plainly(path) && route.method == method);
-    let is_it = |route: &&Route| route.method == method && route.serves(request);
-    plain.or_else(|| ROUTES.iter().find(is_it))
-}
-
-fn dispatch(call: &Call) -> Response {
+/// Finds the route of a request, and has its handler answer.
+fn dispatch(call: &Call) -> Outcome {
     let &Request { method, path, .. } = call.request;
-    if let Some(route) = find(call.request) {
-        return route.answer(call);
+    let is_it = |route: &&Route| route.method == method && route.serves(call.request);
+    if let Some(route) = ROUTES.iter().find(is_it) {
+        return (route.handler)(call).unwrap_or_else(Outcome::Answer);
     }
     let methods: Vec<&str> = match path {
         "*" if method == "OPTIONS" => vec!["GET", "POST"], // of the node as a whole
@@ -243,13 +140,13 @@ fn dispatch(call: &Call) -> Response {
         }
     };
     if methods.is_empty() {
-        return not_found(path);
+        return not_found(path).into();
     }
     let response = match method {
         "OPTIONS" => Response::empty(),
         _ => Response::error(405, &format!("{path} takes {}, not {method}", methods.join(" and "))),
     };
-    response.with_header("Allow", allow(&methods))
+    response.with_header("Allow", allow(&methods)).into()
 }
 
 /// The methods that a path takes, with those that come with them.
@@ -266,52 +163,18 @@ fn not_found(path: &str) -> Response {
     Response::error(404, &why)
 }
 
-/// An answer with these members.
-fn json<const N: usize>(status: u16, members: [(&'static str, Value); N]) -> Response {
-    Members::new(members).answer(status)
-}
-
-/// Members of an object, as text: some may be known before the others, and to another thread.
-struct Members(String);
-
-impl Members {
-    fn new<const N: usize>(members: [(&'static str, Value); N]) -> Members {
-        let mut text = String::with_capacity(MEMBERS_ROOM);
-        ObjectWriter::new(&mut text).add(members);
-        Members(text)
-    }
-
-    /// These as well.
-    fn and<const N: usize>(mut self, members: [(&'static str, Value); N]) -> Members {
-        ObjectWriter::resume(&mut self.0).add(members);
-        self
-    }
-
-    /// The answer that is made of them.
-    fn answer(mut self, status: u16) -> Response {
-        ObjectWriter::resume(&mut self.0).end();
-        Response::json(status, self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Body;
     use super::*;
-    use crate::server::inbox;
 
-    /// An answer of a node that never says a word.
+    /// The answer to a request to a node that never says a word.
     fn ask(method: &str, target: &str) -> Response {
-        let (desk, inbox) = inbox::open();
-        drop(inbox);
-        let (hall, members, launcher) = (Hall::open(&desk), Box::new(Vec::new), None);
-        let site = Site { desk, hall, members, launcher, faults_from_anywhere: false };
+        let members = Box::new(Vec::new);
+        let api = Api { members, launcher: None, faults_from_anywhere: false };
         let request = Request::new(method, target).unwrap();
-        let (request, site) = (&request, &site);
-        let response = dispatch(&Call { request, site, route_path: "", is_from_here: false });
-        match response.body {
-            Body::Later(later) => (later.too_late)(),
-            _ => response,
+        match dispatch(&Call { request: &request, api: &api, is_from_here: false }) {
+            Outcome::Answer(response) => response,
+            Outcome::Ask(_, question) => (question.then)(None),
         }
     }
 

@@ -7,12 +7,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::body;
 use super::wire::{self, Buffers, Fault, Framing, HEAD_BYTES, Headers};
-use crate::server::slot::Slot;
 use crate::transport::timed::Timed;
 
 /// The most that an answer's body may have, in bytes.
@@ -171,19 +171,20 @@ fn connect(addresses: &[SocketAddr], timeout: Duration) -> io::Result<TcpStream>
 /// Looks a name up. The system gives this no timeout and may take many seconds, so a thread does
 /// it, and is left behind if it takes too long.
 fn resolve(address: &str, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
-    let (slot, name) = (Slot::new(), address.to_string());
-    let for_found = Arc::clone(&slot);
+    let (sender, found) = mpsc::channel();
+    let name = address.to_string();
     thread::Builder::new().spawn(move || {
-        for_found.bring(name.to_socket_addrs().map(Iterator::collect));
+        // Nobody may wait for it any more.
+        let _ = sender.send(name.to_socket_addrs().map(Iterator::collect));
     })?;
-    slot.wait(timeout).unwrap_or_else(|| {
+    found.recv_timeout(timeout).unwrap_or_else(|_| {
         Err(io::Error::new(ErrorKind::TimedOut, "the name could not be looked up in time"))
     })
 }
 
 /// Reads an answer, and whether the connection may be used again.
 fn read_reply(reader: &mut impl BufRead, head_only: bool) -> Result<(Reply, bool), Fault> {
-    let Buffers { mut line, mut headers, mut body } = Buffers::default();
+    let Buffers { mut line, mut headers } = Buffers::default();
     let (mut status, mut at_least_1_1, mut room) = read_status(reader, &mut line)?;
     let mut fields = wire::read_headers(reader, &mut room, &mut headers)?;
     // "100 Continue" and its like only announce the answer.
@@ -200,7 +201,7 @@ fn read_reply(reader: &mut impl BufRead, head_only: bool) -> Result<(Reply, bool
     let Headers(fields) = fields;
     let fields = fields.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value.into()));
     let headers = fields.collect();
-    wire::read_body(reader, &framing, REPLY_BYTES, &mut body)?;
+    let body = body::read(reader, &framing, REPLY_BYTES)?;
     Ok((Reply { status, headers, body }, keep_alive))
 }
 

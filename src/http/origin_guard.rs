@@ -12,44 +12,30 @@
 //!
 //! Programs such as `curl` send no Origin, and the Host to which they connect.
 
-use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::request::Request;
+use super::response::{Header, Response};
 use super::wire::Only;
-use super::{Request, Response};
 
 /// How long a browser may remember what a preflight was told, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
 
-/// Whose names the requests of a connection may bear.
-pub struct Guard {
-    members: Box<dyn Fn() -> Vec<String> + Send>,
-    came_in_at: IpAddr,
-    /// The last Host that was found to be this machine. The next request mostly bears the same.
-    last_own: RefCell<Option<String>>,
+/// Lets the requests of one connection in, or refuses them.
+pub struct Guard<'a> {
+    /// Tells where the members of the cluster are reached, `host:port` each; most requests are let
+    /// in without that.
+    pub members: &'a dyn Fn() -> Vec<String>,
+    /// The address of ours at which the connection came in.
+    pub came_in_at: IpAddr,
 }
 
-impl Guard {
-    /// For a connection that came in at this address of ours. `members` tells where the members of
-    /// the cluster are reached, `host:port` each; most who ask are let in without that.
-    pub fn new(members: impl Fn() -> Vec<String> + Send + 'static, came_in_at: IpAddr) -> Guard {
-        let members = Box::new(members);
-        Guard { members, came_in_at, last_own: RefCell::default() }
-    }
-
-    /// The answer to a request, if it may come in; if not, why not.
-    pub fn let_in(&self, request: &Request, answer: impl FnOnce() -> Response) -> Response {
-        match self.check(request) {
-            Ok(()) => self.share(request, answer()),
-            Err(refusal) => refusal,
-        }
-    }
-
+impl Guard<'_> {
     /// Whether the request may come in; if not, the answer that says why.
     ///
     /// # Errors
     /// 403: the Host is not the cluster's, or a page from elsewhere asks.
-    fn check(&self, request: &Request) -> Result<(), Response> {
+    pub fn check(&self, request: &Request) -> Result<(), Response> {
         // Every browser sends Host. Only HTTP/1.0 may leave it out, and only programs speak that.
         if let Some(host) = request.host
             && !self.is_own_host(host)
@@ -75,32 +61,12 @@ impl Guard {
         Ok(())
     }
 
-    /// The answer with the headers that let the member's page that asked read it (CORS, in the
-    /// Fetch standard). To be called for requests that [`Guard::check`] lets in.
-    fn share(&self, request: &Request, response: Response) -> Response {
-        let Some(origin) = request.headers.get("Origin") else { return response };
-        let response = response
-            .with_header("Access-Control-Allow-Origin", origin)
-            .with_header("Vary", "Origin");
-        if request.method != "OPTIONS" {
-            return response;
-        }
-        response
-            .with_header("Access-Control-Allow-Methods", "GET, POST")
-            .with_header("Access-Control-Allow-Headers", "Content-Type")
-            .with_header("Access-Control-Max-Age", PREFLIGHT_SECONDS)
-    }
-
     /// This machine by its usual names, a member, or the address that was connected to. The port
     /// says nothing: it may lead here through a tunnel or a container.
     fn is_own_host(&self, host: &str) -> bool {
-        if self.last_own.borrow().as_deref() == Some(host) {
-            return true;
-        }
         let Some((name, _)) = split_host(host) else { return false };
         let is_ours = |ip: IpAddr| ip.is_loopback() || ip == self.came_in_at.to_canonical();
         if name.eq_ignore_ascii_case("localhost") || ip_address(name).is_some_and(is_ours) {
-            self.last_own.replace(Some(host.to_string()));
             return true;
         }
         (self.members)().iter().any(|member| {
@@ -121,6 +87,22 @@ impl Guard {
             own.1 == address.1 && (is_same || (is_local(own.0) && is_local(address.0)))
         })
     }
+}
+
+/// The headers that let the member's page that asked read the answer (CORS, in the Fetch standard).
+/// To be called for requests that [`Guard::check`] lets in.
+pub fn sharing_headers(request: &Request) -> Vec<Header> {
+    let Some(origin) = request.headers.get("Origin") else { return Vec::new() };
+    let mut headers =
+        vec![("Access-Control-Allow-Origin", origin.to_string()), ("Vary", "Origin".to_string())];
+    if request.method == "OPTIONS" {
+        headers.extend([
+            ("Access-Control-Allow-Methods", "GET, POST".to_string()),
+            ("Access-Control-Allow-Headers", "Content-Type".to_string()),
+            ("Access-Control-Max-Age", PREFLIGHT_SECONDS.to_string()),
+        ]);
+    }
+    headers
 }
 
 fn refuse(why: &str) -> Result<(), Response> {
@@ -163,9 +145,7 @@ pub fn is_from_here(peer: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use super::super::Headers;
+    use super::super::wire::Headers;
     use super::*;
 
     fn members() -> Vec<String> {
@@ -173,8 +153,8 @@ mod tests {
         members.map(str::to_string).to_vec()
     }
 
-    fn guard(came_in_at: &str) -> Guard {
-        Guard::new(members, came_in_at.parse().unwrap())
+    fn guard(came_in_at: &str) -> Guard<'static> {
+        Guard { members: &members, came_in_at: came_in_at.parse().unwrap() }
     }
 
     /// The status with which a request is refused, 200 if it comes in.
@@ -208,25 +188,6 @@ mod tests {
         for host in all.split(',') {
             assert_eq!(status("GET", Some(host), &[]), 403, "{host}");
         }
-    }
-
-    /// What is known of one request is not taken for another's, nor what may change for certain.
-    #[test]
-    fn host_is_looked_at_each_time() {
-        let members = Arc::new(Mutex::new(members()));
-        let all = Arc::clone(&members);
-        let guard = Guard::new(move || all.lock().unwrap().clone(), "10.0.0.9".parse().unwrap());
-        let expect = |host, expected| assert_eq!(guard.is_own_host(host), expected, "{host}");
-        for own in ["localhost:5001", "10.0.0.9"] {
-            expect("", false);
-            expect(own, true);
-            expect(own, true);
-            expect("evil.com", false);
-            expect("node2.lan", true);
-        }
-        members.lock().unwrap().clear();
-        expect("node2.lan", false);
-        expect("10.0.0.9", true);
     }
 
     #[test]
@@ -278,16 +239,12 @@ mod tests {
     }
 
     #[test]
-    fn share_lets_members_read() {
-        let headers = |method: &str, origin: Option<&str>| {
+    fn sharing_headers_let_members_read() {
+        let headers = |method: &str, origin: Option<&'static str>| {
             let mut request = Request::new(method, "/").unwrap();
             request.headers.0.extend(origin.map(|origin| ("origin", origin)));
-            let shared = guard("127.0.0.1").share(&request, Response::empty());
-            shared
-                .headers
-                .iter()
-                .map(|(name, value)| format!("{name}: {value}"))
-                .collect::<Vec<_>>()
+            let headers = sharing_headers(&request).into_iter();
+            headers.map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>()
         };
         assert_eq!(headers("GET", None), [""; 0]);
         let origin = "http://localhost:5001";

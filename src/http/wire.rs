@@ -1,36 +1,27 @@
-//! What both sides of HTTP/1.1 read alike: lines, header fields, and bodies that end at a given
-//! length, in chunks, or with the connection (RFC 9112 §2, §5–7).
+//! What both sides of HTTP/1.1 read alike: lines, header fields, and where a body ends (RFC 9112
+//! §2, §5, §6).
 //!
-//! The readers take any [`BufRead`], so tests feed them plain bytes. On a socket they read through
-//! [`Timed`](crate::transport::timed::Timed), which holds one deadline for a whole part of the
-//! exchange.
+//! The readers take any [`BufRead`]. The HTTP thread feeds them the bytes that have come; the
+//! client reads from a socket with a time for the whole.
 
 use std::fmt;
-use std::io::{self, BufRead, ErrorKind, Read};
+use std::io::{self, BufRead, ErrorKind};
 use std::iter;
-
-use crate::json::text;
 
 /// The most that a first line and its headers may have, in bytes.
 pub const HEAD_BYTES: usize = 16 * 1024;
 
-/// The most that the line before a chunk may have, in bytes: room for the size and some of the
-/// extensions that nobody uses.
-const CHUNK_LINE_BYTES: usize = 256;
-
 /// The most that a buffer keeps between two messages, in bytes.
-const KEPT_BYTES: usize = 4 * 1024;
+pub const KEPT_BYTES: usize = 4 * 1024;
 
-/// Where the parts of a message are read to. Whoever reads many messages, one after another, has
-/// them all read to the same buffers, and nothing need be allocated for their texts.
+/// Where the head of a message is read to. A thread that reads many messages reads all of them to
+/// the same buffers, and allocates nothing for their texts.
 #[derive(Default)]
 pub struct Buffers {
     /// The first line.
     pub line: Vec<u8>,
     /// The header lines.
     pub headers: Lines,
-    /// The body.
-    pub body: Vec<u8>,
 }
 
 /// Header lines, one behind the other.
@@ -39,13 +30,6 @@ pub struct Lines {
     text: Vec<u8>,
     /// Where the name of each ends, and where all of it does.
     ends: Vec<(usize, usize)>,
-}
-
-impl Buffers {
-    /// Makes them empty, and small if they have become large.
-    pub fn clear(&mut self) {
-        [&mut self.line, &mut self.headers.text, &mut self.body].into_iter().for_each(empty);
-    }
 }
 
 /// Makes a buffer empty, and small if it has become large.
@@ -84,36 +68,40 @@ pub fn bad<T>(why: &str) -> Result<T, Fault> {
 }
 
 /// Appends what comes up to the next line feed, which is left out, to `line`, and takes the bytes
-/// read from `room`. True if all is plain, but perhaps for a CR at the end.
-fn read_line(
-    reader: &mut impl BufRead,
-    room: &mut usize,
-    line: &mut Vec<u8>,
-) -> Result<bool, Fault> {
-    let mut is_plain = true;
+/// read from `room`.
+fn read_line(reader: &mut impl BufRead, room: &mut usize, line: &mut Vec<u8>) -> Result<(), Fault> {
     loop {
-        if *room == 0 {
-            return Err(Fault::Bad(431, "the header lines are too long".to_string()));
-        }
-        let come = reader.fill_buf()?;
-        if come.is_empty() {
+        let mut come = reader.fill_buf()?;
+        let count = come.len();
+        if count == 0 {
             return Err(ended_early());
         }
-        let come = &come[..come.len().min(*room)];
-        let plain = text::plain(come);
-        is_plain &= matches!(come[plain..], [] | [b'\n', ..] | [b'\r', b'\n', ..]);
-        let end = come[plain..].iter().position(|&byte| byte == b'\n').map(|more| plain + more);
-        line.extend_from_slice(&come[..end.unwrap_or(come.len())]);
-        let count = end.map_or(come.len(), |end| end + 1);
+        let is_whole = take_line(&mut come, room, line)?;
+        let count = count - come.len();
         reader.consume(count);
-        *room -= count;
-        if end.is_some() {
-            return Ok(is_plain);
+        if is_whole {
+            return Ok(());
         }
     }
 }
 
-fn ended_early() -> Fault {
+/// Takes the bytes of a line from the beginning of `rest`, and as many from `room`; true if the
+/// line is whole now. The line feed is left out of `line`.
+pub fn take_line(rest: &mut &[u8], room: &mut usize, line: &mut Vec<u8>) -> Result<bool, Fault> {
+    let come = &rest[..rest.len().min(*room)];
+    let end = come.iter().position(|&byte| byte == b'\n');
+    line.extend_from_slice(&come[..end.unwrap_or(come.len())]);
+    let count = end.map_or(come.len(), |end| end + 1);
+    *rest = &rest[count..];
+    *room -= count;
+    match end {
+        None if *room == 0 => Err(Fault::Bad(431, "the header lines are too long".to_string())),
+        end => Ok(end.is_some()),
+    }
+}
+
+/// The connection ended before the message did; or what has come of it does.
+pub fn ended_early() -> Fault {
     Fault::Io(io::Error::new(ErrorKind::UnexpectedEof, "the connection ended in mid-message"))
 }
 
@@ -125,16 +113,19 @@ pub fn read_head_line(
     text: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     let start = text.len();
-    let is_plain = read_line(reader, room, text)?;
+    read_line(reader, room, text)?;
     if text[start..].last() == Some(&b'\r') {
         text.pop();
     }
-    if is_plain { Ok(()) } else { clean(text, start) }
+    clean(text, start)
 }
 
 /// Makes UTF-8 of a line that begins here: other bytes are legal in values that nobody reads.
-fn clean(text: &mut Vec<u8>, start: usize) -> Result<(), Fault> {
+pub fn clean(text: &mut Vec<u8>, start: usize) -> Result<(), Fault> {
     let line = &text[start..];
+    if line.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Ok(());
+    }
     if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
         return bad("a header line has a control character");
     }
@@ -163,13 +154,7 @@ pub fn read_headers<'a>(
         if text.len() == start {
             break;
         }
-        // A space is no part of a name. This refuses the two old traps as well: a space before
-        // the colon, and a line that begins with one to continue the last (RFC 9112 §5.1, §5.2).
-        let name = text[start..].iter().take_while(|&&byte| TOKEN.has(byte)).count();
-        if name == 0 || text.get(start + name) != Some(&b':') {
-            return bad("a header line must be `Name: value`");
-        }
-        ends.push((start + name, text.len()));
+        ends.push((start + name_length(&text[start..])?, text.len()));
         start = text.len();
     }
     let (text, mut start) = (as_text(text), 0);
@@ -181,16 +166,26 @@ pub fn read_headers<'a>(
     Ok(Headers(ends.iter().map(&mut header).collect()))
 }
 
+/// How long the name in a header line is. A space is no part of a name. This refuses the two old
+/// traps as well: a space before the colon, and a line that begins with one to continue the last
+/// (RFC 9112 §5.1, §5.2).
+pub fn name_length(line: &[u8]) -> Result<usize, Fault> {
+    let name = line.iter().take_while(|&&byte| TOKEN.has(byte)).count();
+    match line.get(name) {
+        Some(b':') if name > 0 => Ok(name),
+        _ => bad("a header line must be `Name: value`"),
+    }
+}
+
 /// HTTP's white space is the space and the tab; `str::trim` would take Unicode's too, and see
 /// `chunked` where others do not.
-fn trim(text: &str) -> &str {
+pub fn trim(text: &str) -> &str {
     let is_white = |byte: &u8| matches!(byte, b' ' | b'\t');
     let text = &text[text.bytes().take_while(is_white).count()..];
     &text[..text.len() - text.bytes().rev().take_while(is_white).count()]
 }
 
-/// The parts between these (ASCII) bytes. Short texts are looked through faster so than by
-/// `str::split`, and below than by `str::split_once`.
+/// The parts between these (ASCII) bytes.
 pub fn split(text: &str, byte: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     iter::from_fn(move || {
@@ -343,7 +338,7 @@ pub fn framing(headers: &Headers, limit: usize) -> Result<Option<Framing>, Fault
 }
 
 /// The number that these digits write. One too large for its type is too large for any limit.
-fn parse_size(digits: &str, radix: u32) -> Result<u64, Fault> {
+pub fn parse_size(digits: &str, radix: u32) -> Result<u64, Fault> {
     // The check is not idle: Rust's own parser takes a plus sign.
     if digits.is_empty() || !digits.bytes().all(|digit| char::from(digit).is_digit(radix)) {
         return bad("the length of the body is not a number");
@@ -351,73 +346,11 @@ fn parse_size(digits: &str, radix: u32) -> Result<u64, Fault> {
     Ok(u64::from_str_radix(digits, radix).unwrap_or(u64::MAX))
 }
 
-fn check_size(size: u64, limit: usize) -> Result<(), Fault> {
+pub fn check_size(size: u64, limit: usize) -> Result<(), Fault> {
     if size > limit as u64 {
         return Err(Fault::Bad(413, format!("the body has more than {limit} bytes")));
     }
     Ok(())
-}
-
-/// Reads a body of at most `limit` bytes.
-pub fn read_body<'a>(
-    reader: &mut impl BufRead,
-    framing: &Framing,
-    limit: usize,
-    body: &'a mut Vec<u8>,
-) -> Result<&'a [u8], Fault> {
-    body.clear();
-    match framing {
-        Framing::Length(length) => read_part(reader, *length, body)?,
-        Framing::Chunked => read_chunks(reader, limit, body)?,
-        Framing::UntilClose => {
-            reader.take(limit as u64 + 1).read_to_end(body)?;
-            check_size(body.len() as u64, limit)?;
-        }
-    }
-    Ok(body)
-}
-
-/// Adds exactly so many bytes to `body`, which grows only as they come.
-fn read_part(reader: &mut impl BufRead, mut length: u64, body: &mut Vec<u8>) -> Result<(), Fault> {
-    while length > 0 {
-        let come = reader.fill_buf()?;
-        let count = length.min(come.len() as u64) as usize;
-        if count == 0 {
-            return Err(ended_early());
-        }
-        body.extend_from_slice(&come[..count]);
-        reader.consume(count);
-        length -= count as u64;
-    }
-    Ok(())
-}
-
-/// Reads chunks, each after a line with its size, to the one of size 0 and the header lines that
-/// may follow it, which mean nothing here (RFC 9112 §7.1).
-fn read_chunks(reader: &mut impl BufRead, limit: usize, body: &mut Vec<u8>) -> Result<(), Fault> {
-    let (mut line, mut end, mut trailers) = (Vec::new(), Vec::new(), Lines::default());
-    loop {
-        let mut room = CHUNK_LINE_BYTES;
-        line.clear();
-        read_line(reader, &mut room, &mut line)?;
-        if line.pop() != Some(b'\r') {
-            return bad("the line before a chunk must end in CR LF");
-        }
-        clean(&mut line, 0)?;
-        let size = as_text(&line).split(';').next().unwrap_or_default();
-        let size = parse_size(trim(size), 16)?;
-        if size == 0 {
-            room = HEAD_BYTES;
-            return read_headers(reader, &mut room, &mut trailers).map(drop);
-        }
-        check_size(size.saturating_add(body.len() as u64), limit)?;
-        read_part(reader, size, body)?;
-        end.clear();
-        read_part(reader, 2, &mut end)?;
-        if end != b"\r\n" {
-            return bad("a chunk is longer than its size");
-        }
-    }
 }
 
 #[cfg(test)]
@@ -425,22 +358,6 @@ mod tests {
     use std::io::BufReader;
 
     use super::*;
-
-    /// The body that these header lines and bytes give, or the status that refuses them (0 for a
-    /// connection that ends too early).
-    fn body(headers: &str, mut rest: &[u8]) -> Result<String, u16> {
-        let status = |fault| match fault {
-            Fault::Bad(status, _) => status,
-            Fault::Io(_) => 0,
-        };
-        let head = format!("{headers}\r\n\r\n");
-        let (mut room, Buffers { mut headers, mut body, .. }) = (HEAD_BYTES, Buffers::default());
-        let headers =
-            read_headers(&mut head.as_bytes(), &mut room, &mut headers).map_err(status)?;
-        let framing = framing(&headers, 10).map_err(status)?.unwrap_or(Framing::UntilClose);
-        let body = read_body(&mut rest, &framing, 10, &mut body).map_err(status)?;
-        Ok(String::from_utf8(body.to_vec()).unwrap())
-    }
 
     #[test]
     fn read_headers_reads_the_same_in_pieces_of_any_size() {
@@ -459,52 +376,5 @@ mod tests {
                 assert!(read(&head.replace("value", control)).is_err(), "{size} {control:?}");
             }
         }
-    }
-
-    #[test]
-    fn read_body_ends_where_the_headers_say() {
-        let chunked = "Transfer-Encoding: Chunked";
-        assert_eq!(body("content-length:\t3 ", b"abcd"), Ok("abc".into()));
-        assert_eq!(body("Content-Length: 3, 3\r\nContent-Length: 3", b"abcd"), Ok("abc".into()));
-        let chunks = b"3\r\nabc\r\n02 ;x=y\r\nde\r\n0\r\nT: t\r\n\r\nf";
-        assert_eq!(body(chunked, chunks), Ok("abcde".into()));
-        assert_eq!(body("A: b", b"0123456789"), Ok("0123456789".into()));
-    }
-
-    #[test]
-    fn read_body_refuses_what_can_be_read_in_two_ways() {
-        let chunked = "Transfer-Encoding: chunked";
-        for (headers, bytes, status) in [
-            ("Content-Length: 3\r\nContent-Length: 4", "abcd", 400),
-            ("Content-Length: 3, 4", "abcd", 400),
-            ("Content-Length: 3\r\nTransfer-Encoding: chunked", "0\r\n\r\n", 400),
-            ("Content-Length: +3", "abc", 400),
-            ("Content-Length: -1", "", 400),
-            ("Content-Length: 0x3", "abc", 400),
-            ("Content-Length:", "", 400),
-            ("Content-Length: 11", "", 413),
-            ("Content-Length: 99999999999999999999999", "", 413),
-            ("Content-Length: 3", "ab", 0),
-            ("A: b", "01234567890", 413),
-            ("Transfer-Encoding: gzip, chunked", "", 501),
-            ("Transfer-Encoding: \u{a0}chunked", "", 501),
-            ("Transfer-Encoding : chunked", "", 400),
-            ("A: b\r\n c", "", 400),
-            ("A: b\rC: d", "", 400),
-            ("A: \0", "", 400),
-            ("A", "", 400),
-            (chunked, "3\nabc\r\n0\r\n\r\n", 400),
-            (chunked, "3\r\nabcde0\r\n\r\n", 400),
-            (chunked, "3;\rx\r\nabc\r\n0\r\n\r\n", 400),
-            (chunked, "-3\r\nabc\r\n0\r\n\r\n", 400),
-            (chunked, "\r\n", 400),
-            (chunked, "fffffffffffffffff\r\n", 413),
-            (chunked, "6\r\nabcdef\r\n5\r\nabcde", 413),
-            (chunked, "3\r\nab", 0),
-            (chunked, "0\r\n", 0),
-        ] {
-            assert_eq!(body(headers, bytes.as_bytes()), Err(status), "{headers:?} {bytes:?}");
-        }
-        assert_eq!(body(chunked, &[b'0'; CHUNK_LINE_BYTES + 1]), Err(431));
     }
 }

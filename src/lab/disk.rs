@@ -155,10 +155,10 @@ impl Disk {
         let files = std::mem::take(&mut self.storage.files);
         let why = match Storage::on(files, CLUSTER, self.id) {
             Ok((storage, recovered)) => {
-                let Recovered { current_term, voted_for, snapshot, entries, torn } = recovered;
+                let Recovered { current_term, voted_for, snapshot, entries, note } = recovered;
                 let found = Saved { current_term, voted_for, snapshot, entries };
                 if may_be(&found) {
-                    (self.storage, self.safe, self.torn) = (storage, found, torn);
+                    (self.storage, self.safe, self.torn) = (storage, found, note);
                     return Ok(());
                 }
                 let last = last(&found);

@@ -1,12 +1,8 @@
-//! A node's time: milliseconds since it started, less those in which it was deaf: it played dead,
-//! or waited so long for its disk that what came meanwhile was not read.
+//! A node's time: milliseconds since it started, less those in which it played dead.
 
 use std::time::{Duration, Instant};
 
 use crate::node::step::Millis;
-
-/// A disk that takes longer to save something is slow now, out of the ordinary.
-const LONGEST_SAVE: Duration = Duration::from_millis(20);
 
 /// A clock that can be made to stand still.
 pub struct Clock {
@@ -42,13 +38,6 @@ impl Clock {
         self.stopped_at = self.stopped_at.or_else(|| Some(Instant::now()));
     }
 
-    /// Leaves out a time, if it was long: others spoke, and were not heard.
-    pub fn leave_out(&mut self, deaf: Duration) {
-        if deaf > LONGEST_SAVE && !self.stands_still() {
-            self.stood_still += deaf;
-        }
-    }
-
     /// Lets it go on from where it stood.
     pub fn go_on(&mut self) {
         if let Some(stopped_at) = self.stopped_at.take() {
@@ -72,19 +61,5 @@ mod tests {
         assert_eq!(clock.now(), shown);
         clock.go_on();
         assert!(clock.now() + 300 <= clock.uptime_ms());
-    }
-
-    #[test]
-    fn long_time_of_deafness_does_not_count() {
-        let hour = Duration::from_secs(3600);
-        let mut clock = Clock { started: Instant::now() - hour, ..Clock::start() };
-        clock.leave_out(LONGEST_SAVE);
-        assert!(clock.now() >= 3600 * 1000);
-        clock.leave_out(hour / 2);
-        assert!((1800 * 1000..3600 * 1000).contains(&clock.now()));
-        clock.stop();
-        let shown = clock.now();
-        clock.leave_out(hour / 4);
-        assert_eq!(clock.now(), shown);
     }
 }

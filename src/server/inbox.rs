@@ -1,47 +1,110 @@
-//! What reaches a server, and what it answers.
+//! What the threads of a node send each other: events to the raft thread, answers to the HTTP
+//! thread.
 //!
-//! A node has one inbox. The transport's threads put messages there, the HTTP threads put clients'
-//! requests there through a [`Desk`]; `inbox/desk.rs` is how that is done, and who then serves
-//! them. Some who ask wait for the answer; for commands and reads, which are many, they say what is
-//! to be done with it and need not wake. While clients are busy, what they say is fetched from a
-//! [`Source`].
+//! Each of the two threads owns the receiving end of one channel, and nobody else waits for it.
+//! The readers of peers and the HTTP thread send an [`Event`]. The raft thread sends a
+//! [`ToHttp::Answer`], with the [`Ticket`] that came with the request; the HTTP thread knows by it
+//! which connection waits.
 
-mod desk;
-
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use super::status::{Leader, State, Status};
+use super::subscribers::Notice;
 use crate::node::event::What;
 use crate::node::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc};
-use crate::server::status::{Leader, State, Status};
-use crate::server::subscribers::Notice;
 use crate::state_machine::Reply;
-use crate::transport::Link;
+use crate::transport::peer::Link;
 
-pub use desk::{Desk, Inbox, Outlook, Serve, Source, Waiting, open};
+/// How many events may wait. The reader of a peer then waits, and the network's buffers fill
+/// instead of this process's memory; a client is told that the node is busy.
+const MAX_EVENTS: usize = 4096;
 
-/// One thing in the inbox.
-pub enum Incoming {
-    /// Messages from a peer, in the order in which they came.
+/// How long a client waits for its answer. After that it is told that nobody knows.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the raft thread looks for an event before it sleeps. A sleeping thread takes 20 to 50
+/// µs to wake, and the sender pays 7 µs for it; a look costs 0.1 µs. The answers of followers and
+/// the next request of a client that was just answered mostly come within this time
+/// (docs/PERFORMANCE.md).
+const LOOK: Duration = Duration::from_micros(100);
+
+/// One thing that the raft thread is told.
+pub enum Event {
+    /// Messages came from a peer, in this order.
     Messages(Vec<Message>),
-    /// The transport has news for the student.
+    /// The transport has a line for the student: a peer is reachable, or a message was dropped.
     Report(What),
-    /// A client asks.
-    Client(Ask, Tell),
+    /// Clients ask.
+    Requests(Vec<(ClientRequest, Ticket)>),
 }
 
-/// What is to be done with the answer to a client; false if the client has gone. Whoever has the
-/// turn does it: it must not wait for anything.
-pub type Tell = Box<dyn FnOnce(Answer) -> bool + Send>;
+/// One thing that the HTTP thread is told.
+pub enum ToHttp {
+    /// A client has connected. While the second value lives, the connection counts as open.
+    Connection(TcpStream, Arc<()>),
+    /// The answer to a request.
+    Answer(Ticket, Answer),
+    /// How the node is, in case that the raft thread is stuck soon: before it waits for its disk.
+    Status(Box<Status>),
+}
 
-/// The state of a state machine as JSON. Whoever looks at it first makes the text, which may take
-/// long: a server that did so in its turn would hear nobody meanwhile.
-pub type Picture = LazyLock<String, Box<dyn FnOnce() -> String + Send>>;
+/// Says which request of which connection an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The number of the connection.
+    pub connection: u64,
+    /// The number of the request on it.
+    pub request: u64,
+}
+
+/// The events that wait for the raft thread.
+pub struct Inbox(Receiver<Event>);
+
+impl Inbox {
+    /// An empty inbox, and the sender of events to it.
+    pub fn open() -> (SyncSender<Event>, Inbox) {
+        let (sender, events) = mpsc::sync_channel(MAX_EVENTS);
+        (sender, Inbox(events))
+    }
+
+    /// Waits for an event, for this long at most, and takes all that wait then.
+    pub fn wait(&self, longest: Duration) -> Vec<Event> {
+        let first = self.look(LOOK.min(longest)).or_else(|| self.sleep(longest));
+        first.into_iter().chain(self.0.try_iter().take(MAX_EVENTS)).collect()
+    }
+
+    fn look(&self, time: Duration) -> Option<Event> {
+        let start = Instant::now();
+        loop {
+            match self.0.try_recv() {
+                Ok(event) => return Some(event),
+                Err(_) if start.elapsed() >= time => return None,
+                Err(_) => thread::yield_now(),
+            }
+        }
+    }
+
+    fn sleep(&self, longest: Duration) -> Option<Event> {
+        match self.0.recv_timeout(longest) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout) => None,
+            // All senders have gone, and nothing will come. A node's transport never goes.
+            Err(RecvTimeoutError::Disconnected) => {
+                thread::sleep(longest);
+                None
+            }
+        }
+    }
+}
 
 /// What a client asks.
 #[derive(Debug)]
-pub enum Ask {
+pub enum ClientRequest {
     /// To have a command done, once a majority has it; or, if it changes nothing, to have it
     /// answered from the state as it is now, by all who asked before (§8).
     Command(Command),
@@ -49,9 +112,7 @@ pub enum Ask {
     Query(Command),
     /// To have a command that changes nothing answered by this node alone, at once.
     Local(String),
-    /// How this node is.
-    State,
-    /// The same, with what it holds.
+    /// How this node is, and what it holds.
     Status,
     /// The whole state of its state machine.
     StateMachine,
@@ -72,12 +133,12 @@ pub enum Ask {
     /// To make the link to a peer so.
     SetLink(NodeId, Link),
     /// How this node is, and to be told from now on what happens here.
-    Watch(SyncSender<Notice>),
+    Subscribe(SyncSender<Notice>),
     /// The node's counters, in the text format of Prometheus.
     Metrics,
 }
 
-/// What it is told.
+/// What a client is told.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// The command was committed as this entry and applied with this result; of one that was done
@@ -98,31 +159,77 @@ pub enum Answer {
     Busy,
     /// The node plays dead. Nothing was done.
     Paused,
-    /// This cannot be done, and why. Nothing was done.
+    /// It will not do this, and says why.
     Refused(String),
-    /// How this node is.
+    /// The answer to an RPC.
+    Rpc(Rpc),
+    /// How the node is.
     State(Box<State>),
-    /// The same, with what it holds. A watcher is told all that comes after it.
+    /// How the node is, and what it holds.
     Status(Box<Status>),
-    /// The state of the state machine, which has applied the log up to this index.
-    StateMachine(Index, Arc<Picture>),
-    /// A part of the log, and how far it is committed; the log's last index.
+    /// The state machine's whole state as JSON; all up to this index was applied.
+    StateMachine(Index, Arc<str>),
+    /// Where the file is that holds the log, and how long it is.
+    LogFile(PathBuf, u64),
+    /// Plain text.
+    Text(String),
+    /// How the links of this node to its peers are.
+    Links(NodeId, Vec<(NodeId, Link)>),
+    /// A part of the log.
     Log {
         /// The entries that were asked for, as far as there are any.
         entries: Vec<Entry>,
-        /// The highest index known to be committed.
+        /// Up to here they are committed.
         commit_index: Index,
-        /// The index of the log's last entry.
+        /// The index of the last entry in the whole log.
         last_log_index: Index,
-        /// The last entry that is in the snapshot, and so no longer in the log.
+        /// The index of the last entry that the snapshot stands for: none before is there.
         snapshot_index: Index,
     },
-    /// The file that holds the log, and how long it is without its space ahead.
-    LogFile(PathBuf, u64),
-    /// The answer to an RPC.
-    Rpc(Rpc),
-    /// This node's links to its peers.
-    Links(NodeId, Vec<(NodeId, Link)>),
-    /// A text.
-    Text(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(text: &'static str) -> Event {
+        Event::Report(What::Asked(text))
+    }
+
+    fn words(events: Vec<Event>) -> Vec<&'static str> {
+        let word = |event| match event {
+            Event::Report(What::Asked(text)) => text,
+            _ => "something else",
+        };
+        events.into_iter().map(word).collect()
+    }
+
+    #[test]
+    fn wait_takes_all_that_wait_in_order() {
+        let (sender, inbox) = Inbox::open();
+        ["a", "b", "c"].into_iter().for_each(|text| sender.send(report(text)).unwrap());
+        assert_eq!(words(inbox.wait(Duration::ZERO)), ["a", "b", "c"]);
+        assert_eq!(words(inbox.wait(Duration::ZERO)), [""; 0]);
+    }
+
+    #[test]
+    fn wait_ends_when_an_event_comes_or_the_time_is_over() {
+        let (sender, inbox) = Inbox::open();
+        let start = Instant::now();
+        assert!(inbox.wait(Duration::from_millis(20)).is_empty());
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            sender.send(report("late")).unwrap();
+        });
+        assert_eq!(words(inbox.wait(Duration::from_secs(600))), ["late"]);
+    }
+
+    #[test]
+    fn full_inbox_refuses_one_more() {
+        let (sender, inbox) = Inbox::open();
+        (0..MAX_EVENTS).for_each(|_| sender.try_send(report("one")).unwrap());
+        assert!(sender.try_send(report("too many")).is_err());
+        assert_eq!(inbox.wait(Duration::ZERO).len(), MAX_EVENTS);
+    }
 }

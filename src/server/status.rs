@@ -8,7 +8,7 @@ use crate::json::Json;
 use crate::node::event::RoleName;
 use crate::node::message::{Entry, EntryId, Index, NodeId, Term};
 use crate::node::step::Millis;
-use crate::transport::Link;
+use crate::transport::peer::Link;
 
 /// How much of each command a status shows.
 const MAX_STATUS_CHARS: usize = 200;
@@ -24,6 +24,8 @@ pub struct State {
     pub role: RoleName,
     /// It plays dead.
     pub paused: bool,
+    /// How long ago it was so: 0, unless its disk keeps the raft thread waiting.
+    pub stalled_ms: Millis,
     /// Latest term it has seen.
     pub current_term: Term,
     /// Whom it voted for in that term.
@@ -128,6 +130,7 @@ impl State {
             ("id", self.id.0.into()),
             ("role", self.role.lower().into()),
             ("paused", self.paused.into()),
+            ("stalled_ms", self.stalled_ms.into()),
             ("current_term", self.current_term.into()),
             ("voted_for", self.voted_for.map(|id| id.0).into()),
             ("leader", leader.map(|leader| leader.id.0).into()),
@@ -225,6 +228,7 @@ pub(crate) mod tests {
             id: NodeId(1),
             role: RoleName::Follower,
             paused: false,
+            stalled_ms: 0,
             current_term: 2,
             voted_for: None,
             leader: None,

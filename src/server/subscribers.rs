@@ -1,10 +1,10 @@
-//! Those who watch a node from outside, over `GET /events`: a browser, or `curl -N`.
+//! The subscribers of a node, which it tells what happens: a browser at `GET /events`, or `curl -N`.
 //!
 //! They are told the node's events with their rules, its messages, and how the node is whenever
 //! that has changed. Under load, events and messages are too many to read or to draw: of each kind
 //! the first few of every tenth of a second are told one by one, the rest as a number when that
-//! time is over. The state is told once in that time. A watcher that is too slow is let go, rather
-//! than told half; a browser comes again by itself. Without watchers all this costs nothing.
+//! time is over. The state is told once in that time. A subscriber that is too slow is let go; a
+//! browser comes again by itself. Without subscribers all this costs nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::node::step::Millis;
 use crate::server::status::State;
 
 /// How many may watch at once: each is told everything, which costs the node its time.
-const MAX_WATCHERS: usize = 64;
+const MAX_SUBSCRIBERS: usize = 64;
 
 /// How long events and messages are counted together; and the state is not told again.
 const WINDOW_MS: Millis = 100;
@@ -27,7 +27,7 @@ const WINDOW_MS: Millis = 100;
 /// what happens once with each, such as their votes or a cut of all links, is never just counted.
 const TOLD_IN_WINDOW: u64 = 8;
 
-/// One thing that watchers are told.
+/// One thing that subscribers are told.
 #[derive(Clone, Debug)]
 pub struct Notice {
     /// What kind of thing: `state`, `event`, `events`, `message` or `messages`.
@@ -88,10 +88,10 @@ impl Stream {
     }
 }
 
-/// All watchers of a node.
+/// All subscribers of a node.
 #[derive(Debug, Default)]
-pub struct Watchers {
-    watchers: Vec<SyncSender<Notice>>,
+pub struct Subscribers {
+    subscribers: Vec<SyncSender<Notice>>,
     /// How many there were since the window began.
     counts: BTreeMap<Stream, u64>,
     window_ends: Millis,
@@ -102,27 +102,27 @@ pub struct Watchers {
     state_waits: bool,
 }
 
-impl Watchers {
+impl Subscribers {
     /// One more, who has been told this state; false if there are too many.
     ///
     /// The others are told it too: from now on, what is a change for one is a change for all. And
     /// who has gone is found out, who would be counted for ever if nothing happens on this node.
-    pub fn add(&mut self, now: Millis, state: State, watcher: SyncSender<Notice>) -> bool {
+    pub fn add(&mut self, now: Millis, state: State, subscriber: SyncSender<Notice>) -> bool {
         self.state = None;
         self.tell_state(now, state);
-        let has_room = self.watchers.len() < MAX_WATCHERS;
+        let has_room = self.subscribers.len() < MAX_SUBSCRIBERS;
         if has_room {
-            self.watchers.push(watcher);
+            self.subscribers.push(subscriber);
         }
         has_room
     }
 
     /// Whether nobody watches.
     pub fn is_empty(&self) -> bool {
-        self.watchers.is_empty()
+        self.subscribers.is_empty()
     }
 
-    /// When [`Watchers::tick`] has something to do next.
+    /// When [`Subscribers::tick`] has something to do next.
     pub fn deadline(&self) -> Option<Millis> {
         let for_counts = (!self.counts.is_empty()).then_some(self.window_ends);
         let for_state = self.state_waits.then_some(self.next_state);
@@ -130,7 +130,7 @@ impl Watchers {
     }
 
     /// Something has happened: whether the state is wanted now. If it was told a moment ago it is
-    /// not; [`Watchers::deadline`] then says when to come again.
+    /// not; [`Subscribers::deadline`] then says when to come again.
     pub fn want_state(&mut self, now: Millis) -> bool {
         let is_time = now >= self.next_state;
         self.state_waits = !self.is_empty() && !is_time;
@@ -188,7 +188,7 @@ impl Watchers {
     }
 
     fn tell(&mut self, notice: &Notice) {
-        self.watchers.retain(|watcher| watcher.try_send(notice.clone()).is_ok());
+        self.subscribers.retain(|subscriber| subscriber.try_send(notice.clone()).is_ok());
     }
 }
 
@@ -242,11 +242,11 @@ mod tests {
     use crate::node::message::{RequestVoteReply, Rpc};
     use crate::server::status;
 
-    fn watched(room: usize) -> (Watchers, Receiver<Notice>) {
+    fn watched(room: usize) -> (Subscribers, Receiver<Notice>) {
         let (sender, told) = sync_channel(room);
-        let mut watchers = Watchers::default();
-        assert!(watchers.add(0, status::tests::state(), sender));
-        (watchers, told)
+        let mut subscribers = Subscribers::default();
+        assert!(subscribers.add(0, status::tests::state(), sender));
+        (subscribers, told)
     }
 
     fn names(told: &Receiver<Notice>) -> Vec<&'static str> {
@@ -260,9 +260,9 @@ mod tests {
 
     #[test]
     fn event_is_told_with_its_rule() {
-        let (mut watchers, told) = watched(10);
+        let (mut subscribers, told) = watched(10);
         let what = What::Follows { leader: NodeId(2) };
-        watchers.event(0, &Event { node: NodeId(1), term: 4, what });
+        subscribers.event(0, &Event { node: NodeId(1), term: 4, what });
         let notice = told.recv().unwrap();
         let json = Json::parse(&*notice.data).unwrap();
         let text = |name| json.get(name).and_then(Json::as_str);
@@ -272,19 +272,19 @@ mod tests {
     }
 
     /// Ten at once: what is told of them is a few, and then the number of the others.
-    fn tell_ten(mut tell: impl FnMut(&mut Watchers, Millis), one: &str, many: &str) -> Json {
-        let (mut watchers, told) = watched(100);
-        (0..10).for_each(|_| tell(&mut watchers, 1000));
+    fn tell_ten(mut tell: impl FnMut(&mut Subscribers, Millis), one: &str, many: &str) -> Json {
+        let (mut subscribers, told) = watched(100);
+        (0..10).for_each(|_| tell(&mut subscribers, 1000));
         assert_eq!(names(&told), [one; 8]);
-        watchers.tick(1099);
+        subscribers.tick(1099);
         assert_eq!(names(&told), [""; 0], "the window is not over");
-        assert_eq!(watchers.deadline(), Some(1100));
-        watchers.tick(1100);
+        assert_eq!(subscribers.deadline(), Some(1100));
+        subscribers.tick(1100);
         let notice = told.recv().unwrap();
-        assert_eq!((notice.name, watchers.deadline()), (many, None));
-        tell(&mut watchers, 1200);
+        assert_eq!((notice.name, subscribers.deadline()), (many, None));
+        tell(&mut subscribers, 1200);
         assert_eq!(names(&told), [one], "a new window, a new count");
-        watchers.tick(1300);
+        subscribers.tick(1300);
         assert_eq!(names(&told), [""; 0], "all of it was told");
         Json::parse(&*notice.data).unwrap()
     }
@@ -299,8 +299,8 @@ mod tests {
 
     #[test]
     fn messages_beyond_a_few_are_counted() {
-        let tell = |watchers: &mut Watchers, now| {
-            watchers.message(now, Direction::Received, &vote());
+        let tell = |subscribers: &mut Subscribers, now| {
+            subscribers.message(now, Direction::Received, &vote());
         };
         let more = tell_ten(tell, "message", "messages");
         let rest =
@@ -312,78 +312,78 @@ mod tests {
     fn events_beyond_a_few_are_counted() {
         let what = What::ReadConfirmed { reads: 1, read_index: 7 };
         let event = Event { node: NodeId(3), term: 4, what };
-        let tell = |watchers: &mut Watchers, now| watchers.event(now, &event);
+        let tell = |subscribers: &mut Subscribers, now| subscribers.event(now, &event);
         let more = tell_ten(tell, "event", "events");
         assert_eq!(without_time(&more), r#""node":3,"kind":"read_confirmed","count":2}"#);
     }
 
     #[test]
     fn each_kind_is_counted_by_itself() {
-        let (mut watchers, told) = watched(100);
+        let (mut subscribers, told) = watched(100);
         let event = |what| Event { node: NodeId(1), term: 4, what };
         let read = event(What::ReadConfirmed { reads: 1, read_index: 7 });
-        (0..1000).for_each(|_| watchers.event(0, &read));
+        (0..1000).for_each(|_| subscribers.event(0, &read));
         assert_eq!(told.try_iter().count(), 8);
-        watchers.event(0, &event(What::Paused(true)));
-        watchers.message(0, Direction::Received, &vote());
+        subscribers.event(0, &event(What::Paused(true)));
+        subscribers.message(0, Direction::Received, &vote());
         assert_eq!(names(&told), ["event", "message"], "they are not lost in the crowd");
     }
 
     #[test]
     fn state_is_told_when_it_has_changed_and_not_too_often() {
-        let (mut watchers, told) = watched(10);
+        let (mut subscribers, told) = watched(10);
         let states = || told.try_iter().count();
         let follower = status::tests::state();
-        assert!(watchers.want_state(500));
-        watchers.tell_state(500, follower.clone());
-        assert_eq!(states(), 0, "it was told when the watcher came");
+        assert!(subscribers.want_state(500));
+        subscribers.tell_state(500, follower.clone());
+        assert_eq!(states(), 0, "it was told when the subscriber came");
         let paused = State { paused: true, ..follower };
-        watchers.tell_state(500, paused.clone());
+        subscribers.tell_state(500, paused.clone());
         assert_eq!(states(), 1);
-        assert!(!watchers.want_state(599), "it was just told");
-        assert_eq!(watchers.deadline(), Some(600), "but not what happened since");
-        assert!(watchers.want_state(600));
-        watchers.tell_state(600, State { now: 1100, ..paused.clone() });
-        assert_eq!((states(), watchers.deadline()), (0, None), "only time has passed");
-        assert!(watchers.want_state(601), "it may change at any time");
-        watchers.tell_state(601, State { current_term: 3, ..paused });
+        assert!(!subscribers.want_state(599), "it was just told");
+        assert_eq!(subscribers.deadline(), Some(600), "but not what happened since");
+        assert!(subscribers.want_state(600));
+        subscribers.tell_state(600, State { now: 1100, ..paused.clone() });
+        assert_eq!((states(), subscribers.deadline()), (0, None), "only time has passed");
+        assert!(subscribers.want_state(601), "it may change at any time");
+        subscribers.tell_state(601, State { current_term: 3, ..paused });
         assert_eq!(states(), 1);
-        let mut alone = Watchers::default();
+        let mut alone = Subscribers::default();
         assert!(!alone.want_state(0) && alone.deadline().is_none(), "nobody wants it");
     }
 
     #[test]
     fn all_are_told_the_state_when_one_comes() {
-        let (mut watchers, told) = watched(10);
+        let (mut subscribers, told) = watched(10);
         let (sender, told_to_second) = sync_channel(10);
         let paused = State { paused: true, ..status::tests::state() };
-        assert!(watchers.add(10, paused, sender));
+        assert!(subscribers.add(10, paused, sender));
         assert_eq!((names(&told), names(&told_to_second)), (vec!["state"], vec![]));
         // And back again: to the second, that is news.
-        watchers.tell_state(20, status::tests::state());
+        subscribers.tell_state(20, status::tests::state());
         assert_eq!((names(&told), names(&told_to_second)), (vec!["state"], vec!["state"]));
     }
 
     #[test]
     fn there_are_not_too_many_and_who_has_gone_does_not_count() {
-        let mut watchers = Watchers::default();
-        let come = |watchers: &mut Watchers| {
-            let (sender, told) = sync_channel(MAX_WATCHERS);
-            watchers.add(0, status::tests::state(), sender).then_some(told)
+        let mut subscribers = Subscribers::default();
+        let come = |subscribers: &mut Subscribers| {
+            let (sender, told) = sync_channel(MAX_SUBSCRIBERS);
+            subscribers.add(0, status::tests::state(), sender).then_some(told)
         };
-        let mut all: Vec<_> = (0..MAX_WATCHERS).map_while(|_| come(&mut watchers)).collect();
-        assert_eq!(all.len(), MAX_WATCHERS);
-        assert!(come(&mut watchers).is_none());
+        let mut all: Vec<_> = (0..MAX_SUBSCRIBERS).map_while(|_| come(&mut subscribers)).collect();
+        assert_eq!(all.len(), MAX_SUBSCRIBERS);
+        assert!(come(&mut subscribers).is_none());
         all.pop();
-        all.extend(come(&mut watchers));
-        assert_eq!(all.len(), MAX_WATCHERS);
+        all.extend(come(&mut subscribers));
+        assert_eq!(all.len(), MAX_SUBSCRIBERS);
     }
 
     #[test]
     fn slow_watcher_is_let_go() {
-        let (mut watchers, told) = watched(2);
-        (0..3).for_each(|_| watchers.message(0, Direction::Sent, &vote()));
-        assert!(watchers.is_empty());
+        let (mut subscribers, told) = watched(2);
+        (0..3).for_each(|_| subscribers.message(0, Direction::Sent, &vote()));
+        assert!(subscribers.is_empty());
         assert_eq!(names(&told), ["message"; 2]);
     }
 }

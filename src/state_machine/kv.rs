@@ -11,7 +11,6 @@
 //! lie in a thousand shards: what is copied at a change is one shard, without the texts in it.
 
 use std::borrow::Cow;
-use std::hint;
 use std::sync::Arc;
 
 use crate::json::Json;
@@ -134,12 +133,6 @@ fn find(shard: &[Pair], fingerprint: u32, key: &str) -> Result<usize, usize> {
     shard.binary_search_by(|pair| (pair.fingerprint, pair.key()).cmp(&(fingerprint, key)))
 }
 
-/// A pair of this fingerprint. Its key is most likely the one that was meant.
-fn find_any(shard: &[Pair], fingerprint: u32) -> Option<&Pair> {
-    let place = shard.binary_search_by_key(&fingerprint, |pair| pair.fingerprint).ok()?;
-    Some(&shard[place])
-}
-
 impl StateMachine for Store {
     fn apply(&mut self, command: &str) -> Reply {
         let request = match Request::read(command) {
@@ -154,21 +147,6 @@ impl StateMachine for Store {
             Change::Remove => self.remove(key),
         }
         reply
-    }
-
-    /// Whoever changes a value looks at three places, each of which tells where the next one is: a
-    /// shard, its pairs, the text of a pair. They lie all over the memory, and to wait for that
-    /// takes longer than all else. For many keys one after another the processor waits for many
-    /// places at once, as long as there is little to do between them. So this looks at all shards,
-    /// then at all pairs, then at all texts, and forgets what it saw.
-    fn expect(&self, commands: &mut dyn Iterator<Item = &str>) {
-        let keys = commands.filter_map(Request::key_of);
-        let fingerprints: Vec<u32> = keys.map(|key| fingerprint_of(&key)).collect();
-        let shards = || fingerprints.iter().map(|&key| (key, &**self.shards[place_of(key)]));
-        hint::black_box(shards().map(|(_, shard)| shard.len()).sum::<usize>());
-        let found = shards().filter_map(|(key, shard)| find_any(shard, key));
-        let found: Vec<&Pair> = found.collect();
-        hint::black_box(found.iter().filter(|pair| pair.key().is_empty()).count());
     }
 
     fn query(&self, command: &str) -> Option<Reply> {
@@ -314,16 +292,6 @@ mod tests {
         assert_eq!(store.query("get y"), Some(Reply::NotFound));
         assert_eq!(store.query("set x=2"), None);
         assert_eq!(store.query("any text"), None);
-    }
-
-    #[test]
-    fn expect_takes_any_command_and_changes_nothing() {
-        let mut store = Store::default();
-        store.apply("set x=1");
-        let before = store.clone();
-        let commands = ["set x=2", "set y=1", "delete x", "any", "", "set", "set \"", "cas x 1 2"];
-        store.expect(&mut commands.into_iter());
-        assert_eq!(store, before);
     }
 
     #[test]

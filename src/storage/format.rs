@@ -49,7 +49,7 @@ pub struct Recovered {
     /// The log: the entries behind the snapshot's last.
     pub entries: Vec<Entry>,
     /// What a crash in mid-write left at the end of the log and is now cut off, told for people.
-    pub torn: Option<String>,
+    pub note: Option<String>,
 }
 
 /// The bytes of a node's files; `None` if there is no such file.
@@ -163,7 +163,7 @@ fn read_log(log: &[u8], cluster: &str, id: NodeId) -> Result<(Recovered, LogFile
             }
             Err(_) if is_torn() => {
                 let index = previous.index + 1;
-                recovered.torn = Some(format!(
+                recovered.note = Some(format!(
                     "{LOG}:{number}: entry {index} was only partly written when the node stopped, \
                      and is cut off"
                 ));
@@ -557,7 +557,7 @@ pub(super) mod tests {
                 let (recovered, ends) = recover_demo(&log.as_bytes()[..torn_at]).unwrap();
                 assert_eq!(recovered.entries, entries[..kept]);
                 assert_eq!(*ends.last().unwrap(), start as u64);
-                let said = recovered.torn.unwrap_or_default();
+                let said = recovered.note.unwrap_or_default();
                 let expected = match log.as_bytes()[start..torn_at].trim_ascii() {
                     b"" => String::new(), // it may as well be space
                     _ => format!("RaftLog.txt:{}: entry {} was only partly", kept + 3, kept + 1),
@@ -591,7 +591,7 @@ pub(super) mod tests {
             let count = recovered.entries.len();
             assert!(count >= known && entries.starts_with(&recovered.entries), "{count}");
             assert_eq!(*ends.last().unwrap(), encode_log(&entries[..count]).len() as u64);
-            torn += u32::from(recovered.torn.is_some());
+            torn += u32::from(recovered.note.is_some());
         }
         assert!(torn > 200, "{torn}");
     }
@@ -624,7 +624,7 @@ pub(super) mod tests {
                 log[place] ^= 1 << bit;
             }
         }
-        assert_eq!(recover_demo(&log).unwrap().0.torn, None);
+        assert_eq!(recover_demo(&log).unwrap().0.note, None);
     }
 
     #[test]
@@ -650,7 +650,7 @@ pub(super) mod tests {
         let entries = hostile_entries();
         let log = encode_log(&entries);
         let (recovered, ends) = recover_demo(&log.as_bytes()[..log.len() - 1]).unwrap();
-        assert_eq!((recovered.entries, recovered.torn), (entries, None));
+        assert_eq!((recovered.entries, recovered.note), (entries, None));
         assert_eq!(*ends.last().unwrap(), log.len() as u64);
     }
 

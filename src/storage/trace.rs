@@ -23,20 +23,20 @@ use crate::node::step::Output;
 use record::{Cause, Moment, Record, Step};
 
 /// The trace of a node.
-pub struct Tracer {
+pub struct Trace {
     path: PathBuf,
     file: File,
     /// Lines that are not written yet.
     lines: String,
 }
 
-impl Tracer {
+impl Trace {
     /// Opens the file, or makes it. A line that the node could not finish, when it was killed, is
     /// cut off.
     ///
     /// # Errors
     /// One line that names the file.
-    pub fn open(path: &Path) -> Result<Tracer, String> {
+    pub fn open(path: &Path) -> Result<Trace, String> {
         let open = || {
             let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
             let (end, length) = (end_of_last_line(&mut file)?, file.seek(SeekFrom::End(0))?);
@@ -46,7 +46,7 @@ impl Tracer {
             Ok(file)
         };
         let file = open().map_err(|error| cannot_write(path, &error))?;
-        Ok(Tracer { path: path.to_path_buf(), file, lines: String::new() })
+        Ok(Trace { path: path.to_path_buf(), file, lines: String::new() })
     }
 
     /// The node has started, with what it found on its disk.
@@ -160,18 +160,18 @@ mod tests {
     #[test]
     fn step_tells_what_is_new_of_the_log() {
         let scratch = Scratch::new("step");
-        let mut tracer = Tracer::open(&scratch.0).unwrap();
+        let mut trace = Trace::open(&scratch.0).unwrap();
         let mut node = alone();
-        tracer.start(&node);
+        trace.start(&node);
         let inputs =
             [Input::Tick, Input::TimerFires, Input::Propose(vec![(7, Command::new("set x=1"))])];
         for input in inputs {
             let cause = Cause::of(&input);
             let outputs = node.step(0, input);
-            tracer.step(&node, cause, &outputs);
+            trace.step(&node, cause, &outputs);
         }
         assert_eq!(fs::read(&scratch.0).unwrap(), b"", "nothing before it is flushed");
-        tracer.flush().unwrap();
+        trace.flush().unwrap();
         let facts = scratch.facts();
         let logs: Vec<_> = facts.iter().map(|facts| facts.log.clone()).collect();
         let entries = node.log.entries_from(1);
@@ -191,16 +191,16 @@ mod tests {
             (&format!("one\n{}", "x".repeat(10_000)), "one\n"),
         ] {
             fs::write(&scratch.0, before).unwrap();
-            let mut tracer = Tracer::open(&scratch.0).unwrap();
-            tracer.lines = "next\n".to_string();
-            tracer.flush().unwrap();
+            let mut trace = Trace::open(&scratch.0).unwrap();
+            trace.lines = "next\n".to_string();
+            trace.flush().unwrap();
             assert_eq!(fs::read_to_string(&scratch.0).unwrap(), format!("{after}next\n"));
         }
     }
 
     #[test]
     fn open_names_the_file_that_cannot_be_written() {
-        let why = Tracer::open(Path::new("/no/such/place")).err().unwrap();
+        let why = Trace::open(Path::new("/no/such/place")).err().unwrap();
         assert!(why.starts_with("cannot write the trace /no/such/place: "), "{why}");
     }
 }

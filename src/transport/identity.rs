@@ -10,7 +10,11 @@ use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::shared::{SILENCE, lock};
+use super::peer::lock;
+
+/// After this time without a word a peer is not reachable any more, and another process may speak
+/// for it.
+pub const SILENCE: Duration = Duration::from_secs(3);
 
 /// How long a connection waits for the end of an older one. That of a process that was killed may
 /// be there a moment longer than the process.

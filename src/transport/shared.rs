@@ -1,5 +1,5 @@
-//! What all threads of a transport share: who the peers are, which of them can be reached, and
-//! whom to tell.
+//! What all threads of a transport share: the peers, which of them can be reached, and the inbox
+//! of the raft thread.
 //!
 //! A peer is reachable while messages can be sent to it and something was heard from it in the last
 //! seconds; every node therefore says Hello every second. This finds also the peer that is
@@ -11,26 +11,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::identity::{Identity, Speaker};
-use super::links::{Errand, Link, Queue};
-use super::read::{self, Body, Hello, Letter};
-use super::write::{self, LastEntries};
-use super::{Kind, Options, Received};
+use super::codec::read::shown;
+use super::codec::{Body, Envelope, Hello, REFUSED, write};
+use super::identity::{Identity, SILENCE, Speaker};
+use super::options::{Kind, Options};
+use super::peer::{Link, Next, Queue, lock};
 use crate::node::event::What;
 use crate::node::message::{Message, NodeId};
+use crate::server::inbox::Event;
 
-/// How often a sending thread looks after its peer.
+/// How often a writer looks after its peer.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often a Hello is sent.
 pub const HELLO_EVERY: Duration = Duration::from_secs(1);
-/// After how long without a word a peer is not reachable any more.
-pub const SILENCE: Duration = Duration::from_secs(3);
-/// What is said of it then.
+/// After an error of the system's, before the next try.
+pub const PAUSE: Duration = Duration::from_millis(50);
+/// What is said of a peer that was not heard for as long as `SILENCE`.
 pub const SILENT: &str = "nothing heard from it for 3 s";
 /// What is said of a peer if its link is cut.
 pub const BLOCKED: &str = "the link to it is blocked";
@@ -55,9 +57,7 @@ pub struct Shared {
     addresses: BTreeSet<String>,
     paused: AtomicBool,
     peers: BTreeMap<NodeId, Peer>,
-    /// What was sent last, to whatever peer.
-    last_entries: Mutex<LastEntries>,
-    deliver: Box<dyn Fn(Received) + Send + Sync>,
+    inbox: SyncSender<Event>,
     drops: Mutex<Drops>,
 }
 
@@ -68,7 +68,7 @@ struct Peer {
     advertised: Mutex<Option<String>>,
     identity: Identity,
     queue: Queue,
-    /// Since its sending thread last looked.
+    /// Since its writer last looked.
     was_heard: AtomicBool,
     /// Since the same: it has connected to us.
     was_calling: AtomicBool,
@@ -88,11 +88,8 @@ enum Reach {
 }
 
 impl Shared {
-    /// The shared state, and an outbox for the sending thread of each peer.
-    pub fn new(
-        options: Options,
-        deliver: impl Fn(Received) + Send + Sync + 'static,
-    ) -> (Arc<Shared>, Vec<Outbox>) {
+    /// The shared state, and an outbox for the writer of each peer.
+    pub fn new(options: Options, inbox: SyncSender<Event>) -> (Arc<Shared>, Vec<Outbox>) {
         let Options { cluster, me, nodes, kind, advertise, .. } = options;
         let mut addresses = BTreeSet::new();
         addresses.extend(nodes.values().chain(&advertise).cloned());
@@ -110,12 +107,10 @@ impl Shared {
             peers.insert(id, peer(address));
         }
         let ids: Vec<NodeId> = peers.keys().copied().collect();
-        let (paused, deliver) = (false.into(), Box::new(deliver));
-        let (last_entries, drops) = Default::default();
+        let (paused, drops) = Default::default();
         #[rustfmt::skip]
         let shared = Shared {
-            cluster, me, kind, hello, address, addresses, paused, peers, last_entries, deliver,
-            drops,
+            cluster, me, kind, hello, address, addresses, paused, peers, inbox, drops,
         };
         let shared = Arc::new(shared);
         let outboxes = ids.into_iter().map(|peer| Outbox::new(Arc::clone(&shared), peer));
@@ -123,12 +118,12 @@ impl Shared {
         (shared, outboxes)
     }
 
-    /// Sends a message, or leaves it for its thread, if the link takes it and there is room.
+    /// Leaves a message for the writer of its peer, if the link takes it and there is room.
     pub fn send(&self, message: Message) {
         if let Some(peer) = self.peers.get(&message.to)
             && !self.is_paused()
         {
-            peer.queue.push(message, &mut lock(&self.last_entries));
+            peer.queue.push(message);
         }
     }
 
@@ -156,7 +151,7 @@ impl Shared {
             if paused {
                 peer.queue.clear();
             }
-            peer.queue.stir();
+            peer.queue.wake();
         }
     }
 
@@ -176,33 +171,34 @@ impl Shared {
         all.into_iter().collect()
     }
 
-    /// Hands messages to the node.
+    /// Hands messages to the raft thread. Waits while the inbox is full.
     pub fn deliver(&self, messages: Vec<Message>) {
-        self.tell(Received::Messages(messages));
+        self.tell(Event::Messages(messages));
     }
 
-    fn tell(&self, received: Received) {
+    fn tell(&self, event: Event) {
         if !self.is_paused() {
-            (self.deliver)(received);
+            // If the raft thread has ended, so does the process.
+            let _ = self.inbox.send(event);
         }
     }
 
-    /// Whether a letter that names its cluster comes from a peer and is for us.
+    /// Whether an envelope that names its cluster comes from a peer and is for us.
     ///
     /// # Errors
     /// If not, what is wrong with it.
-    pub fn check(&self, letter: &Letter) -> Result<(), String> {
-        let (me, ours) = (self.me.0, read::shown(&self.cluster));
-        let (from, to) = (letter.from.0, letter.to.0);
-        let theirs = letter.cluster.as_deref().unwrap_or_default();
-        if theirs != self.cluster || letter.to != self.me {
-            let theirs = read::shown(theirs);
+    pub fn check(&self, envelope: &Envelope) -> Result<(), String> {
+        let (me, ours) = (self.me.0, shown(&self.cluster));
+        let (from, to) = (envelope.from.0, envelope.to.0);
+        let theirs = envelope.cluster.as_deref().unwrap_or_default();
+        if theirs != self.cluster || envelope.to != self.me {
+            let theirs = shown(theirs);
             return Err(format!("this is node {me} of cluster {ours}, not node {to} of {theirs}"));
         }
-        if letter.from == self.me {
+        if envelope.from == self.me {
             return Err(format!("there is another node {me}: {OWN_NUMBER}"));
         }
-        match self.peers.contains_key(&letter.from) {
+        match self.peers.contains_key(&envelope.from) {
             true => Ok(()),
             false => Err(format!("node {me} of cluster {ours} knows no peer {from}")),
         }
@@ -237,14 +233,14 @@ impl Shared {
     ///
     /// # Errors
     /// If another node speaks for the peer that it names: what to do.
-    pub fn check_source(&self, letter: &Letter, source: SocketAddr) -> Result<(), String> {
-        let identity = &self.peers[&letter.from].identity;
-        let outcome = match &letter.body {
+    pub fn check_source(&self, envelope: &Envelope, source: SocketAddr) -> Result<(), String> {
+        let identity = &self.peers[&envelope.from].identity;
+        let outcome = match &envelope.body {
             Body::Hello(Hello { instance: None, .. }) => Ok(()),
             Body::Hello(Hello { instance, .. }) => identity.hear(*instance, source),
             _ => identity.hear(None, source),
         };
-        outcome.map_err(|other| refuse_namesake(letter.from, other))
+        outcome.map_err(|other| refuse_namesake(envelope.from, other))
     }
 
     /// Notes where clients reach a peer, if a real node says so.
@@ -265,7 +261,7 @@ impl Shared {
     pub fn heard_first(&self, peer: NodeId) {
         self.heard(peer);
         self.peers[&peer].was_calling.store(true, Ordering::Relaxed);
-        self.peers[&peer].queue.stir();
+        self.peers[&peer].queue.wake();
     }
 
     /// Whether a peer can be reached now.
@@ -280,7 +276,7 @@ impl Shared {
         }
         let before = mem::replace(&mut *lock(&self.peers[&peer].reach), Reach::Reachable);
         if before != Reach::Reachable {
-            self.tell(Received::Report(What::Reachable { peer }));
+            self.tell(Event::Report(What::Reachable { peer }));
         }
     }
 
@@ -291,14 +287,14 @@ impl Shared {
             return;
         }
         let mut reach = lock(&self.peers[&peer].reach);
-        let now = match *reach == Reach::Refused || why.starts_with(read::REFUSED) {
+        let now = match *reach == Reach::Refused || why.starts_with(REFUSED) {
             true => Reach::Refused,
             false => Reach::Lost,
         };
         if mem::replace(&mut *reach, now) != now {
             drop(reach);
             let address = self.peers[&peer].address.clone();
-            self.tell(Received::Report(What::Unreachable { peer, address, why }));
+            self.tell(Event::Report(What::Unreachable { peer, address, why }));
         }
     }
 
@@ -312,18 +308,13 @@ impl Shared {
             0 => why,
             _ => format!("{why} (and {unreported} more since the last such line)"),
         };
-        self.tell(Received::Report(What::Dropped { from, why }));
+        self.tell(Event::Report(What::Dropped { from, why }));
         true
     }
 }
 
 fn refuse_namesake(peer: NodeId, other: SocketAddr) -> String {
     format!("another node {} speaks from {other}: {OWN_NUMBER}", peer.0)
-}
-
-/// A thread that panics leaves nothing half done behind these locks.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts what is dropped, so that an attacker cannot flood the student's terminal.
@@ -345,11 +336,11 @@ impl Drops {
     }
 }
 
-/// What a sending thread has of its own: the messages for one peer, and how long it was silent.
+/// What the writer of a peer has of its own: the messages for one peer, and how long it was silent.
 pub struct Outbox {
     /// What all share.
     pub shared: Arc<Shared>,
-    /// Whom the messages are for.
+    /// The peer that the messages are for.
     pub peer: NodeId,
     looked_at: Instant,
     /// Since when there is a connection, or another way to the peer.
@@ -374,9 +365,9 @@ impl Outbox {
         &self.at_peer().address
     }
 
-    /// What to do next. Waits for it, and lends the connection meanwhile to who has a message.
-    pub fn next(&self, connection: Option<&Arc<TcpStream>>) -> Errand {
-        self.at_peer().queue.next(self.looked_at + LOOK_EVERY, connection)
+    /// What to do next. Waits for it.
+    pub fn next(&self) -> Next {
+        self.at_peer().queue.next(self.looked_at + LOOK_EVERY)
     }
 
     /// The next message, if one is to be sent now.
@@ -465,18 +456,18 @@ mod tests {
     use std::sync::mpsc::{Receiver, sync_channel};
     use std::thread;
 
-    use super::super::links::MAX_QUEUE;
+    use super::super::codec::write::tests::messages;
+    use super::super::peer::MAX_QUEUE;
     use super::super::tests::options;
-    use super::super::write::tests::messages;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
     /// What node 1 shares, its outbox for node 2, and what is delivered to it.
-    fn node_1() -> (Arc<Shared>, Outbox, Receiver<Received>) {
+    fn node_1() -> (Arc<Shared>, Outbox, Receiver<Event>) {
         let options = options(Kind::Tcp, 1, &[1, 2].map(|id| format!("localhost:{id}")));
-        let (deliver, received) = sync_channel(100);
-        let (shared, mut outboxes) = Shared::new(options, move |what| deliver.send(what).unwrap());
+        let (inbox, received) = sync_channel(100);
+        let (shared, mut outboxes) = Shared::new(options, inbox);
         (shared, outboxes.remove(0), received)
     }
 
@@ -508,13 +499,13 @@ mod tests {
             (0..3).for_each(|_| shared.lost(peer, "cut".to_string()));
             assert!(!shared.is_reachable(peer));
         }
-        let (address, why) = ("localhost:2".to_string(), "cut".to_string());
-        let lost = Received::Report(What::Unreachable { peer, address, why });
-        let found = Received::Report(What::Reachable { peer });
-        assert_eq!(
-            received.try_iter().collect::<Vec<_>>(),
-            [&found, &lost, &found, &lost].map(Clone::clone)
-        );
+        let reports = received.try_iter().map(|event| match event {
+            Event::Report(What::Reachable { .. }) => "reachable",
+            Event::Report(What::Unreachable { .. }) => "unreachable",
+            _ => "something else",
+        });
+        let expected = ["reachable", "unreachable", "reachable", "unreachable"];
+        assert_eq!(reports.collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -558,7 +549,7 @@ mod tests {
         let check = |body, port: u16| {
             let (from, to) = (NodeId(2), NodeId(1));
             let source = SocketAddr::from(([127, 0, 0, 1], port));
-            shared.check_source(&Letter { cluster: None, from, to, body }, source)
+            shared.check_source(&Envelope { cluster: None, from, to, body }, source)
         };
         let hello = |instance| Body::Hello(Hello { address: None, instance });
         let [(rpc, _), ..] = messages();
@@ -572,7 +563,7 @@ mod tests {
         let nodes = [1, 2, 3].map(|id| format!("localhost:{id}"));
         let advertise = Some("outside:1".to_string());
         let options = Options { advertise, ..options(Kind::Tcp, 1, &nodes) };
-        let (shared, _) = Shared::new(options, |_| {});
+        let (shared, _) = Shared::new(options, sync_channel(1).0);
         let by_hand = Hello { address: Some("nowhere:2".to_string()), instance: None };
         let real = Hello { address: Some("outside:2".to_string()), instance: Some(1) };
         [real, by_hand].into_iter().for_each(|hello| shared.note_address(NodeId(2), hello));

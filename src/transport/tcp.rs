@@ -1,35 +1,31 @@
 //! The TCP voice: one line a message, one connection a direction.
 //!
-//! Who connects speaks, and who accepts listens. The first line is a Hello: which cluster, who
-//! speaks, to whom, and where clients reach the speaker. The only answer that is ever given is a
-//! line that says why the speaker was not understood, before the listener hangs up. A connection
-//! that breaks is made anew, and what was to be sent meanwhile is forgotten: Raft will have
-//! something newer to say.
+//! The node that connects speaks, and the node that accepts listens. The first line is a Hello:
+//! which cluster, who speaks, to whom, and where clients reach the speaker. The only answer that is
+//! ever given is a line that says why the speaker was not understood, before the listener hangs up.
+//! A connection that breaks is made anew, and what was to be sent meanwhile is forgotten: Raft will
+//! have something newer to say.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::mem;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
 
-use super::Kind;
-use super::door::{PATIENCE, farewell};
-use super::links::Errand;
-use super::read::{Body, Hello};
-use super::rhythm::Rhythm;
+use super::codec::{Body, Hello, read, write};
+use super::options::Kind;
+use super::peer::Next;
 use super::shared::{Outbox, SILENT, Shared};
-use super::write::LastEntries;
-use super::{read, write};
+use super::timed::Timed;
 use crate::node::message::{Message, NodeId};
-use crate::transport::timed::Timed;
 
+/// How long a connection may take for its first byte; a peer's, for its first line.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the last words to a client or peer may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a message may wait for room. One that finds a little room waits again for the rest, so
-/// a peer that has stopped reading is given up after some seconds.
+/// How long a write may wait for room: a peer that has stopped reading is given up then.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a single write waits: whoever borrows the connection has no time.
-const WRITE_WAIT: Duration = Duration::from_millis(5);
 /// Between two attempts to connect: the first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Messages that wait together go out together, up to about so many bytes.
@@ -47,12 +43,12 @@ const LINE_PATIENCE: Duration = Duration::from_secs(60);
 
 // ---- Speaking ----------------------------------------------------------------------------------
 
-/// Sends all messages for one peer, for ever.
-pub fn send_all(mut outbox: Outbox) {
+/// The writer of one peer: sends all messages for it, for ever.
+pub fn write_all(mut outbox: Outbox) {
     let mut pause = PAUSES.0;
     loop {
         let connected = outbox.may_speak().and_then(|()| connect(outbox.address()));
-        let talk = |stream| Speaker { outbox: &mut outbox, stream: Arc::new(stream) }.talk();
+        let talk = |stream| Speaker { outbox: &mut outbox, stream }.talk();
         let Err(why) = connected.and_then(talk);
         if why == CALLED_ANEW {
             continue; // nothing is lost yet: what waits goes over the next connection
@@ -85,14 +81,14 @@ fn connect(address: &str) -> Result<TcpStream, String> {
 
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(WRITE_WAIT))?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     Ok(stream)
 }
 
 /// The speaking end of a connection.
 struct Speaker<'a> {
     outbox: &'a mut Outbox,
-    stream: Arc<TcpStream>,
+    stream: TcpStream,
 }
 
 impl Speaker<'_> {
@@ -103,19 +99,18 @@ impl Speaker<'_> {
         let hello = self.outbox.hello();
         self.write((hello + "\n").as_bytes())?;
         loop {
-            match self.outbox.next(Some(&self.stream)) {
-                Errand::Send(message) => self.send(message)?,
-                Errand::Finish(rest) => self.write(&rest)?,
-                Errand::Look => self.look()?,
+            match self.outbox.next() {
+                Next::Send(message) => self.send(message)?,
+                Next::Look => self.look()?,
             }
         }
     }
 
     fn send(&mut self, message: Message) -> Result<(), String> {
-        let (mut text, mut last) = (String::new(), LastEntries::default());
+        let mut text = String::new();
         let mut next = Some(message);
         while let Some(message) = next {
-            write::append_message(&mut text, &message, None, &mut last);
+            write::append_message(&mut text, &message, None);
             text.push('\n');
             let has_room = text.len() < MAX_WRITE_BYTES;
             next = if has_room { self.outbox.next_message() } else { None };
@@ -139,22 +134,13 @@ impl Speaker<'_> {
         hello.map_or(Ok(()), |hello| self.write((hello + "\n").as_bytes()))
     }
 
-    fn write(&mut self, mut bytes: &[u8]) -> Result<(), String> {
-        let mut since = Instant::now();
-        while !bytes.is_empty() {
-            match (&*self.stream).write(bytes) {
-                Ok(count) => (bytes, since) = (&bytes[count..], Instant::now()),
-                Err(error) if is_passing(&error) && since.elapsed() < WRITE_TIMEOUT => {}
-                Err(error) => {
-                    self.read_refusal()?; // which is the better reason, if there is one
-                    return Err(match is_passing(&error) {
-                        true => "it takes no data".to_string(),
-                        false => error.to_string(),
-                    });
-                }
-            }
-        }
-        Ok(())
+    fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let Err(error) = (&self.stream).write_all(bytes) else { return Ok(()) };
+        self.read_refusal()?; // which is the better reason, if there is one
+        Err(match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => "it takes no data".to_string(),
+            _ => error.to_string(),
+        })
     }
 
     /// Sees whether the peer has hung up, and what it said then, without waiting.
@@ -170,22 +156,16 @@ impl Speaker<'_> {
 
     fn read_at_once(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.stream.set_nonblocking(true)?;
-        let result = (&*self.stream).read(bytes);
+        let result = (&self.stream).read(bytes);
         self.stream.set_nonblocking(false)?;
         result
     }
 }
 
-/// Whether a write failed only because it found no room in time, or was interrupted.
-fn is_passing(error: &io::Error) -> bool {
-    use ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
-}
-
 // ---- Listening ---------------------------------------------------------------------------------
 
-/// Hears out a peer, until it hangs up or says what makes no sense.
-pub fn hear(shared: &Shared, stream: TcpStream) {
+/// The reader of a connection: hears a peer, until it hangs up or says what makes no sense.
+pub fn read_all(shared: &Shared, stream: TcpStream) {
     let Ok(address) = stream.peer_addr() else { return };
     let mut reader = BufReader::with_capacity(READ_BYTES, Timed::new(stream));
     reader.get_mut().allow(PATIENCE);
@@ -210,50 +190,61 @@ fn hear_lines(
     let (peer, hello) = check_hello(shared, &line)?;
     let speaker = shared.enter(peer, hello, source)?;
     shared.heard_first(peer);
-    let (mut messages, mut rhythm) = (Vec::new(), Rhythm::new());
+    let mut messages = Vec::new();
     loop {
         // What came together is handed in together: then it is also saved together.
         if !reader.buffer().contains(&b'\n') && !messages.is_empty() {
             shared.deliver(mem::take(&mut messages));
         }
         reader.get_mut().allow(LINE_PATIENCE);
-        // The rest of a line that has begun is on its way.
-        if reader.buffer().is_empty() && rhythm.wait(reader).is_err() {
-            return Ok(());
-        }
         if !read_line(reader, &mut line, MAX_LINE_BYTES)? {
             return Ok(());
         }
-        if let Some(speaker) = &speaker {
-            shared.check_speaker(peer, speaker)?;
+        let may_speak = speaker.iter().try_for_each(|one| shared.check_speaker(peer, one));
+        match may_speak.and_then(|()| hear_line(shared, peer, &line)) {
+            Ok(message) => messages.extend(message),
+            Err(why) => {
+                shared.deliver(messages); // what came before counts
+                return Err(why);
+            }
         }
-        messages.extend(hear_line(shared, peer, &line)?);
     }
 }
 
 /// What a line of this peer says to the node, if anything.
 fn hear_line(shared: &Shared, peer: NodeId, line: &[u8]) -> Result<Option<Message>, String> {
-    let letter = read::letter(line)?;
-    let (from, to) = (letter.from, letter.to);
+    let envelope = read::envelope(line)?;
+    let (from, to) = (envelope.from, envelope.to);
     if (from, to) != (peer, shared.me) {
         return Err(format!("{peer} may not send a message from {from} to {to}"));
     }
     shared.heard(peer);
-    match letter.body {
+    match envelope.body {
         Body::Rpc(rpc) => Ok(Some(Message { from, to, rpc })),
         _ => Ok(None),
     }
 }
 
 fn check_hello(shared: &Shared, line: &[u8]) -> Result<(NodeId, Hello), String> {
-    let letter = read::letter(line)?;
-    let Body::Hello(hello) = &letter.body else {
+    let envelope = read::envelope(line)?;
+    let Body::Hello(hello) = &envelope.body else {
         return Err("the first line must be a Hello".to_string());
     };
-    shared.check(&letter)?;
+    shared.check(&envelope)?;
     match shared.kind {
-        Kind::Tcp => Ok((letter.from, hello.clone())),
+        Kind::Tcp => Ok((envelope.from, hello.clone())),
         Kind::Udp => Err("this node speaks UDP: start all with the same transport".to_string()),
+    }
+}
+
+/// Says a last word and waits for the other side to close. Closing first, with bytes still unread,
+/// would reset the connection and destroy what was said (RFC 9293 §3.10.4).
+pub fn farewell(mut timed: Timed, words: &str) {
+    timed.allow(FAREWELL);
+    let said = timed.write_all(words.as_bytes());
+    if said.and_then(|()| timed.stream.shutdown(Shutdown::Write)).is_ok() {
+        timed.allow(FAREWELL);
+        let _ = io::copy(&mut timed.take(1 << 20), &mut io::sink());
     }
 }
 

@@ -1,15 +1,25 @@
 //! Transports that talk over the loopback, to each other and to strangers.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::sync::mpsc::{Receiver, channel};
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::read::Hello;
-use super::write::tests::{APPEND, CONFLICT, GRANTED, REQUEST_VOTE, SUCCESS, messages};
+use super::codec::write::tests::{APPEND, CONFLICT, GRANTED, REQUEST_VOTE, SUCCESS, messages};
+use super::codec::{Hello, read, write};
 use super::*;
+use crate::node::event::What;
 use crate::node::message::{AppendEntries, Command, Entry, Rpc};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a node's raft thread is sent.
+#[derive(Clone, Debug, PartialEq)]
+enum Received {
+    Messages(Vec<Message>),
+    Report(What),
+}
 
 struct Node {
     transport: Transport,
@@ -19,18 +29,29 @@ struct Node {
 
 impl Node {
     fn start(options: Options) -> Node {
-        let (deliver, received) = channel();
-        let (serve, http) = channel();
+        let (inbox, events) = sync_channel(1000);
+        let (to_http, connections) = channel();
+        let transport = super::start(options, inbox, to_http).unwrap();
+        let (sender, received) = channel();
         // Threads go on when a test is over, and then nobody hears them.
-        let deliver = move |what| match what {
-            Received::Messages(messages) => {
-                let one_by_one = messages.into_iter().map(alone);
-                one_by_one.for_each(|one| deliver.send(one).unwrap_or_default());
+        thread::spawn(move || {
+            let tell = |what| sender.send(what).unwrap_or_default();
+            for event in events {
+                match event {
+                    Event::Messages(messages) => messages.into_iter().map(alone).for_each(tell),
+                    Event::Report(what) => tell(Received::Report(what)),
+                    Event::Requests(_) => unreachable!("no client asks"),
+                }
             }
-            report => deliver.send(report).unwrap_or_default(),
-        };
-        let serve = move |stream| serve.send(stream).unwrap_or_default();
-        let transport = super::start(options, deliver, serve).unwrap();
+        });
+        let (sender, http) = channel();
+        thread::spawn(move || {
+            for connection in connections {
+                let ToHttp::Connection(stream, _) = connection else { unreachable!() };
+                stream.set_read_timeout(None).unwrap();
+                sender.send(stream).unwrap_or_default();
+            }
+        });
         Node { transport, received, http }
     }
 
@@ -351,7 +372,7 @@ fn http_is_passed_on_unread_from_every_address_of_the_name() {
 fn start_says_why_it_cannot() {
     let start = |me, address: &str| {
         let options = options(Kind::Udp, me, &[address.to_string()]);
-        super::start(options, |_| {}, |_| {}).err().expect(address)
+        super::start(options, sync_channel(1).0, channel().0).err().expect(address)
     };
     let [address] = free_addresses();
     assert_eq!(start(2, &address), "node 2 is not in the registry");
@@ -365,8 +386,11 @@ fn start_says_why_it_cannot() {
     let elsewhere = "192.0.2.1:5001 is not on this machine: start node 1 where it is";
     assert_eq!(start(1, "192.0.2.1:5001"), elsewhere);
     let options = options(Kind::Tcp, 1, &[address]);
-    let advertised =
-        super::start(Options { advertise: Some("a/b:1".into()), ..options }, |_| {}, |_| {});
+    let advertised = super::start(
+        Options { advertise: Some("a/b:1".into()), ..options },
+        sync_channel(1).0,
+        channel().0,
+    );
     let why = advertised.err().expect("no address");
     assert!(why.starts_with("node 1 cannot advertise this: "), "{why}");
     assert!(start(1, "localhost").starts_with("cannot find the host of node 1 at localhost: "));
@@ -376,7 +400,7 @@ fn start_says_why_it_cannot() {
 fn drop_percent_throws_messages_away() {
     let survivors = |drop_percent| {
         let addresses = ["localhost:1".to_string(), "localhost:2".to_string()];
-        let (shared, outboxes) = Shared::new(options(Kind::Tcp, 1, &addresses), |_| {});
+        let (shared, outboxes) = Shared::new(options(Kind::Tcp, 1, &addresses), sync_channel(1).0);
         let transport = Transport { shared, drop_percent };
         (0..1000).for_each(|_| transport.send(message(1, 2, messages()[0].0.clone())));
         std::iter::from_fn(|| outboxes[0].next_message()).count()

@@ -6,7 +6,6 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// By so much a read may overstay the time allowed: to tell the system another one is a call of
@@ -16,7 +15,7 @@ const READ_SLACK: Duration = Duration::from_millis(100);
 /// A socket that fails with `ErrorKind::TimedOut` once the time last allowed has passed.
 pub struct Timed {
     /// The socket itself.
-    pub stream: Arc<TcpStream>,
+    pub stream: TcpStream,
     allowed: Duration,
     /// From when on; if nothing was said, from the first read or write on.
     since: Option<Instant>,
@@ -27,23 +26,12 @@ pub struct Timed {
 impl Timed {
     /// Allows no time yet.
     pub fn new(stream: TcpStream) -> Timed {
-        Timed::again(&Arc::new(stream))
-    }
-
-    /// The same socket, with a time of its own for writing.
-    pub fn again(stream: &Arc<TcpStream>) -> Timed {
-        let (stream, allowed) = (Arc::clone(stream), Duration::ZERO);
-        Timed { stream, allowed, since: None, read_timeout: Duration::ZERO }
+        Timed { stream, allowed: Duration::ZERO, since: None, read_timeout: Duration::ZERO }
     }
 
     /// Allows this much, from the next read or write on.
     pub fn allow(&mut self, time: Duration) {
         (self.allowed, self.since) = (time, None);
-    }
-
-    /// Allows this much since then.
-    pub fn allow_since(&mut self, since: Instant, time: Duration) {
-        (self.allowed, self.since) = (time, Some(since));
     }
 
     fn left(&mut self) -> io::Result<Duration> {
@@ -67,7 +55,7 @@ impl Read for Timed {
                 self.stream.set_read_timeout(Some(left))?;
                 self.read_timeout = left;
             }
-            match (&*self.stream).read(buffer) {
+            match (&self.stream).read(buffer) {
                 // Ctrl+Z and `fg` break off a read that has a timeout.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Unix's word for a timeout.
@@ -82,14 +70,14 @@ impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left = self.left()?;
         self.stream.set_write_timeout(Some(left))?;
-        match (&*self.stream).write(bytes) {
+        match self.stream.write(bytes) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(timed_out()),
             result => result,
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        (&*self.stream).flush()
+        self.stream.flush()
     }
 }
 
@@ -120,7 +108,7 @@ pub(crate) mod tests {
     fn allow_starts_the_time_anew() {
         let (_peer, mut timed) = timed_pair();
         let patience = Duration::from_secs(20);
-        timed.allow_since(Instant::now() - patience, patience);
+        timed.allow(Duration::ZERO);
         assert_eq!(timed.write(b"x").unwrap_err().kind(), ErrorKind::TimedOut);
         timed.allow(patience);
         assert_eq!(timed.write(b"x").unwrap(), 1);

@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use super::door::PAUSE;
-use super::links::Errand;
-use super::read::Body;
-use super::shared::{HELLO_EVERY, Outbox, SILENCE, SILENT, Shared};
-use super::{read, write};
+use super::codec::{Body, REFUSED, read, write};
+use super::identity::SILENCE;
+use super::peer::Next;
+use super::shared::{HELLO_EVERY, Outbox, PAUSE, SILENT, Shared};
 use crate::node::message::{Command, Entry, Index, Message, Rpc, Term};
 
 /// The longest text that is sent. A datagram over IPv4 holds 65,507 bytes.
@@ -24,17 +23,16 @@ const MAX_ENVELOPE_BYTES: usize = 1_000;
 
 // ---- Speaking ----------------------------------------------------------------------------------
 
-/// Sends all messages for one peer, for ever, from the sockets at which the answers are awaited.
-pub fn send_all(outbox: Outbox, sockets: Arc<Vec<UdpSocket>>) {
+/// The writer of one peer: sends all messages for it, for ever, from the sockets at which the answers are awaited.
+pub fn write_all(outbox: Outbox, sockets: Arc<Vec<UdpSocket>>) {
     let (addresses, trouble) = (Vec::new(), None);
     let mut speaker = Speaker { outbox, sockets, addresses, trouble, looked_up_at: Instant::now() };
     speaker.look_up();
     speaker.greet();
     loop {
-        match speaker.outbox.next(None) {
-            Errand::Send(message) => speaker.send(message),
-            Errand::Finish(_) => {} // a datagram goes as a whole
-            Errand::Look => speaker.look(),
+        match speaker.outbox.next() {
+            Next::Send(message) => speaker.send(message),
+            Next::Look => speaker.look(),
         }
     }
 }
@@ -170,7 +168,7 @@ fn first_half(text: &str) -> Arc<str> {
 // ---- Listening ---------------------------------------------------------------------------------
 
 /// Takes in all datagrams that come to a socket, for ever.
-pub fn hear_all(shared: &Shared, socket: &UdpSocket) {
+pub fn read_all(shared: &Shared, socket: &UdpSocket) {
     let mut bytes = vec![0; 1 << 16];
     loop {
         match socket.recv_from(&mut bytes) {
@@ -191,21 +189,21 @@ fn hear(
     text: &[u8],
     source: SocketAddr,
 ) -> Result<(), String> {
-    let letter = read::letter(text)?;
-    shared.check(&letter)?;
-    let (from, to) = (letter.from, letter.to);
+    let envelope = read::envelope(text)?;
+    shared.check(&envelope)?;
+    let (from, to) = (envelope.from, envelope.to);
     let plain_source = SocketAddr::new(source.ip().to_canonical(), source.port());
-    if let Err(why) = shared.check_source(&letter, plain_source) {
+    if let Err(why) = shared.check_source(&envelope, plain_source) {
         let refusal = write::refused_datagram(&shared.cluster, to, from, &why);
         // The answer goes with the report, at most once a second: no flood can be made of it.
         let is_reported = shared.dropped(plain_source.to_string(), why);
-        if is_reported && !matches!(letter.body, Body::Refused(_)) {
+        if is_reported && !matches!(envelope.body, Body::Refused(_)) {
             let _ = socket.send_to(refusal.as_bytes(), source);
         }
         return Ok(());
     }
-    match letter.body {
-        Body::Refused(why) => shared.lost(from, format!("{}{why}", read::REFUSED)),
+    match envelope.body {
+        Body::Refused(why) => shared.lost(from, format!("{}{why}", REFUSED)),
         Body::Hello(hello) => {
             shared.heard(from);
             shared.note_address(from, hello);
@@ -220,8 +218,10 @@ fn hear(
 
 #[cfg(test)]
 mod tests {
-    use super::super::Kind;
-    use super::super::read::{self, Hello, Letter};
+    use std::sync::mpsc::sync_channel;
+
+    use super::super::codec::{Envelope, Hello};
+    use super::super::options::Kind;
     use super::super::tests::options;
     use super::*;
     use crate::node::message::{AppendEntries, Command, InstallSnapshot, NodeId};
@@ -247,7 +247,7 @@ mod tests {
     fn look_looks_up_a_peer_that_is_heard_from_elsewhere() {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let names = [1, 2].map(|port| at(port).to_string());
-        let (shared, mut outboxes) = Shared::new(options(Kind::Udp, 1, &names), |_| {});
+        let (shared, mut outboxes) = Shared::new(options(Kind::Udp, 1, &names), sync_channel(1).0);
         let long_ago = Instant::now().checked_sub(SILENCE).expect("the machine is up for longer");
         let mut speaker = Speaker {
             outbox: outboxes.remove(0),
@@ -258,8 +258,8 @@ mod tests {
         };
         let mut address_after_hello_from = |source| {
             let body = Body::Hello(Hello { address: None, instance: Some(7) });
-            let letter = Letter { cluster: None, from: NodeId(2), to: NodeId(1), body };
-            shared.check_source(&letter, source).unwrap();
+            let envelope = Envelope { cluster: None, from: NodeId(2), to: NodeId(1), body };
+            shared.check_source(&envelope, source).unwrap();
             speaker.look();
             speaker.addresses[0]
         };
@@ -271,7 +271,7 @@ mod tests {
     fn datagram_takes_as_many_entries_as_fit() {
         let mut long = append_entries((0..5000).map(|number| format!("set x=\"{number}\"")));
         let text = datagram(long.clone(), "a").unwrap();
-        let Body::Rpc(Rpc::AppendEntries(sent)) = read::letter(text.as_bytes()).unwrap().body
+        let Body::Rpc(Rpc::AppendEntries(sent)) = read::envelope(text.as_bytes()).unwrap().body
         else {
             panic!("{text}")
         };
@@ -311,7 +311,7 @@ mod tests {
             let rpc = Rpc::InstallSnapshot(rpc);
             let text = datagram(Message { from: NodeId(1), to: NodeId(2), rpc }, "demo").unwrap();
             assert!(text.len() <= MAX_DATAGRAM_BYTES);
-            let body = read::letter(text.as_bytes()).unwrap().body;
+            let body = read::envelope(text.as_bytes()).unwrap().body;
             let Body::Rpc(Rpc::InstallSnapshot(sent)) = body else { panic!("{text}") };
             assert!(data.starts_with(&*sent.data));
             assert_eq!((sent.data.len(), sent.done), (longest, longest == 32_768), "{character:?}");

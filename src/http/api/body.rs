@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 
 use super::refusal::bad;
-use crate::http::{Request, Response};
+use crate::http::request::Request;
+use crate::http::response::Response;
 use crate::json::{Number, Value};
 use crate::node::message::Command;
 use crate::state_machine::kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
@@ -139,7 +140,7 @@ mod tests {
             Err(refusal) => refusal,
         };
         assert_eq!(refusal.status, 400, "{text}");
-        let crate::http::Body::Whole(bytes) = refusal.body else { panic!("a stream") };
+        let crate::http::response::Body::Whole(bytes) = refusal.body else { panic!("a stream") };
         let json = Json::parse(bytes).unwrap();
         json.get("error").and_then(Json::as_str).unwrap().to_string()
     }

@@ -5,18 +5,19 @@
 //! the leader once it knows that it still leads; `?local=true` is answered by any node from what
 //! it has applied, which may be old.
 
+use super::Answered;
 use super::body::{Body, check_key};
-use super::refusal::{bad, refusal, unknown};
-use super::{Call, Members, Outcome, json};
-use crate::http::Response;
+use super::call::{Call, Members, json};
+use super::refusal::{bad, unknown};
+use crate::http::response::Response;
 use crate::json::Value;
 use crate::node::message::{Command, EntryId, Index};
-use crate::server::inbox::{Answer, Ask};
+use crate::server::inbox::{Answer, ClientRequest};
 use crate::state_machine::Reply;
 use crate::state_machine::kv::Request;
 
 /// `{"command":"set x=42"}`: any command in text.
-pub fn client_command(call: &Call) -> Outcome {
+pub fn client_command(call: &Call) -> Answered {
     let body = Body::read(call.request, r#"{"command":"set x=42"}"#)?;
     let command = body.command(body.text("command")?)?;
     if command.split().1.trim().is_empty() {
@@ -36,7 +37,7 @@ pub fn client_command(call: &Call) -> Outcome {
 }
 
 /// `{"key":"x","value":"42"}`.
-pub fn set(call: &Call) -> Outcome {
+pub fn set(call: &Call) -> Answered {
     let body = Body::read(call.request, r#"{"key":"x","value":"42"}"#)?;
     let (key, value) = (body.key()?, body.value("value")?);
     let answer = Members::new([("key", Value::borrowed(key)), ("value", Value::borrowed(&value))]);
@@ -48,7 +49,7 @@ pub fn set(call: &Call) -> Outcome {
 }
 
 /// `/api/get/x`, perhaps with `?local=true`.
-pub fn get(call: &Call) -> Outcome {
+pub fn get(call: &Call) -> Answered {
     let key = &*call.request.segments().last().unwrap_or_default();
     check_key(key).map_err(|why| bad(&format!("{why}; ask for /api/get/x")))?;
     let is_local = match call.request.parameter("local") {
@@ -57,15 +58,18 @@ pub fn get(call: &Call) -> Outcome {
         _ => return Err(bad("\"local\" must be true or false; ask for /api/get/x?local=true")),
     };
     let text = Request::Get { key }.text();
-    let ask = if is_local { Ask::Local(text) } else { Ask::Query(Command::new(&text)) };
+    let ask = if is_local {
+        ClientRequest::Local(text)
+    } else {
+        ClientRequest::Query(Command::new(&text))
+    };
     let answer = Members::new([("key", Value::borrowed(key))]);
-    let path = call.path();
-    Ok(call.answer_later(ask, no_answer_to_a_read, move |told| {
+    Ok(call.ask_or(no_answer_to_a_read, ask, move |told| {
         let (last_applied, value) = match told {
             Answer::Read(last_applied, Reply::Value(value)) => (last_applied, Some(value)),
             Answer::Read(last_applied, Reply::NotFound) => (last_applied, None),
-            Answer::Read(_, reply) => return bad(&reply.to_string()),
-            other => return refusal(&path, Some(other)),
+            Answer::Read(_, reply) => return Ok(bad(&reply.to_string())),
+            other => return Err(other),
         };
         let found = value.is_some().into();
         let answer =
@@ -74,12 +78,12 @@ pub fn get(call: &Call) -> Outcome {
             true => answer.and([("local", true.into()), ("last_applied", last_applied.into())]),
             false => answer,
         };
-        answer.answer(200)
+        Ok(answer.answer(200))
     }))
 }
 
 /// `{"key":"x"}`.
-pub fn delete(call: &Call) -> Outcome {
+pub fn delete(call: &Call) -> Answered {
     let body = Body::read(call.request, r#"{"key":"x"}"#)?;
     let key = body.key()?;
     let answer = Members::new([("key", Value::borrowed(key))]);
@@ -95,7 +99,7 @@ pub fn delete(call: &Call) -> Outcome {
 }
 
 /// `{"key":"x","old":"1","new":"2"}`: if it is 1, make it 2.
-pub fn compare_and_set(call: &Call) -> Outcome {
+pub fn compare_and_set(call: &Call) -> Answered {
     let body = Body::read(call.request, r#"{"key":"x","old":"1","new":"2"}"#)?;
     let (key, old, new) = (body.key()?, body.value("old")?, body.value("new")?);
     let answer = Members::new([("key", Value::borrowed(key))]);
@@ -112,7 +116,7 @@ pub fn compare_and_set(call: &Call) -> Outcome {
 }
 
 /// `{"key":"n","by":5}`; by 1 if that is left out.
-pub fn increment(call: &Call) -> Outcome {
+pub fn increment(call: &Call) -> Answered {
     let body = Body::read(call.request, r#"{"key":"n","by":1}"#)?;
     let (key, by) = (body.key()?, body.integer("by", 1)?);
     let answer = Members::new([("key", Value::borrowed(key))]);
@@ -135,13 +139,12 @@ fn perform(
     call: &Call,
     command: Command,
     too_late: fn() -> Response,
-    then: impl FnOnce(Done) -> Response + Send + 'static,
-) -> Outcome {
-    let path = call.path();
-    Ok(call.answer_later(Ask::Command(command), too_late, move |answer| match answer {
-        Answer::Applied(entry, reply) => then(Done::Applied(entry, reply)),
-        Answer::Read(index, reply) => then(Done::Read(index, reply)),
-        other => refusal(&path, Some(other)),
+    then: impl FnOnce(Done) -> Response + 'static,
+) -> Answered {
+    Ok(call.ask_or(too_late, ClientRequest::Command(command), move |answer| match answer {
+        Answer::Applied(entry, reply) => Ok(then(Done::Applied(entry, reply))),
+        Answer::Read(index, reply) => Ok(then(Done::Read(index, reply))),
+        other => Err(other),
     }))
 }
 
@@ -154,8 +157,8 @@ fn apply(
     call: &Call,
     body: &Body,
     request: &Request<&str>,
-    then: impl FnOnce(EntryId, Reply) -> Response + Send + 'static,
-) -> Outcome {
+    then: impl FnOnce(EntryId, Reply) -> Response + 'static,
+) -> Answered {
     let command = body.command(&request.text())?;
     perform(call, command, unknown, |done| match done {
         Done::Applied(entry, reply) => then(entry, reply),

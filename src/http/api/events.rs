@@ -5,55 +5,61 @@
 //! end. Who is too slow to read it is let go, and so is who has gone: now and then an empty
 //! comment is written, and that fails if nobody is there.
 
-use std::io::{self, Write};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::time::{Duration, Instant};
 
-use super::refusal::{later, refusal};
-use super::{Call, Outcome};
-use crate::http::Response;
-use crate::server::inbox::{Answer, Ask};
+use super::Answered;
+use super::call::Call;
+use super::refusal::later;
+use crate::http::response::{Piece, Response};
+use crate::server::inbox::{Answer, ClientRequest};
 use crate::server::subscribers::Notice;
 
-/// How many notices may wait for a slow watcher.
+/// How many notices may wait for a slow subscriber.
 const MAX_WAITING: usize = 1024;
 
 /// How often something is written, if only a comment.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// How long notices gather after a write. No screen shows more than sixty pictures a second, and a
-/// busy node has many times as much to tell.
-const GATHER: Duration = Duration::from_millis(16);
-
 /// The stream of events.
-pub fn events(call: &Call) -> Outcome {
-    let (sender, told) = mpsc::sync_channel(MAX_WAITING);
-    let status = match call.ask(Ask::Watch(sender)) {
-        Some(Answer::Status(status)) => status,
-        Some(Answer::Busy) => {
-            return Err(later("too many watch this node already: try again later"));
+pub fn events(call: &Call) -> Answered {
+    let (sender, notices) = mpsc::sync_channel(MAX_WAITING);
+    Ok(call.ask(ClientRequest::Subscribe(sender), |answer| match answer {
+        Answer::Status(status) => {
+            let first = Notice { name: "status", data: status.to_json().to_string().into() };
+            let mut stream = Events { first: Some(first), notices, written_at: Instant::now() };
+            let pieces = Box::new(move || Ok(stream.next_piece()));
+            let response = Response::stream("text/event-stream", None, pieces);
+            Ok(response.with_header("Cache-Control", "no-cache"))
         }
-        other => return Err(refusal(call.request.path, other)),
-    };
-    let first = Notice { name: "status", data: status.to_json().to_string().into() };
-    let tell = move |to: &mut dyn Write| tell_all(to, first, &told);
-    let response = Response::stream("text/event-stream", None, Box::new(tell));
-    Ok(response.with_header("Cache-Control", "no-cache"))
+        Answer::Busy => Ok(later("too many watch this node already: try again later")),
+        other => Err(other),
+    }))
 }
 
-/// Writes the first notice, and then all that comes; what has gathered, with one write.
-fn tell_all(to: &mut dyn Write, first: Notice, told: &Receiver<Notice>) -> io::Result<()> {
-    let mut text = as_text(first);
-    loop {
-        to.write_all(text.as_bytes())?;
-        thread::sleep(GATHER);
-        text = match told.recv_timeout(IDLE) {
+/// The events that one subscriber is told.
+struct Events {
+    /// What it is told first, until it was.
+    first: Option<Notice>,
+    notices: Receiver<Notice>,
+    written_at: Instant,
+}
+
+impl Events {
+    /// All that waits, as one piece.
+    fn next_piece(&mut self) -> Piece {
+        if let Some(first) = self.first.take() {
+            return Piece::Bytes(as_text(first).into());
+        }
+        let mut text = match self.notices.try_recv() {
             Ok(notice) => as_text(notice),
-            Err(RecvTimeoutError::Timeout) => ":\n\n".to_string(),
-            Err(RecvTimeoutError::Disconnected) => return Ok(()), // too slow
+            Err(TryRecvError::Empty) if self.written_at.elapsed() < IDLE => return Piece::NotYet,
+            Err(TryRecvError::Empty) => ":\n\n".to_string(),
+            Err(TryRecvError::Disconnected) => return Piece::End, // it was too slow
         };
-        text.extend(told.try_iter().take(MAX_WAITING).map(as_text));
+        text.extend(self.notices.try_iter().take(MAX_WAITING).map(as_text));
+        self.written_at = Instant::now();
+        Piece::Bytes(text.into())
     }
 }
 
@@ -65,31 +71,21 @@ fn as_text(notice: Notice) -> String {
 mod tests {
     use super::*;
 
-    /// Each write by itself.
-    #[derive(Default)]
-    struct Writes(Vec<String>);
-
-    impl Write for Writes {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.push(String::from_utf8(bytes.to_vec()).unwrap());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
-    fn tell_all_writes_what_waits_at_once_and_ends_when_the_watcher_is_let_go() {
-        let (sender, told) = mpsc::sync_channel(2);
+    fn next_piece_has_all_that_waits_and_ends_when_the_subscriber_is_let_go() {
+        let (sender, notices) = mpsc::sync_channel(2);
         for data in ["1", "2"] {
             sender.send(Notice { name: "event", data: data.into() }).unwrap();
         }
+        let first = Some(Notice { name: "status", data: "{}".into() });
+        let mut events = Events { first, notices, written_at: Instant::now() };
+        let both = "event: event\ndata: 1\n\nevent: event\ndata: 2\n\n";
+        assert_eq!(events.next_piece(), Piece::Bytes("event: status\ndata: {}\n\n".into()));
+        assert_eq!(events.next_piece(), Piece::Bytes(both.into()));
+        assert_eq!(events.next_piece(), Piece::NotYet);
+        events.written_at -= IDLE;
+        assert_eq!(events.next_piece(), Piece::Bytes(":\n\n".into()), "a sign of life");
         drop(sender);
-        let mut writes = Writes::default();
-        tell_all(&mut writes, Notice { name: "status", data: "{}".into() }, &told).unwrap();
-        let waiting = "event: event\ndata: 1\n\nevent: event\ndata: 2\n\n";
-        assert_eq!(writes.0, ["event: status\ndata: {}\n\n", waiting]);
+        assert_eq!(events.next_piece(), Piece::End);
     }
 }

@@ -1,37 +1,37 @@
 //! What a student does to a running cluster to see what it does: play dead, cut a link, lose
 //! messages, delay them.
 
+use super::Answered;
 use super::body::Body;
-use super::refusal::refusal;
-use super::{Call, Outcome, json};
-use crate::http::Response;
+use super::call::{Call, json};
+use crate::http::response::Response;
 use crate::json::{Json, Value};
 use crate::node::message::NodeId;
-use crate::server::inbox::{Answer, Ask};
+use crate::server::inbox::{Answer, ClientRequest};
 use crate::server::status::link_members;
-use crate::transport::{Link, MAX_DELAY_MS};
+use crate::transport::peer::{Link, MAX_DELAY_MS};
 
 /// `{"paused":true}`: the node hears nothing, says nothing, and its timers stand still.
-pub fn pause(call: &Call) -> Outcome {
+pub fn pause(call: &Call) -> Answered {
     check_permission(call)?;
     let body = Body::read(call.request, r#"{"paused":true}"#)?;
     let paused = body.json.get("paused").and_then(Value::as_bool);
     let paused = paused.ok_or_else(|| body.bad("\"paused\" must be true or false"))?;
-    match call.ask(Ask::Pause(paused)) {
-        Some(Answer::State(state)) => {
+    Ok(call.ask(ClientRequest::Pause(paused), |answer| match answer {
+        Answer::State(state) => {
             Ok(json(200, [("id", state.id.0.into()), ("paused", state.paused.into())]))
         }
-        other => Err(refusal(call.request.path, other)),
-    }
+        other => Err(other),
+    }))
 }
 
 /// How the links are that lead from this node to its peers.
-pub fn links(call: &Call) -> Outcome {
-    answer_links(call, Ask::Links)
+pub fn links(call: &Call) -> Answered {
+    answer_links(call, ClientRequest::Links)
 }
 
 /// `{"peer":2,"blocked":true,"drop":30,"delay_ms":200}`: what is left out is well.
-pub fn set_link(call: &Call) -> Outcome {
+pub fn set_link(call: &Call) -> Answered {
     check_permission(call)?;
     let example = r#"{"peer":2,"blocked":true,"drop":30,"delay_ms":200}"#;
     let body = Body::read(call.request, example)?;
@@ -43,17 +43,17 @@ pub fn set_link(call: &Call) -> Outcome {
         drop_percent: body.up_to("drop", 100)? as u8,
         delay_ms: body.up_to("delay_ms", MAX_DELAY_MS)?,
     };
-    answer_links(call, Ask::SetLink(NodeId(peer), link))
+    answer_links(call, ClientRequest::SetLink(NodeId(peer), link))
 }
 
-fn answer_links(call: &Call, ask: Ask) -> Outcome {
-    match call.ask(ask) {
-        Some(Answer::Links(id, links)) => {
+fn answer_links(call: &Call, request: ClientRequest) -> Answered {
+    Ok(call.ask(request, |answer| match answer {
+        Answer::Links(id, links) => {
             let links: Vec<Json> = links.into_iter().map(link_to_json).collect();
             Ok(json(200, [("id", id.0.into()), ("links", links.into())]))
         }
-        other => Err(refusal(call.request.path, other)),
-    }
+        other => Err(other),
+    }))
 }
 
 fn link_to_json((peer, link): (NodeId, Link)) -> Json {
@@ -62,7 +62,7 @@ fn link_to_json((peer, link): (NodeId, Link)) -> Json {
 
 /// Whoever sits at the node's own machine could stop it in any case; others should not.
 fn check_permission(call: &Call) -> Result<(), Response> {
-    if call.is_from_here || call.site.faults_from_anywhere {
+    if call.is_from_here || call.api.faults_from_anywhere {
         return Ok(());
     }
     Err(Response::error(

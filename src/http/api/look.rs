@@ -1,14 +1,17 @@
 //! How the node is, and what it holds. A node that plays dead still answers these.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
+use std::sync::Arc;
 
-use super::refusal::{bad, refusal};
-use super::{Call, Outcome, json};
-use crate::http::{Request, Response};
+use super::Answered;
+use super::call::{Call, json};
+use super::refusal::bad;
+use crate::http::request::Request;
+use crate::http::response::{Piece, Response};
 use crate::json::Json;
 use crate::node::message::Entry;
-use crate::server::inbox::{Answer, Ask};
+use crate::server::inbox::{Answer, ClientRequest};
 use crate::server::status::entry_to_json;
 
 /// How many entries of the log are shown at once, unless a client says how many; and the most.
@@ -18,56 +21,73 @@ const MAX_LOG_LIMIT: u64 = 1000;
 /// About how many bytes of commands are shown at once. One entry is shown in any case.
 const LOG_BYTES: usize = 4 * 1024 * 1024;
 
+/// How many bytes of a long answer are sent at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// Is it alive?
-pub fn health(call: &Call) -> Outcome {
-    let state = match call.ask(Ask::State) {
-        Some(Answer::State(state)) => state,
-        other => return Err(refusal(call.request.path, other)),
-    };
-    Ok(json(
-        200,
-        [
-            ("status", if state.paused { "paused" } else { "ok" }.into()),
-            ("id", state.id.0.into()),
-            ("role", state.role.lower().into()),
-            ("current_term", state.current_term.into()),
-            ("leader", state.leader.as_ref().map(|leader| leader.id.0).into()),
-        ],
-    ))
+pub fn health(call: &Call) -> Answered {
+    Ok(call.ask_status(|answer| {
+        let Answer::Status(status) = answer else { return Err(answer) };
+        let state = status.state;
+        let health = match (state.paused, state.stalled_ms) {
+            (true, _) => "paused",
+            (false, 0) => "ok",
+            _ => "stalled",
+        };
+        Ok(json(
+            200,
+            [
+                ("status", health.into()),
+                ("id", state.id.0.into()),
+                ("role", state.role.lower().into()),
+                ("current_term", state.current_term.into()),
+                ("leader", state.leader.as_ref().map(|leader| leader.id.0).into()),
+            ],
+        ))
+    }))
 }
 
 /// How is it? Its role, term and log, and what it knows of its peers.
-pub fn status(call: &Call) -> Outcome {
-    match call.ask(Ask::Status) {
-        Some(Answer::Status(status)) => Ok(Response::json(200, status.to_json().text())),
-        other => Err(refusal(call.request.path, other)),
-    }
+pub fn status(call: &Call) -> Answered {
+    Ok(call.ask_status(|answer| match answer {
+        Answer::Status(status) => Ok(Response::json(200, status.to_json().text())),
+        other => Err(other),
+    }))
 }
 
 /// All that the log has made of the state machine so far.
-pub fn state_machine(call: &Call) -> Outcome {
-    match call.ask(Ask::StateMachine) {
-        Some(Answer::StateMachine(last_applied, state)) => {
+pub fn state_machine(call: &Call) -> Answered {
+    Ok(call.ask(ClientRequest::StateMachine, |answer| match answer {
+        Answer::StateMachine(last_applied, state) => {
             let end = format!(r#","last_applied":{last_applied}}}"#);
             let begin = r#"{"state_machine":"#;
             let length = begin.len() + state.len() + end.len();
-            // Not one text for each who asks: the state may be large.
-            let send = move |to: &mut dyn io::Write| {
-                [begin, &state, &end].iter().try_for_each(|part| to.write_all(part.as_bytes()))
+            // Not one text for each client: the state may be large.
+            let (mut parts, mut at) = ([begin.into(), state, end.into()].into_iter(), 0);
+            let mut part: Arc<str> = Arc::default();
+            let pieces = move || {
+                if at == part.len() {
+                    let Some(next) = parts.next() else { return Ok(Piece::End) };
+                    (part, at) = (next, 0);
+                }
+                let to = part.len().min(at + PIECE_BYTES);
+                let piece = part.as_bytes()[at..to].to_vec();
+                at = to;
+                Ok(Piece::Bytes(piece))
             };
             let length = Some(length as u64);
-            Ok(Response::stream("application/json", length, Box::new(send)))
+            Ok(Response::stream("application/json", length, Box::new(pieces)))
         }
-        other => Err(refusal(call.request.path, other)),
-    }
+        other => Err(other),
+    }))
 }
 
 /// `/log?from=1&limit=100`: a part of the log.
-pub fn log(call: &Call) -> Outcome {
+pub fn log(call: &Call) -> Answered {
     let from = parameter(call.request, "from", 1, u64::MAX)?;
     let limit = parameter(call.request, "limit", LOG_LIMIT, MAX_LOG_LIMIT)?;
-    match call.ask(Ask::Log(from, limit as usize)) {
-        Some(Answer::Log { entries, commit_index, last_log_index, snapshot_index }) => Ok(json(
+    Ok(call.ask(ClientRequest::Log(from, limit as usize), |answer| match answer {
+        Answer::Log { entries, commit_index, last_log_index, snapshot_index } => Ok(json(
             200,
             [
                 ("log", log_to_json(&entries)),
@@ -76,8 +96,8 @@ pub fn log(call: &Call) -> Outcome {
                 ("snapshot_index", snapshot_index.into()),
             ],
         )),
-        other => Err(refusal(call.request.path, other)),
-    }
+        other => Err(other),
+    }))
 }
 
 fn parameter(request: &Request, name: &str, default: u64, most: u64) -> Result<u64, Response> {
@@ -100,26 +120,35 @@ fn log_to_json(entries: &[Entry]) -> Json {
 }
 
 /// The file that holds the log, as long as it is now.
-pub fn log_file(call: &Call) -> Outcome {
-    let (path, length) = match call.ask(Ask::LogFile) {
-        Some(Answer::LogFile(path, length)) => (path, length),
-        other => return Err(refusal(call.request.path, other)),
+pub fn log_file(call: &Call) -> Answered {
+    Ok(call.ask(ClientRequest::LogFile, |answer| match answer {
+        Answer::LogFile(path, length) => Ok(match File::open(&path) {
+            Ok(file) => stream_file(file, length),
+            Err(error) => Response::error(500, &format!("cannot read {}: {error}", path.display())),
+        }),
+        other => Err(other),
+    }))
+}
+
+fn stream_file(file: File, length: u64) -> Response {
+    let mut rest = file.take(length);
+    let pieces = move || {
+        let mut piece = vec![0; PIECE_BYTES.min(rest.limit() as usize)];
+        let count = rest.read(&mut piece)?;
+        piece.truncate(count);
+        Ok(if count > 0 { Piece::Bytes(piece) } else { Piece::End })
     };
-    let file = File::open(&path).map_err(|error| {
-        Response::error(500, &format!("cannot read {}: {error}", path.display()))
-    })?;
-    let send = move |to: &mut dyn io::Write| io::copy(&mut file.take(length), to).map(drop);
-    Ok(Response::stream("text/plain; charset=utf-8", Some(length), Box::new(send)))
+    Response::stream("text/plain; charset=utf-8", Some(length), Box::new(pieces))
 }
 
 /// The node's counters, for Prometheus.
-pub fn metrics(call: &Call) -> Outcome {
-    match call.ask(Ask::Metrics) {
-        Some(Answer::Text(text)) => {
+pub fn metrics(call: &Call) -> Answered {
+    Ok(call.ask(ClientRequest::Metrics, |answer| match answer {
+        Answer::Text(text) => {
             Ok(Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text))
         }
-        other => Err(refusal(call.request.path, other)),
-    }
+        other => Err(other),
+    }))
 }
 
 #[cfg(test)]

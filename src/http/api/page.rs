@@ -6,27 +6,28 @@
 //! the members of the cluster and who started them, whatever a value in the store may try to make
 //! it do.
 
-use super::{Call, Outcome};
-use crate::http::Response;
+use super::Answered;
+use super::call::{Call, json};
+use crate::http::response::Response;
 use crate::json::Json;
 use crate::node::rules::{About, Rule};
 
 /// The page itself.
-pub fn index(call: &Call) -> Outcome {
+pub fn index(call: &Call) -> Answered {
     let page = file("text/html; charset=utf-8", include_str!("../../dashboard/index.html"));
-    let mut others = (call.site.members)();
-    others.extend(call.site.launcher.clone());
-    Ok(page.with_header("Content-Security-Policy", policy(&others)))
+    let mut others = (call.api.members)();
+    others.extend(call.api.launcher.clone());
+    Ok(page.with_header("Content-Security-Policy", policy(&others)).into())
 }
 
 /// How it looks.
-pub fn style(_: &Call) -> Outcome {
-    Ok(file("text/css; charset=utf-8", include_str!("../../dashboard/style.css")))
+pub fn style(_: &Call) -> Answered {
+    Ok(file("text/css; charset=utf-8", include_str!("../../dashboard/style.css")).into())
 }
 
 /// What it does.
-pub fn script(_: &Call) -> Outcome {
-    Ok(file("text/javascript; charset=utf-8", include_str!("../../dashboard/app.js")))
+pub fn script(_: &Call) -> Answered {
+    Ok(file("text/javascript; charset=utf-8", include_str!("../../dashboard/app.js")).into())
 }
 
 /// A built-in file. Another build of the program may have another, so a browser is to ask each
@@ -58,9 +59,9 @@ fn source(address: &str) -> String {
 }
 
 /// The rules, in the order of Figure 2.
-pub fn rules(_: &Call) -> Outcome {
+pub fn rules(_: &Call) -> Answered {
     let rules: Vec<Json> = Rule::all().map(rule_to_json).collect();
-    Ok(super::json(200, [("rules", rules.into())]))
+    Ok(json(200, [("rules", rules.into())]).into())
 }
 
 fn rule_to_json(rule: Rule) -> Json {

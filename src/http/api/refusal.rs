@@ -1,7 +1,7 @@
 //! How we say no: whose fault it is, what became of the request, and what to do now.
 
-use super::json;
-use crate::http::Response;
+use super::call::json;
+use crate::http::response::Response;
 use crate::server::inbox::Answer;
 use crate::server::status::Leader;
 

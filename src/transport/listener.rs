@@ -1,30 +1,26 @@
-//! The node's one address: who knocks, and where they are led.
+//! The node's one address: takes the connections that come there, and tells peers from clients.
 //!
-//! A connection that begins with `{` is a peer's; any other is HTTP and is passed on with nothing
-//! read. Each has a thread of its own, which also waits for that first byte, so that nobody can
-//! hold up the others. How many there may be is bounded, also by what the system allows: whatever
-//! comes, storage and the connections to peers find a file to open.
+//! A connection that begins with `{` is a peer's; any other is HTTP, and goes to the HTTP thread
+//! with nothing read. Each new connection has a thread, which waits for that first byte, so that
+//! nobody can hold up the others. For a peer this thread is the reader; for HTTP it ends there. How
+//! many connections there may be is bounded, also by what the system allows: whatever comes,
+//! storage and the connections to peers find a file to open.
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-use super::shared::Shared;
-use super::tcp;
-use crate::transport::timed::Timed;
+use super::shared::{PAUSE, Shared};
+use super::tcp::{self, PATIENCE, farewell};
+use super::timed::Timed;
+use crate::server::inbox::ToHttp;
 
-/// How long a connection may take for its first byte; a peer's, for its first line.
-pub const PATIENCE: Duration = Duration::from_secs(5);
-/// The same when there is little room left.
-pub const HURRY: Duration = Duration::from_millis(200);
-/// How long the last words to a client may take.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// After an error of the system's, before the next try.
-pub const PAUSE: Duration = Duration::from_millis(50);
+/// How long a connection may take for its first byte when there is little room left; else it is
+/// [`PATIENCE`].
+const HURRY: Duration = Duration::from_millis(200);
 
 /// How many HTTP connections may be open at once, if the system allows so many.
 const MAX_HTTP: usize = 1024;
@@ -71,93 +67,76 @@ fn soft_limit(limits: &str) -> Option<usize> {
     files.split_whitespace().next()?.parse().ok()
 }
 
-/// Who may come in, and where HTTP is served.
-pub struct Door {
+/// Takes connections at one or more listeners.
+pub struct Listener {
     /// What all threads share.
     pub shared: Arc<Shared>,
-    /// Serves an HTTP connection until it ends.
-    pub http: Box<dyn Fn(TcpStream) + Send + Sync>,
-    /// How many may come in.
+    /// Where HTTP connections go.
+    pub http: Sender<ToHttp>,
+    /// How many may be open.
     pub limits: Limits,
-    /// How many are in.
-    pub open: AtomicUsize,
+    /// Held once by the listener, and once for each open connection.
+    pub open: Arc<()>,
 }
 
-impl Door {
-    /// Lets in everyone who knocks, for ever.
-    pub fn keep(self: Arc<Door>, listener: TcpListener) {
+impl Listener {
+    /// Takes every connection, for ever.
+    pub fn accept_all(&self, socket: &TcpListener) {
         loop {
-            match listener.accept() {
-                Ok((stream, _)) => Arc::clone(&self).let_in(stream),
+            match socket.accept() {
+                Ok((stream, _)) => self.accept(stream),
                 // Such as: too many files are open. Some will be closed again.
                 Err(_) => thread::sleep(PAUSE),
             }
         }
     }
 
-    fn let_in(self: Arc<Door>, stream: TcpStream) {
-        let place = Place::take(self);
-        if place.number <= place.door.limits.all {
+    fn accept(&self, stream: TcpStream) {
+        let open = Arc::clone(&self.open);
+        let number = Arc::strong_count(&open) - 1;
+        if number <= self.limits.all {
+            let (shared, http, limits) = (Arc::clone(&self.shared), self.http.clone(), self.limits);
             let thread = thread::Builder::new().name("connection".to_string());
             // If the system has no more threads, the connection is closed.
-            let _ = thread.spawn(move || place.door.serve(stream, place.number));
-        }
-    }
-
-    fn serve(&self, stream: TcpStream, number: usize) {
-        let mut first = [0];
-        let (patience, hurried) = self.limits.patience;
-        let patience = if number > self.limits.http { hurried } else { patience };
-        let peeked = stream.set_read_timeout(Some(patience)).and_then(|()| stream.peek(&mut first));
-        if !matches!(peeked, Ok(1)) {
-            return;
-        }
-        if first == *b"{" {
-            tcp::hear(&self.shared, stream);
-        } else if number > self.limits.http {
-            farewell(Timed::new(stream), BUSY);
-        } else if stream.set_read_timeout(None).is_ok() {
-            (self.http)(stream);
+            let _ = thread.spawn(move || lead(&shared, &http, limits, stream, number, open));
         }
     }
 }
 
-/// The place of one connection among those that are open; free again when dropped.
-struct Place {
-    door: Arc<Door>,
+/// Waits for the first byte, and then reads what a peer says, or sends the connection to the HTTP
+/// thread. `open` counts the connection as open while it lives.
+fn lead(
+    shared: &Shared,
+    http: &Sender<ToHttp>,
+    limits: Limits,
+    stream: TcpStream,
     number: usize,
-}
-
-impl Place {
-    fn take(door: Arc<Door>) -> Place {
-        let number = door.open.fetch_add(1, Ordering::Relaxed) + 1;
-        Place { door, number }
+    open: Arc<()>,
+) {
+    let mut first = [0];
+    let (patience, hurried) = limits.patience;
+    let patience = if number > limits.http { hurried } else { patience };
+    let peeked = stream.set_read_timeout(Some(patience)).and_then(|()| stream.peek(&mut first));
+    if !matches!(peeked, Ok(1)) {
+        return;
     }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.door.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Says a last word and waits for the other side to close. Closing first, with bytes still unread,
-/// would reset the connection and destroy what was said (RFC 9293 §3.10.4).
-pub fn farewell(mut timed: Timed, words: &str) {
-    timed.allow(FAREWELL);
-    let said = timed.write_all(words.as_bytes());
-    if said.and_then(|()| timed.stream.shutdown(Shutdown::Write)).is_ok() {
-        timed.allow(FAREWELL);
-        let _ = io::copy(&mut timed.take(1 << 20), &mut io::sink());
+    if first == *b"{" {
+        tcp::read_all(shared, stream);
+    } else if number > limits.http {
+        farewell(Timed::new(stream), BUSY);
+    } else {
+        let _ = http.send(ToHttp::Connection(stream, open));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read, Write};
     use std::net::SocketAddr;
+    use std::sync::mpsc;
     use std::time::Instant;
 
-    use super::super::Kind;
+    use super::super::options::Kind;
     use super::super::tests::options;
     use super::*;
 
@@ -169,26 +148,35 @@ mod tests {
         String::from_utf8_lossy(&answer[..count]).to_string()
     }
 
-    /// A door that lets in three, of which two may be HTTP and are told "served".
-    fn small_door() -> SocketAddr {
+    /// Takes three connections, of which two may be HTTP and are told "served".
+    fn small_listener() -> SocketAddr {
         let nodes = ["localhost:1".to_string()];
-        let (shared, _) = Shared::new(options(Kind::Tcp, 1, &nodes), |_| {});
-        let http = Box::new(|mut stream: TcpStream| {
-            stream.write_all(b"served").unwrap();
-            let _ = io::copy(&mut stream, &mut io::sink());
+        let (inbox, _) = mpsc::sync_channel(1);
+        let (shared, _) = Shared::new(options(Kind::Tcp, 1, &nodes), inbox);
+        let (http, connections) = mpsc::channel();
+        thread::spawn(move || {
+            for connection in connections {
+                let ToHttp::Connection(mut stream, open) = connection else { unreachable!() };
+                thread::spawn(move || {
+                    stream.set_read_timeout(None).unwrap();
+                    stream.write_all(b"served").unwrap();
+                    let _ = io::copy(&mut stream, &mut io::sink());
+                    drop(open);
+                });
+            }
         });
         let patience = (Duration::from_secs(60), Duration::from_secs(60));
         let limits = Limits { all: 3, http: 2, patience };
-        let door = Door { shared, http, limits, open: 0.into() };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || Arc::new(door).keep(listener));
+        let listener = Listener { shared, http, limits, open: Arc::default() };
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        thread::spawn(move || listener.accept_all(&socket));
         address
     }
 
     #[test]
     fn connections_are_counted() {
-        let address = small_door();
+        let address = small_listener();
         let connect = || TcpStream::connect(address).unwrap();
         let [mut first, mut second, mut third, mut fourth] = [(); 4].map(|()| connect());
         assert_eq!([ask(&mut first), ask(&mut second)], ["served", "served"]);

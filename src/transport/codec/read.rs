@@ -7,6 +7,7 @@
 
 use std::net::SocketAddrV6;
 
+use super::{Body, Envelope, Hello, REFUSED};
 use crate::json::Value;
 use crate::node::message::{
     AppendEntries, AppendEntriesReply, Command, Conflict, Entry, EntryId, InstallSnapshot,
@@ -20,44 +21,11 @@ const MAX_NUMBER: u64 = 1 << 53;
 /// The longest address that a node may advertise: longer than any name of a host.
 const MAX_ADDRESS_BYTES: usize = 255;
 
-/// What came in one line or datagram. Whether it is meant for us is still to be checked.
-#[derive(Debug, PartialEq)]
-pub struct Letter {
-    /// The cluster that it names, if it does.
-    pub cluster: Option<String>,
-    /// Who says to have sent it.
-    pub from: NodeId,
-    /// Whom it is for.
-    pub to: NodeId,
-    /// What it says.
-    pub body: Body,
-}
-
-/// What a letter says.
-#[derive(Debug, PartialEq)]
-pub enum Body {
-    /// The sender is there.
-    Hello(Hello),
-    /// The sender does not listen to us, and says why.
-    Refused(String),
-    /// A message for the node.
-    Rpc(Rpc),
-}
-
-/// What a Hello tells of its sender. A real node says both.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Hello {
-    /// Where clients reach it.
-    pub address: Option<String>,
-    /// The random number of this process.
-    pub instance: Option<u64>,
-}
-
 /// Reads one line or datagram.
 ///
 /// # Errors
 /// If it is no message that a server could have sent: the reason, in one line.
-pub fn letter(text: &[u8]) -> Result<Letter, String> {
+pub fn envelope(text: &[u8]) -> Result<Envelope, String> {
     let json = Value::read(text).map_err(|error| format!("not JSON: {error}"))?;
     let (kind, from, to) = (string(&json, "type")?, node(&json, "from")?, node(&json, "to")?);
     let cluster = json.get("cluster").and_then(Value::as_str).map(str::to_string);
@@ -66,7 +34,7 @@ pub fn letter(text: &[u8]) -> Result<Letter, String> {
         "Refused" => Body::Refused(printable(string(&json, "why")?)),
         _ => Body::Rpc(rpc(kind, &json, from)?),
     };
-    Ok(Letter { cluster, from, to, body })
+    Ok(Envelope { cluster, from, to, body })
 }
 
 /// Reads one of the two RPCs from the members that Figure 2 has, as a student writes them by hand:
@@ -75,7 +43,7 @@ pub fn letter(text: &[u8]) -> Result<Letter, String> {
 ///
 /// # Errors
 /// If it is no RPC that a server could have sent: the reason, in one line.
-pub fn read_rpc(kind: &str, json: &Value) -> Result<Rpc, String> {
+pub fn rpc_by_hand(kind: &str, json: &Value) -> Result<Rpc, String> {
     let sender = match kind {
         "RequestVote" => "candidate_id",
         "AppendEntries" => "leader_id",
@@ -118,9 +86,6 @@ pub fn check_address(address: &str) -> Result<(), String> {
     let holds = address.len() <= MAX_ADDRESS_BYTES && (is_name || is_ipv6);
     check(holds, || format!("\"address\" must be host:port, not {}", shown(address)))
 }
-
-/// How the reason begins if a peer has told it.
-pub const REFUSED: &str = "refused: ";
 
 /// The reason in a line that `write::refused` wrote; or what else the line is.
 pub fn refusal(text: &[u8]) -> String {
@@ -236,10 +201,13 @@ fn check_position(id: EntryId, message_term: Term) -> Result<(), String> {
     check(id.term <= message_term, || format!("{id} is newer than the message, of {message_term}"))
 }
 
-/// The term of a message. No server speaks before the first election, which is for term 1.
+/// The term of a message. No server speaks before the first election, which is for term 1. However
+/// far ahead a term is, a server adopts it (All Servers 2), so here it is refused only if no server
+/// could have a newer one.
 fn message_term(json: &Value) -> Result<Term, String> {
     let term = number(json, "term")?;
     check(term > 0, || r#""term" must be at least 1"#.to_string())?;
+    check(term < MAX_NUMBER, || format!("\"term\" must be less than {MAX_NUMBER}"))?;
     Ok(term)
 }
 
@@ -355,14 +323,14 @@ mod tests {
     fn letter_refuses_what_no_server_sends() {
         for (text, old, new, reason) in REFUSED {
             let text = text.replacen(old, new, 1);
-            let why = letter(text.as_bytes()).expect_err(&text);
+            let why = envelope(text.as_bytes()).expect_err(&text);
             assert!(why.contains(reason) && !why.contains(char::is_control), "{text}: {why}");
         }
     }
 
     #[test]
-    fn read_rpc_needs_only_what_figure_2_has() {
-        let by_hand = |kind, text: &str| read_rpc(kind, &Json::parse(text).unwrap());
+    fn rpc_by_hand_needs_only_what_figure_2_has() {
+        let by_hand = |kind, text: &str| rpc_by_hand(kind, &Json::parse(text).unwrap());
         let vote = r#"{"term":4,"candidate_id":1,"last_log_index":8,"last_log_term":3}"#;
         let append = concat!(
             r#"{"term":4,"leader_id":1,"prev_log_index":7,"prev_log_term":3,"entries":"#,
@@ -468,7 +436,7 @@ mod tests {
                 let old = pieces[random(pieces.len())];
                 text = text.replacen(old, pieces[random(pieces.len())], 1 + random(2));
             }
-            match letter(text.as_bytes()).map(|letter| letter.body) {
+            match envelope(text.as_bytes()).map(|letter| letter.body) {
                 Ok(body) => {
                     accepted += 1;
                     assert!(matches!(body, Body::Rpc(rpc) if is_sane(&rpc)), "{text}");

@@ -1,24 +1,27 @@
-//! What clients ask of a server, and what it can answer at once.
+//! What clients ask of a server.
 //!
-//! Commands and reads go to the node and are answered later. How the node is, what its log and
-//! state hold, and what a student does to it (an election now, a cut link, playing dead) is
-//! answered here.
+//! Commands and reads go to the node, and the server answers them when the node says so. All else
+//! is answered at once: how the node is, what its log and state hold, and what a student does to it
+//! (an election now, a cut link, playing dead).
 
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
-use super::{Batch, Client, MAX_CLIENTS, Server, Todo};
+use super::inbox::{Answer, ClientRequest, Ticket};
+use super::status::{Peer, State, Status};
+use super::subscribers::Notice;
+use super::{Batch, Client, Server, Todo};
 use crate::node::event::What;
 use crate::node::message::{Command, Index, Message, NodeId, Rpc};
 use crate::node::role::Role;
 use crate::node::step::{Input, Output};
-use crate::server::inbox::{Answer, Ask, Picture, Tell};
-use crate::server::status::{Peer, State, Status};
-use crate::server::subscribers::Notice;
 use crate::state_machine::StateMachine;
 use crate::storage;
-use crate::transport::Link;
+use crate::transport::peer::Link;
+
+/// The most clients' commands and reads that wait. More come together only where no majority
+/// answers, and then the clients are told that the node is busy.
+const MAX_CLIENTS: usize = 10_000;
 
 /// How many of the last entries `/status` shows.
 const ENTRIES_IN_STATUS: u64 = 100;
@@ -28,51 +31,67 @@ const TERMS_IN_STATUS: usize = 100;
 
 impl<M: StateMachine> Server<M> {
     /// Takes in what a client asks: answers it, or gives it to the node.
-    pub(super) fn take_ask(&mut self, ask: Ask, tell: Tell, batch: &mut Batch) {
-        let answer = match ask {
-            Ask::State => Answer::State(Box::new(self.state())),
-            Ask::Status => Answer::Status(Box::new(self.status())),
-            Ask::StateMachine => Answer::StateMachine(self.applied, self.picture()),
-            Ask::Local(command) => self.answer_alone(&command),
-            Ask::Log(from, limit) => self.part_of_the_log(from, limit),
-            Ask::LogFile => {
+    pub(super) fn take_request(
+        &mut self,
+        request: ClientRequest,
+        ticket: Ticket,
+        batch: &mut Batch,
+    ) {
+        let answer = match request {
+            ClientRequest::Status => Answer::Status(Box::new(self.status())),
+            ClientRequest::StateMachine => {
+                return self.state_text.ask(self.applied, self.machine.machine(), ticket);
+            }
+            ClientRequest::Local(command) => self.answer_alone(&command),
+            ClientRequest::Log(from, limit) => self.part_of_the_log(from, limit),
+            ClientRequest::LogFile => {
                 Answer::LogFile(storage::log_path(&self.options.data), self.storage.log_bytes())
             }
-            Ask::Metrics => Answer::Text(self.metrics.text(&self.status())),
-            Ask::Watch(watcher) => self.watch(watcher),
-            Ask::Pause(paused) => self.pause(paused, batch),
-            Ask::Links => self.links(),
-            Ask::SetLink(peer, link) => self.set_link(peer, link, batch),
+            ClientRequest::Metrics => Answer::Text(self.metrics.text(&self.status())),
+            ClientRequest::Subscribe(subscriber) => self.subscribe(subscriber),
+            ClientRequest::Pause(paused) => self.pause(paused, batch),
+            ClientRequest::Links => self.links(),
+            ClientRequest::SetLink(peer, link) => self.set_link(peer, link, batch),
             _ if self.clock.stands_still() => Answer::Paused,
-            Ask::Query(command) | Ask::Command(command) if self.is_query(&command) => {
-                return self.take_command(command, true, tell, batch);
+            ClientRequest::Query(command) | ClientRequest::Command(command)
+                if self.is_query(&command) =>
+            {
+                return self.take_command(command, true, ticket, batch);
             }
-            Ask::Query(_) => not_a_query(),
-            Ask::Command(command) => return self.take_command(command, false, tell, batch),
-            Ask::Rpc(rpc) => return self.take_rpc(rpc, tell, batch),
-            Ask::StartElection => self.start_election(batch),
-            Ask::SendHeartbeats => self.send_heartbeats(batch),
+            ClientRequest::Query(_) => not_a_query(),
+            ClientRequest::Command(command) => {
+                return self.take_command(command, false, ticket, batch);
+            }
+            ClientRequest::Rpc(rpc) => return self.take_rpc(rpc, ticket, batch),
+            ClientRequest::StartElection => self.start_election(batch),
+            ClientRequest::SendHeartbeats => self.send_heartbeats(batch),
         };
-        batch.todo.push(Todo::Tell(tell, answer));
+        batch.todo.push(Todo::Answer(ticket, answer));
     }
 
     // ---- For the node --------------------------------------------------------------------------
 
-    fn take_command(&mut self, command: Command, is_query: bool, tell: Tell, batch: &mut Batch) {
+    fn take_command(
+        &mut self,
+        command: Command,
+        is_query: bool,
+        ticket: Ticket,
+        batch: &mut Batch,
+    ) {
         let refusal = match command {
             _ if self.clients.len() >= MAX_CLIENTS => Some(Answer::Busy),
             _ if !self.transport.carries(&command) => Some(Answer::TooLong),
             _ => None,
         };
         if let Some(answer) = refusal {
-            return batch.todo.push(Todo::Tell(tell, answer));
+            return batch.todo.push(Todo::Answer(ticket, answer));
         }
         self.next_request += 1;
         match is_query {
             true => batch.reads.push(self.next_request),
             false => batch.proposals.push((self.next_request, command.clone())),
         }
-        let client = Client { command, tell, since: Instant::now() };
+        let client = Client { command, ticket, since: Instant::now() };
         self.clients.push_back((self.next_request, client));
     }
 
@@ -82,29 +101,27 @@ impl<M: StateMachine> Server<M> {
     }
 
     /// An RPC written by hand is a message like any other, but for where its answer goes.
-    fn take_rpc(&mut self, rpc: Rpc, tell: Tell, batch: &mut Batch) {
+    fn take_rpc(&mut self, rpc: Rpc, ticket: Ticket, batch: &mut Batch) {
         let from = match &rpc {
             Rpc::RequestVote(rpc) => rpc.candidate_id,
             Rpc::AppendEntries(rpc) => rpc.leader_id,
             _ => return, // The HTTP side makes no others.
         };
         if let Some(why) = self.objection(from, &rpc) {
-            return batch.todo.push(Todo::Tell(tell, Answer::Refused(why)));
+            return batch.todo.push(Todo::Answer(ticket, Answer::Refused(why)));
         }
         let mut asked = Batch::default();
         self.take_message(Message { from, to: self.node.id(), rpc }, &mut asked);
-        let mut tell = Some(tell);
+        let mut is_answered = false;
         for one in asked.todo {
-            match (one, tell.take()) {
-                (Todo::Do(Output::Send(Message { to, rpc, .. })), Some(tell))
-                    if to == from && rpc.is_reply() =>
+            match one {
+                Todo::Do(Output::Send(Message { to, rpc, .. }))
+                    if to == from && rpc.is_reply() && !is_answered =>
                 {
-                    batch.todo.push(Todo::Tell(tell, Answer::Rpc(rpc)));
+                    is_answered = true;
+                    batch.todo.push(Todo::Answer(ticket, Answer::Rpc(rpc)));
                 }
-                (other, waits) => {
-                    batch.todo.push(other);
-                    tell = waits;
-                }
+                other => batch.todo.push(other),
             }
         }
     }
@@ -114,7 +131,7 @@ impl<M: StateMachine> Server<M> {
         if from == me || !self.options.config.nodes.contains_key(&from) {
             return Some(format!("{from} is no peer of {me}: speak in the name of another node"));
         }
-        self.forgery(rpc)
+        self.objection_to_entries(rpc)
     }
 
     fn start_election(&mut self, batch: &mut Batch) -> Answer {
@@ -169,9 +186,9 @@ impl<M: StateMachine> Server<M> {
 
     // ---- How it is -----------------------------------------------------------------------------
 
-    fn watch(&mut self, watcher: SyncSender<Notice>) -> Answer {
+    fn subscribe(&mut self, subscriber: SyncSender<Notice>) -> Answer {
         let status = self.status();
-        match self.watchers.add(self.clock.uptime_ms(), status.state.clone(), watcher) {
+        match self.subscribers.add(self.clock.uptime_ms(), status.state.clone(), subscriber) {
             true => Answer::Status(Box::new(status)),
             false => Answer::Busy,
         }
@@ -182,20 +199,6 @@ impl<M: StateMachine> Server<M> {
             Some(reply) => Answer::Read(self.applied, reply),
             None => not_a_query(),
         }
-    }
-
-    /// The whole state. All who ask before it changes get the same picture: it may be large, and
-    /// there may be many of them.
-    fn picture(&mut self) -> Arc<Picture> {
-        let (index, last) = &self.picture;
-        if let Some(picture) = last.upgrade().filter(|_| *index == self.applied) {
-            return picture;
-        }
-        let machine = self.machine.machine().clone();
-        let make = move || machine.snapshot().to_string();
-        let picture = Arc::new(Picture::new(Box::new(make)));
-        self.picture = (self.applied, Arc::downgrade(&picture));
-        picture
     }
 
     fn part_of_the_log(&self, from: Index, limit: usize) -> Answer {
@@ -213,7 +216,7 @@ impl<M: StateMachine> Server<M> {
         self.options.config.nodes.keys().copied().filter(move |&id| id != me)
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let log = &self.node.log;
         let first_shown = log.last_index().saturating_sub(ENTRIES_IN_STATUS - 1).max(1);
         Status {
@@ -233,6 +236,7 @@ impl<M: StateMachine> Server<M> {
             id: node.id(),
             role: node.role.name(),
             paused: self.clock.stands_still(),
+            stalled_ms: 0,
             current_term: node.current_term,
             voted_for: node.voted_for,
             leader: self.leader(),

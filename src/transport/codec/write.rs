@@ -3,7 +3,7 @@
 //! `{"type":"RequestVote","from":1,"to":2,"term":4,"candidate_id":1,"last_log_index":8,…}` is one
 //! line of a TCP connection. A datagram names the cluster, too, which on TCP only the Hello does.
 
-use super::read::Hello;
+use super::Hello;
 use crate::json::{self, ObjectWriter, Value};
 use crate::node::message::{
     AppendEntries, AppendEntriesReply, Conflict, Entry, InstallSnapshot, InstallSnapshotReply,
@@ -36,17 +36,12 @@ pub fn refused_datagram(cluster: &str, from: NodeId, to: NodeId, why: &str) -> S
 /// The text of a message.
 pub fn message(message: &Message, cluster: Option<&str>) -> String {
     let mut text = String::new();
-    append_message(&mut text, message, cluster, &mut LastEntries::default());
+    append_message(&mut text, message, cluster);
     text
 }
 
-/// Appends the text of a message, after others of which these entries were the last.
-pub fn append_message(
-    text: &mut String,
-    message: &Message,
-    cluster: Option<&str>,
-    last: &mut LastEntries,
-) {
+/// Appends the text of a message.
+pub fn append_message(text: &mut String, message: &Message, cluster: Option<&str>) {
     let kind = match &message.rpc {
         Rpc::RequestVote(_) => "RequestVote",
         Rpc::RequestVoteReply(_) => "RequestVoteReply",
@@ -57,36 +52,14 @@ pub fn append_message(
     };
     let mut out = ObjectWriter::new(text);
     head(&mut out, kind, cluster, message.from, message.to);
-    fields(&mut out, &message.rpc, last);
+    fields(&mut out, &message.rpc);
     out.end();
-}
-
-/// The entries that were written last, and their text. A leader sends nearly all its entries to
-/// each of its followers, one follower right after the other, and they are nearly all that there is
-/// to write: they become text once. There are never more of them than one message carries.
-#[derive(Default)]
-pub struct LastEntries {
-    entries: Vec<Entry>,
-    text: String,
-}
-
-impl LastEntries {
-    /// The text of an array of these entries.
-    fn text_of(&mut self, entries: &[Entry]) -> &str {
-        // Entries that share their command, as clones do, are the same at a glance.
-        if self.entries != entries || self.text.is_empty() {
-            self.entries = entries.to_vec();
-            self.text.clear();
-            json::append_array(&mut self.text, entries, append_entry);
-        }
-        &self.text
-    }
 }
 
 /// What a reply says, without type, sender and receiver: the answer to an RPC by hand. An RPC is
 /// written in the same way.
 pub fn reply_fields(reply: &Rpc) -> String {
-    object(|out| fields(out, reply, &mut LastEntries::default()))
+    object(|out| fields(out, reply))
 }
 
 /// The text of an object with what is added to it.
@@ -104,11 +77,11 @@ fn head(out: &mut ObjectWriter, kind: &str, cluster: Option<&str>, from: NodeId,
     out.add([("from", from.0.into()), ("to", to.0.into())]);
 }
 
-fn fields(out: &mut ObjectWriter, rpc: &Rpc, last: &mut LastEntries) {
+fn fields(out: &mut ObjectWriter, rpc: &Rpc) {
     match rpc {
         Rpc::RequestVote(rpc) => request_vote(out, rpc),
         Rpc::RequestVoteReply(reply) => request_vote_reply(out, reply),
-        Rpc::AppendEntries(rpc) => append_entries(out, rpc, last),
+        Rpc::AppendEntries(rpc) => append_entries(out, rpc),
         Rpc::AppendEntriesReply(reply) => append_entries_reply(out, reply),
         Rpc::InstallSnapshot(rpc) => install_snapshot(out, rpc),
         Rpc::InstallSnapshotReply(reply) => install_snapshot_reply(out, reply),
@@ -128,14 +101,16 @@ fn request_vote_reply(out: &mut ObjectWriter, reply: &RequestVoteReply) {
     out.add([("term", reply.term.into()), ("vote_granted", reply.vote_granted.into())]);
 }
 
-fn append_entries(out: &mut ObjectWriter, rpc: &AppendEntries, last: &mut LastEntries) {
+fn append_entries(out: &mut ObjectWriter, rpc: &AppendEntries) {
     out.add([
         ("term", rpc.term.into()),
         ("leader_id", rpc.leader_id.0.into()),
         ("prev_log_index", rpc.prev_log_index.into()),
         ("prev_log_term", rpc.prev_log_term.into()),
     ]);
-    out.add_text("entries", last.text_of(&rpc.entries));
+    let mut entries = String::new();
+    json::append_array(&mut entries, &rpc.entries, append_entry);
+    out.add_text("entries", &entries);
     out.add([("leader_commit", rpc.leader_commit.into()), ("round", rpc.round.into())]);
 }
 
@@ -198,13 +173,13 @@ fn install_snapshot_reply(out: &mut ObjectWriter, reply: &InstallSnapshotReply) 
 
 #[cfg(test)]
 pub mod tests {
-    use super::super::read::{self, Body, Letter};
+    use super::super::{Body, Envelope, read};
     use super::*;
     use crate::json::Json;
     use crate::node::message::Command;
 
     /// The texts below stand there as they are here.
-    const DOCUMENT: &str = include_str!("../../docs/PROTOCOL.md");
+    const DOCUMENT: &str = include_str!("../../../docs/PROTOCOL.md");
 
     pub const HELLO: &str = concat!(
         r#"{"type":"Hello","cluster":"raftlet","from":1,"to":2,"#,
@@ -295,16 +270,16 @@ pub mod tests {
     #[test]
     fn messages_survive_the_way() {
         for (rpc, text) in messages() {
-            let letter = read::letter(text.as_bytes()).unwrap();
-            assert_eq!(letter.body, Body::Rpc(rpc.clone()), "{text}");
-            let message = Message { from: letter.from, to: letter.to, rpc };
+            let envelope = read::envelope(text.as_bytes()).unwrap();
+            assert_eq!(envelope.body, Body::Rpc(rpc.clone()), "{text}");
+            let message = Message { from: envelope.from, to: envelope.to, rpc };
             assert_eq!(super::message(&message, None), text);
-            assert_eq!(letter.cluster, None);
+            assert_eq!(envelope.cluster, None);
             let text = super::message(&message, Some("a"));
             assert!(text.contains(r#"","cluster":"a","from":"#), "{text}");
             assert_eq!(
-                read::letter(text.as_bytes()),
-                Ok(Letter { cluster: Some("a".into()), ..letter })
+                read::envelope(text.as_bytes()),
+                Ok(Envelope { cluster: Some("a".into()), ..envelope })
             );
         }
     }
@@ -317,7 +292,6 @@ pub mod tests {
         let replaced = entry(8, 3, "set x=2");
         let heads = [vec![set.clone()], vec![set.clone(), entry(9, 3, "no-op")], vec![]];
         let alike = [vec![other], vec![replaced], vec![entry(8, 3, "set x=1")], vec![set]];
-        let mut last = LastEntries::default();
         for entries in heads.iter().chain(&heads).chain(&alike).flat_map(|one| [one, one]) {
             let rpc = AppendEntries {
                 term: 4,
@@ -330,9 +304,12 @@ pub mod tests {
             };
             let sent = Message { from: NodeId(1), to: NodeId(2), rpc: Rpc::AppendEntries(rpc) };
             let mut text = String::new();
-            append_message(&mut text, &sent, None, &mut last);
-            let letter = read::letter(text.as_bytes()).unwrap();
-            assert_eq!((letter.body, &text), (Body::Rpc(sent.rpc.clone()), &message(&sent, None)));
+            append_message(&mut text, &sent, None);
+            let envelope = read::envelope(text.as_bytes()).unwrap();
+            assert_eq!(
+                (envelope.body, &text),
+                (Body::Rpc(sent.rpc.clone()), &message(&sent, None))
+            );
         }
     }
 
@@ -347,11 +324,11 @@ pub mod tests {
             assert_eq!(text, expected);
             let (cluster, from, to) = (Some("raftlet".to_string()), NodeId(1), NodeId(2));
             let body = Body::Hello(said);
-            assert_eq!(read::letter(text.as_bytes()), Ok(Letter { cluster, from, to, body }));
+            assert_eq!(read::envelope(text.as_bytes()), Ok(Envelope { cluster, from, to, body }));
         }
         assert_eq!(refused_datagram("raftlet", NodeId(1), NodeId(2), "no"), REFUSED_DATAGRAM);
-        let letter = read::letter(REFUSED_DATAGRAM.as_bytes()).unwrap();
-        assert_eq!(letter.body, Body::Refused("no".to_string()));
+        let envelope = read::envelope(REFUSED_DATAGRAM.as_bytes()).unwrap();
+        assert_eq!(envelope.body, Body::Refused("no".to_string()));
         assert_eq!(refused("no"), REFUSED);
         assert_eq!(
             read::refusal(refused("no \"a\" \u{1b}[2J").as_bytes()),
