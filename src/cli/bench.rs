@@ -27,7 +27,7 @@ use std::time::Duration;
 use super::cluster::Cluster;
 use super::options::Options;
 use super::progress::Progress;
-use super::{Failure, print, print_json};
+use super::{Failure, print, print_json, start};
 use crate::node::step::Timing;
 use crate::transport::Kind;
 use load::{Load, Run};
@@ -99,7 +99,7 @@ fn node_count(options: &Options) -> Result<u64, Failure> {
 
 /// A cluster of so many nodes on this machine that runs, and whose lines nobody reads.
 fn own_cluster(options: &Options, nodes: u64, timing: Timing) -> Result<Cluster, Failure> {
-    let mut cluster = Cluster::new(nodes, timing)?;
+    let mut cluster = Cluster::new(start::program()?, nodes, timing)?;
     cluster.options.transport = options.transport;
     cluster.hush();
     cluster.start_all()?;

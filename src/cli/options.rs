@@ -81,6 +81,9 @@ pub struct Options {
     pub bench: Wish,
 }
 
+/// Options of a command line in their order, each with its value, which is empty if it takes none.
+pub type Given = Vec<(String, String)>;
+
 /// An option as `--help` shows it: its name, its value if it takes one, and what it does.
 pub struct Known {
     /// `--data`.
@@ -138,41 +141,25 @@ pub const KNOWN: [Known; 43] = [
     known("--version", "", "which raftlet this is"),
 ];
 
-const fn known(name: &'static str, value: &'static str, help: &'static str) -> Known {
+/// A line of a table of options.
+pub const fn known(name: &'static str, value: &'static str, help: &'static str) -> Known {
     Known { name, value, help }
 }
 
 impl Options {
     /// Sorts the words of a command line.
     pub fn read(words: Vec<String>) -> Result<Options, Failure> {
-        let mut options = Options::default();
-        let mut words = words.into_iter();
-        while let Some(word) = words.next() {
-            let word = if word == "-h" { "--help".to_string() } else { word };
-            if word == "--" {
-                options.words.extend(words.by_ref());
-            } else if word.starts_with("--") {
-                let (name, value) = match word.split_once('=') {
-                    Some((name, value)) => (name.to_string(), Some(value.to_string())),
-                    None => (word, None),
-                };
-                options.set(&name, value, &mut words)?;
-                options.given.push(name);
-            } else {
-                options.words.push(word);
-            }
+        let (words, given) = split(words, &KNOWN, "raftlet --help")?;
+        let mut options = Options { words, ..Options::default() };
+        for (name, value) in given {
+            options.set(&name, value)?;
+            options.given.push(name);
         }
         Ok(options)
     }
 
-    /// Takes up one option. Its value stands behind its `=`, or is the next word.
-    fn set(
-        &mut self,
-        name: &str,
-        value: Option<String>,
-        words: &mut impl Iterator<Item = String>,
-    ) -> Result<(), Failure> {
-        let value = value_of(name, value, words)?;
+    /// Takes up one option.
+    fn set(&mut self, name: &str, value: String) -> Result<(), Failure> {
         match name {
             "--help" => self.help = true,
             "--version" => self.version = true,
@@ -293,20 +280,50 @@ impl Options {
     }
 }
 
-/// The value of an option; empty if it takes none.
+/// Splits a command line into the words that are no options, and the options. `help` is the command
+/// that lists the `known` options.
+///
+/// # Errors
+/// An option is not known, lacks its value, or has one too many.
+pub fn split(
+    words: Vec<String>,
+    known: &[Known],
+    help: &str,
+) -> Result<(Vec<String>, Given), Failure> {
+    let (mut others, mut given) = (Vec::new(), Vec::new());
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let word = if word == "-h" { "--help".to_string() } else { word };
+        if word == "--" {
+            others.extend(words.by_ref());
+        } else if word.starts_with("--") {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name.to_string(), Some(value.to_string())),
+                None => (word, None),
+            };
+            let Some(known) = known.iter().find(|known| known.name == name) else {
+                return usage(format!("no such option: {name}; see {help}"));
+            };
+            let value = value_of(known, value, &mut words, help)?;
+            given.push((name, value));
+        } else {
+            others.push(word);
+        }
+    }
+    Ok((others, given))
+}
+
+/// The value of an option, which stands behind its `=`, or is the next word.
 fn value_of(
-    name: &str,
+    known: &Known,
     value: Option<String>,
     words: &mut impl Iterator<Item = String>,
+    help: &str,
 ) -> Result<String, Failure> {
-    let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
-        return usage(format!("no such option: {name}; see raftlet --help"));
-    };
+    let name = known.name;
     match (known.value.is_empty(), value) {
         (true, None) => Ok(String::new()),
-        (true, Some(value)) => {
-            usage(format!("{name} takes no value, not {value}: see raftlet --help"))
-        }
+        (true, Some(value)) => usage(format!("{name} takes no value, not {value}: see {help}")),
         (false, value) => match value.or_else(|| words.next()) {
             Some(value) => Ok(value),
             None => usage(format!("{name} needs a value: {name} {}", known.value)),

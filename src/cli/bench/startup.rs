@@ -41,7 +41,7 @@ struct Start {
 
 /// Starts a node with so many entries again and again, and prints how long it took.
 pub fn run(options: &Options, entries: u64) -> Result<(), Failure> {
-    let mut cluster = Cluster::new(1, Timing::PAPER)?;
+    let mut cluster = Cluster::new(super::super::start::program()?, 1, Timing::PAPER)?;
     cluster.hush();
     cluster.add_to_registry(NO_SNAPSHOT)?;
     let text = value(options.bench.value_bytes());
