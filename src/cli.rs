@@ -5,23 +5,24 @@
 //! [`Client`](crate::client::Client) where any node will do, or to one node. Errors are one line
 //! on stderr. The exit code is 0 if it was done, 1 if it could not be, 2 if the command line or
 //! the configuration is wrong, 3 if there was no leader or nobody knows whether it was done.
+//!
+//! What is public here is for `cargo bench`, which has a command line and a cluster of its own.
 
 mod ablate;
 mod ask;
-mod bench;
 mod check;
-mod cluster;
+pub mod cluster;
 mod demo;
 mod experiment;
 mod faults;
-mod help;
+pub mod help;
 mod lab;
 mod launcher;
 mod links;
 mod menu;
-mod node;
-mod options;
-mod progress;
+pub mod node;
+pub mod options;
+pub mod progress;
 mod quiz;
 mod replay;
 mod rules;
@@ -41,7 +42,7 @@ pub use start::launch;
 
 /// Why a verb was not done, in one line for people.
 #[derive(Debug, PartialEq, Eq)]
-enum Failure {
+pub enum Failure {
     /// The command line or the configuration is wrong.
     Usage(String),
     /// It is right, but could not be done.
@@ -81,11 +82,16 @@ impl From<client::Error> for Failure {
 
 /// Does what the words of a command line ask.
 pub fn run(words: Vec<String>) -> ExitCode {
-    match Options::read(words).and_then(dispatch) {
-        Ok(()) => ExitCode::SUCCESS,
+    ExitCode::from(finish(Options::read(words).and_then(dispatch)))
+}
+
+/// The exit code of a program that has done this. If it has failed, stderr says why.
+pub fn finish(result: Result<(), Failure>) -> u8 {
+    match result {
+        Ok(()) => 0,
         Err(failure) => {
             eprintln!("raftlet: {failure}");
-            ExitCode::from(failure.exit_code())
+            failure.exit_code()
         }
     }
 }
@@ -109,8 +115,11 @@ fn dispatch(mut options: Options) -> Result<(), Failure> {
     (verb.run)(&options)
 }
 
-/// Writes to stdout. A reader who has seen enough (`| head`) is no error.
-fn print(text: &str) -> Result<(), Failure> {
+/// Writes to stdout. It is no error if the reader has closed the pipe (`| head`).
+///
+/// # Errors
+/// Stdout takes no more, for another reason.
+pub fn print(text: &str) -> Result<(), Failure> {
     match write(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Running(format!("cannot write to stdout: {error}")))
@@ -119,7 +128,11 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn print_json(json: Json) -> Result<(), Failure> {
+/// Writes this to stdout, as one line.
+///
+/// # Errors
+/// Those of [`print()`].
+pub fn print_json(json: Json) -> Result<(), Failure> {
     print(&format!("{json}\n"))
 }
 

@@ -1,24 +1,58 @@
-//! `raftlet bench`: what it prints of real clusters, and what it refuses. How fast they are is no
+//! `cargo bench`: what it prints of real clusters, and what it refuses. How fast they are is no
 //! affair of a test.
+//!
+//! Cargo builds no benchmark for a test. So its code is a part of this program, and a test starts
+//! this program again, as a process that does what `cargo bench` would.
 
+#[path = "../benches/measurements/mod.rs"]
+mod measurements;
 mod support;
 
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{self, Command};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use raftlet::json::{Json, Number};
-use support::{Cluster, Scratch, exits, json_lines, number, output_of, raftlet, run};
+use support::{Cluster, Scratch, exits, json_lines, number, output_of, raftlet_at};
+
+/// The options of the benchmark that [`benchmark`] is to run.
+const OPTIONS: &str = "RAFTLET_BENCH_OPTIONS";
 
 fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }
 
+/// `cargo bench -- …`, with these options.
+fn bench(line: &str) -> Command {
+    let itself = env::current_exe().expect("this program is there");
+    let one_test = ["benchmark", "--exact", "--ignored", "--nocapture", "--quiet"];
+    let mut command = raftlet_at(&itself, &one_test);
+    command.env(OPTIONS, line);
+    command
+}
+
+#[test]
+#[ignore = "the other tests start it, each as a process of its own"]
+fn benchmark() {
+    let Ok(line) = env::var(OPTIONS) else { return };
+    let done = measurements::run(line.split_whitespace().map(String::from).collect());
+    process::exit(raftlet::cli::finish(done).into());
+}
+
+/// Runs a command of [`bench`]: what it prints on stdout and on stderr.
+fn printed(command: &mut Command, code: i32) -> (String, String) {
+    let (out, told) = exits(&output_of(command, ""), code);
+    let out = out.strip_prefix("\nrunning 1 test\n").expect("the harness speaks first");
+    (out.to_string(), told)
+}
+
 /// What it prints, a JSON object a line.
 fn measured(line: &str) -> Vec<Json> {
-    json_lines(&exits(&run(&words(line)), 0).0)
+    json_lines(&printed(&mut bench(line), 0).0)
 }
 
 fn text<'a>(json: &'a Json, name: &str) -> &'a str {
@@ -40,7 +74,7 @@ fn running_cluster_is_measured_run_by_run() {
     let leader = cluster.leader();
     let follower = cluster.address(if leader == 1 { 2 } else { 1 });
     let lines = measured(&format!(
-        "bench --against {follower} --clients 2 --seconds 1 --runs 2 --mix mixed \
+        "--against {follower} --clients 2 --seconds 1 --runs 2 --mix mixed \
          --value-bytes 10 --json"
     ));
     let kinds: Vec<&str> = lines.iter().map(|line| text(line, "kind")).collect();
@@ -69,7 +103,7 @@ fn leader_counts_once_by_whatever_name_it_is_asked() {
     let address = cluster.address(cluster.leader());
     let port = address.rsplit_once(':').unwrap().1;
     for host in ["localhost", "127.0.0.1"] {
-        let line = format!("bench --against {host}:{port} --clients 1 --seconds 0.1 --runs 1");
+        let line = format!("--against {host}:{port} --clients 1 --seconds 0.1 --runs 1");
         let lines = measured(&(line + " --mix set --json"));
         assert_eq!(number(&lines[1], "nodes"), 3, "{}", lines[1]);
     }
@@ -78,9 +112,8 @@ fn leader_counts_once_by_whatever_name_it_is_asked() {
 #[test]
 fn cluster_of_its_own_leaves_a_table_and_nothing_else() {
     let scratch = Scratch::new();
-    let line = "bench --clients 1,2 --mix get --seconds 0.2 --runs 1 --nodes 1 --transport udp";
-    let output = output_of(raftlet(&words(line)).env("TMPDIR", &scratch.0), "");
-    let (table, told) = exits(&output, 0);
+    let line = "--clients 1,2 --mix get --seconds 0.2 --runs 1 --nodes 1 --transport udp";
+    let (table, told) = printed(bench(line).env("TMPDIR", &scratch.0), 0);
     assert_eq!(told, "");
     assert!(table.starts_with("a cluster of 1 of its own, over udp, in "), "{table}");
     let rows: Vec<Vec<&str>> = table.lines().skip(2).map(words).collect();
@@ -150,7 +183,7 @@ fn etcd_is_measured_in_turn_with_the_same_keys_and_values() {
     let cluster = Cluster::started(3, "");
     let address = cluster.address(cluster.leader());
     let lines = measured(&format!(
-        "bench --against {address} --etcd {url} --clients 1 --seconds 0.2 --runs 2 --mix set \
+        "--against {address} --etcd {url} --clients 1 --seconds 0.2 --runs 2 --mix set \
          --value-bytes 3 --json"
     ));
     let seen = lines.iter().map(|line| format!("{} {}", text(line, "kind"), text(line, "target")));
@@ -178,7 +211,7 @@ fn etcd_is_measured_in_turn_with_the_same_keys_and_values() {
 
 #[test]
 fn killed_leaders_cost_time_and_no_write() {
-    let lines = measured("bench --kill 2 --clients 2 --json");
+    let lines = measured("--kill 2 --clients 2 --json");
     let [line] = &lines[..] else { panic!("{lines:?}") };
     assert_eq!((text(line, "kind"), number(line, "kills")), ("failover", 2));
     assert_eq!((number(line, "clients"), number(line, "lost")), (2, 0));
@@ -189,7 +222,7 @@ fn killed_leaders_cost_time_and_no_write() {
 
 #[test]
 fn clusters_of_several_sizes_stand_beside_the_model() {
-    let lines = measured("bench --nodes 1,2 --clients 2 --mix set --seconds 0.2 --runs 2 --json");
+    let lines = measured("--nodes 1,2 --clients 2 --mix set --seconds 0.2 --runs 2 --json");
     let seen = lines.iter().map(|line| format!("{} {}", text(line, "kind"), number(line, "nodes")));
     let order = "run 1, run 2, run 1, run 2, median 1, median 2";
     assert_eq!(seen.collect::<Vec<_>>().join(", "), order);
@@ -203,7 +236,7 @@ fn clusters_of_several_sizes_stand_beside_the_model() {
 #[test]
 fn history_is_measured_beside_a_new_cluster_and_then_a_start() {
     let lines = measured(
-        "bench --history 10000 --nodes 1 --clients 2 --seconds 0.2 --runs 1 --value-bytes 10 \
+        "--history 10000 --nodes 1 --clients 2 --seconds 0.2 --runs 1 --value-bytes 10 \
          --json",
     );
     let kinds: Vec<&str> = lines.iter().map(|line| text(line, "kind")).collect();
@@ -224,7 +257,7 @@ fn history_is_measured_beside_a_new_cluster_and_then_a_start() {
 
 #[test]
 fn floor_is_the_sum_of_its_parts() {
-    let lines = measured("bench --floor --seconds 0.2 --runs 1 --json");
+    let lines = measured("--floor --seconds 0.2 --runs 1 --json");
     let [line] = &lines[..] else { panic!("{lines:?}") };
     let [disks, trip, floor, p50, ratio] =
         ["majority_us", "round_trip_us", "floor_us", "p50_us", "ratio"]
@@ -235,7 +268,7 @@ fn floor_is_the_sum_of_its_parts() {
 
 #[test]
 fn brain_is_measured_by_batches() {
-    let lines = measured("bench --brain --clients 1,3 --seconds 0.1 --runs 1 --json");
+    let lines = measured("--brain --clients 1,3 --seconds 0.1 --runs 1 --json");
     let batches: Vec<u64> = lines.iter().map(|line| number(line, "batch")).collect();
     assert_eq!(batches, [1, 3]);
     for line in &lines {
@@ -253,7 +286,7 @@ fn what_cannot_be_measured_is_said_in_a_line() {
         ("--against 127.0.0.1:1", 1, "cannot reach 127.0.0.1:1: "),
         ("--etcd http://127.0.0.1:1", 1, "cannot reach 127.0.0.1:1: "),
     ] {
-        let (_, told) = exits(&run(&words(&format!("bench {line}"))), code);
+        let (_, told) = printed(&mut bench(line), code);
         assert!(told.starts_with(&format!("raftlet: {why}")), "{told}");
         assert_eq!(told.lines().count(), 1, "{told}");
     }

@@ -27,7 +27,7 @@ fn every_verb_explains_itself() {
     let usages = overview.lines().filter_map(|line| line.strip_prefix("  raftlet "));
     let names: Vec<&str> = usages.filter_map(|usage| usage.split_whitespace().next()).collect();
     let verbs = "up demo set get delete cas incr status watch log health elect pause resume cut \
-                 heal client bench lab replay break sim check rules quiz experiment";
+                 heal client lab replay break sim check rules quiz experiment";
     for verb in verbs.split_whitespace() {
         assert!(names.contains(&verb), "{verb} is not in\n{overview}");
         let (help, _) = exits(&run(&[verb, "--help"]), 0);

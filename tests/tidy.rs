@@ -92,6 +92,11 @@ fn sources() -> Vec<Source> {
     rust_files("src").into_iter().filter(|source| !source.path.starts_with(bridge)).collect()
 }
 
+/// All Rust files that follow the rules of form.
+fn all_rust_files() -> Vec<Source> {
+    sources().into_iter().chain(rust_files("benches")).chain(rust_files("tests")).collect()
+}
+
 fn assert_none(what: &str, offences: Vec<String>) {
     assert!(offences.is_empty(), "{what}:\n{}", offences.join("\n"));
 }
@@ -141,7 +146,7 @@ fn brain_is_pure() {
 #[test]
 fn lines_are_not_too_long() {
     let mut offences = Vec::new();
-    for source in sources().iter().chain(&rust_files("tests")).chain(&page_files()) {
+    for source in all_rust_files().iter().chain(&page_files()) {
         for (number, line) in source.text.lines().enumerate() {
             let chars = line.chars().count();
             if chars > MAX_LINE_CHARS {
@@ -155,7 +160,7 @@ fn lines_are_not_too_long() {
 #[test]
 fn functions_fit_on_a_screen() {
     let mut offences = Vec::new();
-    for source in sources().iter().chain(&rust_files("tests")).chain(&page_files()) {
+    for source in all_rust_files().iter().chain(&page_files()) {
         let mut begun: Vec<(usize, usize)> = Vec::new(); // line, indentation
         for (number, line) in source.text.lines().enumerate() {
             let indentation = line.len() - line.trim_start().len();
@@ -192,9 +197,8 @@ fn node_is_short_enough_to_be_read_at_one_sitting() {
 #[test]
 fn every_file_opens_with_a_paragraph() {
     let without = |source: &&Source| !source.text.starts_with("//! ");
-    let files = sources().into_iter().chain(rust_files("tests"));
-    let offences = files.collect::<Vec<_>>();
-    let offences = offences.iter().filter(without).map(|source| source.path.display().to_string());
+    let files = all_rust_files();
+    let offences = files.iter().filter(without).map(|source| source.path.display().to_string());
     assert_none("files that do not say what they are", offences.collect());
     for page in page_files() {
         let start: String = page.text.lines().take(3).collect();

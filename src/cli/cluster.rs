@@ -75,9 +75,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A directory and a registry of so many nodes; none runs yet.
-    pub fn new(nodes: u64, timing: Timing) -> Result<Cluster, Failure> {
-        let program = start::program()?;
+    /// A directory and a registry of so many nodes, which `program` will run; no node runs yet.
+    pub fn new(program: PathBuf, nodes: u64, timing: Timing) -> Result<Cluster, Failure> {
         let name = format!("scratch-{}-{}", process::id(), CLUSTERS.fetch_add(1, Relaxed));
         let directory = env::temp_dir().join(format!("raftlet-{name}"));
         let config = directory.join("cluster.toml");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::cluster::{Cluster, Line, Settled};
 use super::options::Options;
-use super::{Failure, ask, print, show};
+use super::{Failure, ask, print, show, start};
 use crate::client::Client;
 use crate::node::message::{NodeId, Term};
 use crate::node::step::Timing;
@@ -34,7 +34,7 @@ const ELECTION: [&str; 5] = ["→ CANDIDATE", "voted for", "refused its vote", "
 
 /// Tells the whole story.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let cluster = Cluster::new(3, if options.brief { FAST } else { SLOW })?;
+    let cluster = Cluster::new(start::program()?, 3, if options.brief { FAST } else { SLOW })?;
     let addresses = cluster.options.registry()?.nodes.into_values().collect();
     let client = Client::new(addresses, ask::TIMEOUT, |_| {});
     let mut story = Story { cluster, client, teller: Teller::new(options.brief) };

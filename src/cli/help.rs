@@ -32,19 +32,25 @@ pub fn overview() -> String {
 
 /// `raftlet set --help`: one verb.
 pub fn of(verb: &Verb) -> String {
-    let mut text = format!("{}: {}\n", verb.usage(), verb.summary);
-    if !verb.help.is_empty() {
-        text += &format!("\n{}\n", verb.help);
-    }
-    text += "\nOptions\n";
+    let title = format!("{}: {}", verb.usage(), verb.summary);
     let options: Vec<&Known> = KNOWN
         .iter()
         .filter(|known| verb.options.contains(&known.name) || known.name == "--help")
         .collect();
+    page(&title, verb.help, &options, verb.example)
+}
+
+/// A page of help: what is done, the options in a table, and a command line to try.
+pub fn page(title: &str, help: &str, options: &[&Known], example: &str) -> String {
+    let mut text = format!("{title}\n");
+    if !help.is_empty() {
+        text += &format!("\n{help}\n");
+    }
+    text += "\nOptions\n";
     let shown = |known: &Known| format!("{} {}", known.name, known.value);
     let width = options.iter().map(|known| shown(known).len()).max().unwrap_or_default();
     for known in options {
         let _ = writeln!(text, "  {:width$}  {}", shown(known), known.help);
     }
-    text + &format!("\nExample\n  {}\n", verb.example)
+    text + &format!("\nExample\n  {example}\n")
 }

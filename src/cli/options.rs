@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
-use super::bench::Wish;
 use super::rules::rule;
 use crate::config::{Config, environment};
 use crate::lab::sim::Kinds;
@@ -49,8 +48,8 @@ pub struct Options {
     pub brief: bool,
     /// `--seed N` or `--seeds A..B`: the first seed, and the one after the last.
     pub seeds: Option<(u64, u64)>,
-    /// `--nodes N`, or several; empty if not given.
-    pub nodes: Vec<u64>,
+    /// `--nodes N`.
+    pub nodes: Option<u64>,
     /// `--steps N`.
     pub steps: Option<u64>,
     /// `--trace FILE`.
@@ -77,9 +76,10 @@ pub struct Options {
     pub all: bool,
     /// `--save FILE`.
     pub save: Option<PathBuf>,
-    /// What `bench` is asked for.
-    pub bench: Wish,
 }
+
+/// Options of a command line in their order, each with its value, which is empty if it takes none.
+pub type Given = Vec<(String, String)>;
 
 /// An option as `--help` shows it: its name, its value if it takes one, and what it does.
 pub struct Known {
@@ -92,7 +92,7 @@ pub struct Known {
 }
 
 /// All options but `--help` and `--version`, which go with every verb.
-pub const KNOWN: [Known; 43] = [
+pub const KNOWN: [Known; 32] = [
     known("--config", "FILE", "the registry (default: cluster.toml if there is one)"),
     known("--of", "M", "instead of a registry: M nodes, localhost:5001 to 5000+M"),
     known("--data", "DIR", "where nodes keep their files, node N in DIR/N (default: data)"),
@@ -106,7 +106,7 @@ pub const KNOWN: [Known; 43] = [
     known("--brief", "", "without the pauses, and faster"),
     known("--seed", "N", "the run of this number (sim tells it step by step if it fails)"),
     known("--seeds", "A..B", "all runs from A to B - 1 (default: 0..1000)"),
-    known("--nodes", "N", "servers (default: 3); bench also compares several, as 3,5,7"),
+    known("--nodes", "N", "servers (default: 3)"),
     known("--steps", "N", "steps of each run before the faults end (default: 600)"),
     known("--trace", "FILE", "write every step to FILE, for raftlet check"),
     known("--mermaid", "FILE", "draw the run as a sequence diagram, which GitHub shows"),
@@ -123,56 +123,29 @@ pub const KNOWN: [Known; 43] = [
     known("--kills", "N", "with --real: how often to kill the leader (default: 100)"),
     known("--all", "", "every rule, a line each"),
     known("--save", "FILE", "keep the run as a script"),
-    known("--clients", "LIST", "how many at once, one load after another (default: 1,8,64,256)"),
-    known("--seconds", "N", "how long a run takes, 0.1 to 3600 (default: 5)"),
-    known("--runs", "N", "how often each load is measured (default: 5)"),
-    known("--value-bytes", "N", "how long values are (default: 100)"),
-    known("--mix", "set|get|mixed", "what clients ask; mixed is half and half (default: set, get)"),
-    known("--against", "HOST:PORT", "a cluster that runs, of which this is one node"),
-    known("--etcd", "URL", "also an etcd, run by run in turn, through its v3 JSON gateway"),
-    known("--kill", "N", "kill the leader N times under load: how long is no write done?"),
-    known("--floor", "", "what this machine allows at best, and how far from it one client is"),
-    known("--history", "ENTRIES", "is it as fast after so many, and how long does a start take?"),
-    known("--brain", "", "the algorithm alone, without network and disk"),
     known("--help", "", "this"),
     known("--version", "", "which raftlet this is"),
 ];
 
-const fn known(name: &'static str, value: &'static str, help: &'static str) -> Known {
+/// A line of a table of options.
+pub const fn known(name: &'static str, value: &'static str, help: &'static str) -> Known {
     Known { name, value, help }
 }
 
 impl Options {
     /// Sorts the words of a command line.
     pub fn read(words: Vec<String>) -> Result<Options, Failure> {
-        let mut options = Options::default();
-        let mut words = words.into_iter();
-        while let Some(word) = words.next() {
-            let word = if word == "-h" { "--help".to_string() } else { word };
-            if word == "--" {
-                options.words.extend(words.by_ref());
-            } else if word.starts_with("--") {
-                let (name, value) = match word.split_once('=') {
-                    Some((name, value)) => (name.to_string(), Some(value.to_string())),
-                    None => (word, None),
-                };
-                options.set(&name, value, &mut words)?;
-                options.given.push(name);
-            } else {
-                options.words.push(word);
-            }
+        let (words, given) = split(words, &KNOWN, "raftlet --help")?;
+        let mut options = Options { words, ..Options::default() };
+        for (name, value) in given {
+            options.set(&name, value)?;
+            options.given.push(name);
         }
         Ok(options)
     }
 
-    /// Takes up one option. Its value stands behind its `=`, or is the next word.
-    fn set(
-        &mut self,
-        name: &str,
-        value: Option<String>,
-        words: &mut impl Iterator<Item = String>,
-    ) -> Result<(), Failure> {
-        let value = value_of(name, value, words)?;
+    /// Takes up one option.
+    fn set(&mut self, name: &str, value: String) -> Result<(), Failure> {
         match name {
             "--help" => self.help = true,
             "--version" => self.version = true,
@@ -192,7 +165,7 @@ impl Options {
                 self.seeds = Some((seed, seed + 1));
             }
             "--seeds" => self.seeds = Some(range(name, &value)?),
-            "--nodes" => self.nodes = numbers(name, &value, 1, 9)?,
+            "--nodes" => self.nodes = Some(number(name, &value, 1, 9)?),
             "--steps" => self.steps = Some(number(name, &value, 1, 10_000_000)?),
             "--trace" => self.trace = Some(value.into()),
             "--mermaid" => self.leave.mermaid = Some(value.into()),
@@ -209,7 +182,7 @@ impl Options {
             "--kills" => self.kills = Some(number(name, &value, 1, 100_000)? as usize),
             "--all" => self.all = true,
             "--save" => self.save = Some(value.into()),
-            _ => self.bench.set(name, &value)?,
+            _ => unreachable!("every option of the table is named here: a test holds it"),
         }
         Ok(())
     }
@@ -222,15 +195,6 @@ impl Options {
     /// The node that the word of this number names.
     pub fn node(&self, number: usize) -> Result<Option<NodeId>, Failure> {
         self.word(number).map(node_id).transpose()
-    }
-
-    /// The one number of `--nodes`, where there can only be one.
-    pub fn single_node_count(&self) -> Result<Option<u64>, Failure> {
-        match self.nodes[..] {
-            [] => Ok(None),
-            [count] => Ok(Some(count)),
-            _ => usage("--nodes takes one number here: --nodes 5".to_string()),
-        }
     }
 
     /// How long to try.
@@ -293,20 +257,50 @@ impl Options {
     }
 }
 
-/// The value of an option; empty if it takes none.
+/// Splits a command line into the words that are no options, and the options. `help` is the command
+/// that lists the `known` options.
+///
+/// # Errors
+/// An option is not known, lacks its value, or has one too many.
+pub fn split(
+    words: Vec<String>,
+    known: &[Known],
+    help: &str,
+) -> Result<(Vec<String>, Given), Failure> {
+    let (mut others, mut given) = (Vec::new(), Vec::new());
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let word = if word == "-h" { "--help".to_string() } else { word };
+        if word == "--" {
+            others.extend(words.by_ref());
+        } else if word.starts_with("--") {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name.to_string(), Some(value.to_string())),
+                None => (word, None),
+            };
+            let Some(known) = known.iter().find(|known| known.name == name) else {
+                return usage(format!("no such option: {name}; see {help}"));
+            };
+            let value = value_of(known, value, &mut words, help)?;
+            given.push((name, value));
+        } else {
+            others.push(word);
+        }
+    }
+    Ok((others, given))
+}
+
+/// The value of an option, which stands behind its `=`, or is the next word.
 fn value_of(
-    name: &str,
+    known: &Known,
     value: Option<String>,
     words: &mut impl Iterator<Item = String>,
+    help: &str,
 ) -> Result<String, Failure> {
-    let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
-        return usage(format!("no such option: {name}; see raftlet --help"));
-    };
+    let name = known.name;
     match (known.value.is_empty(), value) {
         (true, None) => Ok(String::new()),
-        (true, Some(value)) => {
-            usage(format!("{name} takes no value, not {value}: see raftlet --help"))
-        }
+        (true, Some(value)) => usage(format!("{name} takes no value, not {value}: see {help}")),
         (false, value) => match value.or_else(|| words.next()) {
             Some(value) => Ok(value),
             None => usage(format!("{name} needs a value: {name} {}", known.value)),
@@ -330,11 +324,6 @@ pub fn number(name: &str, text: &str, least: u64, greatest: u64) -> Result<u64, 
     }
 }
 
-/// Whole numbers with commas between them.
-fn numbers(name: &str, text: &str, least: u64, greatest: u64) -> Result<Vec<u64>, Failure> {
-    text.split(',').map(|text| number(name, text, least, greatest)).collect()
-}
-
 /// Seconds, 0.1 to 3600; `name` is for the error.
 pub fn seconds(name: &str, text: &str) -> Result<Duration, Failure> {
     match text.parse() {
@@ -348,7 +337,8 @@ fn kinds(name: &str, text: &str) -> Result<Kinds, Failure> {
     Kinds::named(text).or_else(|why| usage(format!("{name}: {why}: write {known}")))
 }
 
-fn transport(name: &str, text: &str) -> Result<Kind, Failure> {
+/// `tcp` or `udp`; `name` is for the error.
+pub fn transport(name: &str, text: &str) -> Result<Kind, Failure> {
     match Kind::from_name(text) {
         Some(kind) => Ok(kind),
         None => usage(format!("{name} is tcp or udp, not {text}")),
@@ -388,10 +378,6 @@ mod tests {
                 "A..B" => format!("{name}=1..2"),
                 "RULE" => format!("{name} NoOp"),
                 "KINDS" => format!("{name} disk,clock"),
-                "set|get|mixed" => format!("{name} mixed"),
-                "HOST:PORT" => format!("{name} localhost:5001"),
-                "ENTRIES" => format!("{name} 10000"),
-                "URL" => format!("{name} http://localhost:2379"),
                 _ => format!("{name} 5"),
             };
             assert_eq!(read(&line).expect(&line).given, [*name]);
@@ -405,7 +391,6 @@ mod tests {
         assert_eq!(options.timeout, Some(Duration::from_millis(500)));
         assert!(options.json && !options.help);
         assert!(read("set -h").unwrap().help);
-        assert_eq!(read("--nodes 3,5,7").unwrap().nodes, [3, 5, 7]);
     }
 
     #[test]
@@ -414,7 +399,7 @@ mod tests {
             ("--jsno", "no such option: --jsno; see raftlet --help"),
             ("--json=1", "--json takes no value, not 1: see raftlet --help"),
             ("--data", "--data needs a value: --data DIR"),
-            ("--nodes 3,x", "--nodes is a whole number from 1 to 9, not x"),
+            ("--nodes 3,5", "--nodes is a whole number from 1 to 9, not 3,5"),
             ("--without NoOps", "there is no rule NoOps; did you mean NoOp?"),
             ("--timeout 0.09", "--timeout is a number of seconds from 0.1 to 3600, not 0.09"),
             ("--timeout NaN", "--timeout is a number of seconds from 0.1 to 3600, not NaN"),

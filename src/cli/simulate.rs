@@ -64,7 +64,7 @@ fn rules(options: &Options) -> Rules {
 fn random(options: &Options) -> Result<(), Failure> {
     let default = sim::Options::default();
     let explored = sim::Options {
-        nodes: options.single_node_count()?.unwrap_or(default.nodes),
+        nodes: options.nodes.unwrap_or(default.nodes),
         steps: options.steps.unwrap_or(default.steps),
         faults: options.faults.unwrap_or(default.faults),
         rules: rules(options),

@@ -3,8 +3,8 @@
 
 use super::options::Options;
 use super::{
-    Failure, ablate, ask, bench, check, demo, experiment, faults, lab, links, menu, node, quiz,
-    replay, rules, show, simulate, start,
+    Failure, ablate, ask, check, demo, experiment, faults, lab, links, menu, node, quiz, replay,
+    rules, show, simulate, start,
 };
 
 /// A verb of the command line.
@@ -250,43 +250,17 @@ const BREAKING: &[Verb] = &[
     },
 ];
 
-const MORE: &[Verb] = &[
-    Verb {
-        name: "client",
-        words: "",
-        summary: "a menu to elect, propose and look, and a prompt for commands",
-        help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log,\n\
+const MORE: &[Verb] = &[Verb {
+    name: "client",
+    words: "",
+    summary: "a menu to elect, propose and look, and a prompt for commands",
+    help: "1 start an election, 2 propose a value, 3 send a heartbeat, 4 print the log,\n\
                5 exit; or type a command, such as set x 42. From a pipe it reads one command a\n\
                line, and the exit code is 1 if one of them failed.",
-        options: &["--config", "--of", "--timeout"],
-        example: "printf 'set x 42\\nget x\\n' | raftlet client",
-        run: menu::run,
-    },
-    Verb {
-        name: "bench",
-        words: "",
-        summary: "how fast is it? Beside an etcd, or beside what the machine allows",
-        help: bench::HELP,
-        options: &[
-            "--clients",
-            "--seconds",
-            "--runs",
-            "--value-bytes",
-            "--mix",
-            "--nodes",
-            "--transport",
-            "--against",
-            "--etcd",
-            "--kill",
-            "--floor",
-            "--history",
-            "--brain",
-            "--json",
-        ],
-        example: "raftlet bench --clients 1,64 --etcd http://localhost:2379",
-        run: bench::run,
-    },
-];
+    options: &["--config", "--of", "--timeout"],
+    example: "printf 'set x 42\\nget x\\n' | raftlet client",
+    run: menu::run,
+}];
 
 const LAB: &[Verb] = &[
     Verb {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::super::cluster::{Cluster, Settled};
 use super::super::progress::Progress;
-use super::super::{Failure, ask};
+use super::super::{Failure, ask, start};
 use crate::client::Client;
 use crate::http::client::Connection;
 use crate::json::Json;
@@ -40,7 +40,7 @@ split less often.
 
 /// What so many kills of the leader cost.
 pub fn election_timeout(kills: usize) -> Result<String, Failure> {
-    let mut cluster = Cluster::new(SERVERS, TIMING)?;
+    let mut cluster = Cluster::new(start::program()?, SERVERS, TIMING)?;
     cluster.start_all()?;
     let (mut elected, mut written) = (Vec::new(), Vec::new());
     // Only the moments of the kills come from here.

@@ -3,19 +3,19 @@
 
 use std::time::Duration;
 
-use super::super::Failure;
-use super::super::node;
-use super::super::options::usage;
-use super::wish;
-use crate::json::Json;
+use super::options;
+use raftlet::cli::Failure;
+use raftlet::cli::node;
+use raftlet::cli::options::usage;
+use raftlet::json::Json;
 
-/// How long a member may take to say who leads.
+/// How long a member may take to name the leader.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `host:port` of a URL, `http://localhost:2379`.
 pub fn address(url: &str) -> Result<String, Failure> {
     let host = url.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
-    match wish::address("--etcd", host) {
+    match options::address("--etcd", host) {
         Ok(address) => Ok(address),
         Err(_) => usage(format!("--etcd is a URL as http://localhost:2379, not {url}")),
     }
@@ -36,7 +36,7 @@ fn members_of(status: &Json, list: &Json) -> Option<Vec<String>> {
     let leader = status.get("leader")?;
     let mut members = Vec::new();
     for member in list.get("members")?.as_array()? {
-        // A member that never ran has none.
+        // A member that never ran has no URL.
         let urls = member.get("clientURLs").and_then(Json::as_array).unwrap_or_default();
         let Some(url) = urls.first().and_then(Json::as_str) else { continue };
         let place = if member.get("ID") == Some(leader) { 0 } else { members.len() };

@@ -1,4 +1,4 @@
-//! `bench --nodes 3,5,7`: what does a larger cluster cost?
+//! `cargo bench -- --nodes 3,5,7`: what does a larger cluster cost?
 //!
 //! All clusters run at once, and are put under load in turn, run by run: those that have nothing to
 //! do take hardly any of the machine. On one machine they share what in a real cluster each node
@@ -6,20 +6,20 @@
 //! is by how much. The model knows the disk alone: it takes the line of each entry once for each
 //! node, and syncs each batch as often.
 
-use super::super::node::with_members;
-use super::super::options::Options;
-use super::super::{Failure, print, print_json};
 use super::load::{self, Load};
+use super::options::Options;
 use super::report::{self, Summary};
 use super::target::{Mix, Target};
-use crate::json::Json;
+use raftlet::cli::node::with_members;
+use raftlet::cli::{Failure, print, print_json};
+use raftlet::json::Json;
 
 /// Measures every load on a cluster of each size, and prints it beside the model.
 pub fn run(options: &Options) -> Result<(), Failure> {
     let (mut clusters, mut targets) = (Vec::new(), Vec::new());
     for &nodes in &options.nodes {
         let mut cluster = super::own_cluster(options, nodes, super::TIMING)?;
-        let target = Target::own(&mut cluster, options.bench.value_bytes())?;
+        let target = Target::own(&mut cluster, options.value_bytes())?;
         clusters.push(cluster);
         targets.push(Target { name: called(nodes), ..target });
     }

@@ -1,4 +1,4 @@
-//! `bench --history N`: does a cluster get slower as it gets older?
+//! `cargo bench -- --history N`: does a cluster get slower as it gets older?
 //!
 //! The log is cut behind each snapshot, so neither memory, disk nor speed may depend on how many
 //! entries there ever were. A machine, however, is not the same some minutes later. So the old
@@ -8,18 +8,18 @@
 //!
 //! At last a node is started whose log was never cut (`startup.rs`).
 
-use super::super::cluster::Cluster;
-use super::super::options::Options;
-use super::super::progress::Progress;
-use super::super::{Failure, node, print, print_json};
 use super::load::{self, Load, Run};
+use super::options::Options;
 use super::report::{self, Summary, rounded};
 use super::target::{KEYS, Mix, TIMEOUT, Target};
 use super::{TIMING, WARM_UP, startup};
-use crate::json::Json;
-use crate::lab::experiment::times::Times;
+use raftlet::cli::cluster::Cluster;
+use raftlet::cli::progress::Progress;
+use raftlet::cli::{Failure, node, print, print_json};
+use raftlet::json::Json;
+use raftlet::lab::experiment::times::Times;
 
-/// Clients, if nobody says how many.
+/// The number of clients, unless the command line has one.
 const CLIENTS: usize = 64;
 
 /// How often it is measured on the way.
@@ -42,10 +42,10 @@ struct Point {
     disk_bytes: Vec<u64>,
 }
 
-/// Measures on the way to so many entries, and then a start.
+/// Measures on the way to this number of entries, and then a start.
 pub fn run(options: &Options, entries: u64) -> Result<(), Failure> {
-    let clients = options.bench.single_client_count(CLIENTS)?;
-    let load = Load { mix: Mix::Set, clients, length: options.bench.length() };
+    let clients = options.single_client_count(CLIENTS)?;
+    let load = Load { mix: Mix::Set, clients, length: options.length() };
     if !options.json {
         let what = format!("{}; sets by {clients} clients", super::own(options));
         print(&(super::headline(options, &what) + HEADER))?;
@@ -84,7 +84,7 @@ fn ratios(old: &[Run], new: &[Run]) -> Times {
 /// A cluster that has all the keys, and nothing else.
 fn filled_cluster(options: &Options, name: &str) -> Result<(Cluster, Target), Failure> {
     let mut cluster = super::own_cluster(options, super::node_count(options)?, TIMING)?;
-    let target = Target::own(&mut cluster, options.bench.value_bytes())?;
+    let target = Target::own(&mut cluster, options.value_bytes())?;
     load::fill(&target)?;
     Ok((cluster, Target { name: name.to_string(), ..target }))
 }
@@ -97,7 +97,7 @@ fn points(entries: u64) -> Vec<u64> {
     points
 }
 
-/// Writes until there are so many entries; how many there are then.
+/// Writes until there are `goal` entries or more; returns how many.
 fn grow(target: &Target, load: &Load, goal: u64) -> Result<u64, Failure> {
     let mut progress = Progress::default();
     loop {

@@ -1,25 +1,25 @@
-//! The end of `bench --history N`: how long does a node take to start?
+//! The end of `cargo bench -- --history N`: how long does a node take to start?
 //!
 //! What it reads is its snapshot and the log behind it. Snapshots keep the log short; here it is as
-//! long as can be, for the registry wants none. The storage itself writes it, as it would for a
-//! node, and when the node reads it, it still lies in the system's memory. The node is a cluster
-//! of one, which goes on by itself: it answers, is elected, applies all that it has, and then takes
-//! a write.
+//! long as can be, for the registry asks for no snapshot. The storage itself writes it, as it would
+//! for a node, and when the node reads it, it still lies in the system's memory. The node is a
+//! cluster of one, which goes on by itself: it answers, is elected, applies all that it has, and
+//! then takes a write.
 
 use std::time::{Duration, Instant};
 
-use super::super::cluster::Cluster;
-use super::super::node;
-use super::super::options::Options;
-use super::super::progress::Progress;
-use super::super::{Failure, print, print_json};
+use super::options::Options;
 use super::report::rounded;
 use super::target::{KEYS, value};
-use crate::json::Json;
-use crate::lab::experiment::times::Times;
-use crate::node::message::{Command, Entry, NodeId};
-use crate::node::step::Timing;
-use crate::storage::Storage;
+use raftlet::cli::cluster::Cluster;
+use raftlet::cli::node;
+use raftlet::cli::progress::Progress;
+use raftlet::cli::{Failure, print, print_json};
+use raftlet::json::Json;
+use raftlet::lab::experiment::times::Times;
+use raftlet::node::message::{Command, Entry, NodeId};
+use raftlet::node::step::Timing;
+use raftlet::storage::Storage;
 
 const ID: NodeId = NodeId(1);
 
@@ -39,15 +39,15 @@ struct Start {
     write_ms: f64,
 }
 
-/// Starts a node with so many entries again and again, and prints how long it took.
+/// Starts a node with this number of entries again and again, and prints how long it took.
 pub fn run(options: &Options, entries: u64) -> Result<(), Failure> {
-    let mut cluster = Cluster::new(1, Timing::PAPER)?;
+    let mut cluster = Cluster::new(super::PROGRAM.into(), 1, Timing::PAPER)?;
     cluster.hush();
     cluster.add_to_registry(NO_SNAPSHOT)?;
-    let text = value(options.bench.value_bytes());
+    let text = value(options.value_bytes());
     let log_bytes = write_log(&cluster, entries, &text)?;
     let mut progress = Progress::default();
-    let wanted = options.bench.runs();
+    let wanted = options.runs();
     let mut starts = Vec::new();
     for number in 1..=wanted {
         progress.show(|| format!("start with {entries} entries: {number} of {wanted}"));
@@ -63,7 +63,7 @@ pub fn run(options: &Options, entries: u64) -> Result<(), Failure> {
     }
 }
 
-/// Writes the files of a node that has so many entries; how long its log is, in bytes.
+/// Writes the files of a node that has this number of entries; returns the bytes of its log.
 fn write_log(cluster: &Cluster, entries: u64, value: &str) -> Result<u64, Failure> {
     let (name, data) = (cluster.options.registry()?.cluster, cluster.options.data_of(ID));
     let write = || {

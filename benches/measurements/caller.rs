@@ -3,7 +3,7 @@
 //!
 //! One request is under way at a time. Of the answer it reads the status, the length, and if
 //! another node leads now, which. The buffer is used again and again, and the timeout of a read is
-//! set once. [`http::client`](crate::http::client), which does all that a client should, would be
+//! set once. [`http::client`](raftlet::http::client), which does all that a client should, would be
 //! several times as dear.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long an answer may take; a node gives up a little sooner.
 const PATIENCE: Duration = Duration::from_secs(6);
 
-/// How long a client waits before it turns to the next node: none of them may lead for a while.
+/// How long a client waits before it asks the next node: there may be no leader for a while.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Room for most answers at once.
@@ -35,7 +35,7 @@ struct Answer {
     status: u16,
     /// Where it lies in the buffer.
     body: Range<usize>,
-    /// Who leads instead, `host:port`.
+    /// The leader, if it is another node, as `host:port`.
     location: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Caller<'a> {
         let leader = answer.and_then(|answer| answer.location);
         self.stream = leader.and_then(|address| open(&address).ok());
         if self.stream.is_none() {
-            // Perhaps nobody leads for a while, and those who elect need the processor.
+            // There may be no leader for a while, and the nodes that elect one need the processor.
             thread::sleep(PAUSE);
         }
         None

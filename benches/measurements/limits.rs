@@ -1,7 +1,7 @@
 //! What this machine can do at best: its disk, its loopback, its scheduler. Each is measured by the
 //! plainest program that does it, and of many times the median counts.
 //!
-//! Each time comes after a rest, as in a cluster that has one client: whoever is woken there has
+//! Each time comes after a rest, as in a cluster that has one client: a thread that wakes there has
 //! waited for some hundred microseconds, and a core that has gone to sleep takes its time to wake.
 //! Without the rest a round trip would look three times as fast as any client ever sees it.
 
@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, process};
 
-use crate::lab::experiment::times::Times;
+use raftlet::lab::experiment::times::Times;
 
 /// What is written or sent at once: a command with its frame, rounded.
 const BYTES: usize = 100;

@@ -4,8 +4,8 @@
 
 use super::load::{Load, Run};
 use super::target::Target;
-use crate::json::Json;
-use crate::lab::experiment::times::Times;
+use raftlet::json::Json;
+use raftlet::lab::experiment::times::Times;
 
 /// What is said of the runs of one load on one target.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
-//! `bench --brain`: the algorithm alone. Three nodes in one thread, whose messages and saves are
-//! done at once: no network, no disk, no state machine. A step is one thing told to a node and the
-//! list of what it wants done.
+//! `cargo bench -- --brain`: the algorithm alone. Three nodes in one thread, whose messages and
+//! saves are done at once: no network, no disk, no state machine. A step is one thing told to a
+//! node and the list of what it wants done.
 //!
 //! How many bytes a step allocates, a program cannot tell of itself without an allocator of its
 //! own, and that would need `unsafe`. docs/PERFORMANCE.md shows how to ask valgrind.
@@ -8,24 +8,24 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::super::options::Options;
-use super::super::progress::Progress;
-use super::super::{Failure, print, print_json};
+use super::options::Options;
 use super::report::rounded;
 use super::target::value;
-use crate::json::Json;
-use crate::lab::experiment::times::Times;
-use crate::node::Node;
-use crate::node::message::{Command, Entry, NodeId};
-use crate::node::rules::Rules;
-use crate::node::step::{Input, Output, Saved, Settings, Timing};
+use raftlet::cli::progress::Progress;
+use raftlet::cli::{Failure, print, print_json};
+use raftlet::json::Json;
+use raftlet::lab::experiment::times::Times;
+use raftlet::node::Node;
+use raftlet::node::message::{Command, Entry, NodeId};
+use raftlet::node::rules::Rules;
+use raftlet::node::step::{Input, Output, Saved, Settings, Timing};
 
 const NODES: usize = 3;
 
 /// How many commands a batch has.
 const BATCHES: [usize; 2] = [1, 64];
 
-/// Once so many entries are in the logs, new nodes begin: else memory would grow with speed.
+/// When the logs have this number of entries, new nodes begin: else memory would grow with speed.
 const ENTRIES: u64 = 10_000;
 
 /// What one run came to.
@@ -52,7 +52,7 @@ impl Run {
 
 /// Measures, and prints a line for each size of a batch.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let (runs, length) = (options.bench.runs(), options.bench.length());
+    let (runs, length) = (options.runs(), options.length());
     if !options.json {
         print(&format!(
             "{NODES} nodes in one thread, without network, disk and state machine; commands of \
@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             length.as_secs_f64()
         ))?;
     }
-    for batch in options.bench.clients_or(&BATCHES) {
+    for batch in options.clients_or(&BATCHES) {
         let mut progress = Progress::default();
         let measured = (1..=runs).map(|number| {
             progress.show(|| format!("batches of {batch}: run {number} of {runs}"));
@@ -103,7 +103,7 @@ fn to_json(batch: usize, runs: &[Run]) -> Json {
     ])
 }
 
-/// Commits batch after batch for so long.
+/// Commits batch after batch for this time.
 fn measure(batch: usize, length: Duration) -> Run {
     let text = format!("set bench-0042={}", value(85)); // 100 bytes
     let begin = Instant::now();
@@ -125,7 +125,7 @@ fn measure(batch: usize, length: Duration) -> Run {
 /// Three nodes, the first of which leads.
 struct Trio {
     nodes: Vec<Node>,
-    /// What is still to be told, and to whom.
+    /// The inputs that wait, each with its node.
     waiting: VecDeque<(usize, Input)>,
     steps: u64,
     /// Entries that the leader has applied.
@@ -156,7 +156,7 @@ impl Trio {
         self.waiting.push_back((node, input));
         while let Some((node, input)) = self.waiting.pop_front() {
             self.steps += 1;
-            // Time stands still, so nobody stands for election, and no heartbeat is due.
+            // Time stands still, so no node stands for election, and no heartbeat is due.
             for output in self.nodes[node].step(0, input) {
                 self.do_for(node, output);
             }

@@ -1,17 +1,17 @@
-//! The load: so many clients, each a thread with a connection of its own, each asking for the next
-//! thing when it has the answer to the last.
+//! The load: a number of clients, each a thread with a connection of its own. A client asks for the
+//! next thing when it has the answer to the last.
 
 use std::process;
 use std::sync::OnceLock;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use super::super::Failure;
 use super::caller::Caller;
 use super::proc;
 use super::target::{KEYS, Mix, Target};
-use crate::lab::experiment::times::Times;
-use crate::node::step::Random;
+use raftlet::cli::Failure;
+use raftlet::lab::experiment::times::Times;
+use raftlet::node::step::Random;
 
 /// A client needs little.
 const STACK_BYTES: usize = 64 * 1024;
@@ -35,7 +35,7 @@ pub struct Load {
 pub struct Run {
     /// How many were done in time, a second.
     pub operations_a_second: f64,
-    /// How long each took that was done, in milliseconds; none if nothing was.
+    /// How long each took that was done, in milliseconds; `None` if nothing was.
     pub times: Option<Times>,
     /// How many were asked and not done.
     pub errors: u64,
@@ -59,7 +59,7 @@ struct Tally {
 /// Puts a target under load. Another seed chooses other keys.
 ///
 /// # Errors
-/// The system has no room for so many threads.
+/// The system has no room for a thread for each client.
 pub fn run(target: &Target, load: &Load, seed: u64) -> Result<Run, Failure> {
     let (tallies, spent) = work(target, load, seed)?;
     let times_ms: Vec<f64> = tallies.iter().flat_map(|tally| &tally.times_ms).copied().collect();
@@ -79,7 +79,7 @@ pub fn run(target: &Target, load: &Load, seed: u64) -> Result<Run, Failure> {
 /// What each client has done, and what each node's process and at last this one has spent.
 type Work = (Vec<Tally>, Vec<Option<Duration>>);
 
-/// Has all clients connect, and then begin at once; or nobody, if there is no room for all.
+/// Lets all clients connect, and then begin at once. If there is no room for all, no client begins.
 fn work(target: &Target, load: &Load, seed: u64) -> Result<Work, Failure> {
     let begin = OnceLock::new();
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! `bench --floor`: how near one client's write is to what this machine allows at best.
+//! `cargo bench -- --floor`: how near one client's write is to what this machine allows at best.
 //!
 //! The least time that a durable commit on three nodes can take is that of what cannot be left out:
 //! the client's request and its answer; the leader's message to a follower and its answer; two of
@@ -10,15 +10,15 @@
 
 use std::fmt::Write;
 
-use super::super::options::Options;
-use super::super::progress::Progress;
-use super::super::{Failure, print, print_json};
 use super::limits::Limits;
 use super::load::{self, Load};
+use super::options::Options;
 use super::report::rounded;
 use super::target::{Mix, Target};
-use crate::json::Json;
-use crate::lab::experiment::times::Times;
+use raftlet::cli::progress::Progress;
+use raftlet::cli::{Failure, print, print_json};
+use raftlet::json::Json;
+use raftlet::lab::experiment::times::Times;
 
 /// How often a message goes there and back.
 const ROUND_TRIPS: f64 = 2.0;
@@ -62,8 +62,8 @@ write at once. Nothing is handed over: who reads a socket serves what it reads.
 
 /// Measures the machine and one client of the target in turn, and prints both.
 pub fn run(options: &Options, target: &Target, which: &str) -> Result<(), Failure> {
-    let wanted = options.bench.runs();
-    let load = Load { mix: Mix::Set, clients: 1, length: options.bench.length() };
+    let wanted = options.runs();
+    let load = Load { mix: Mix::Set, clients: 1, length: options.length() };
     let mut progress = Progress::default();
     let mut runs = Vec::new();
     load::run(target, &Load { length: load.length.min(super::WARM_UP), ..load }, 0)?;

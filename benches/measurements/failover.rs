@@ -1,34 +1,34 @@
-//! `bench --kill N`: the leader dies again and again under load. How long is it until the next
-//! write is acknowledged, and is every write there that was?
+//! `cargo bench -- --kill N`: the leader dies again and again under load. How long is it until the
+//! next write is acknowledged, and is every acknowledged write there?
 //!
 //! Each client counts on a key of its own, one `incr` after another, so a write that was lost or
 //! done twice shows at once: the sum in the next answer must be the number of writes that this
 //! client was told of, or more by no more than those of which it was told nothing. It is `kill -9`
 //! at a random moment, and what counts is the first write that was sent after it and was
-//! acknowledged. The killed node starts again and catches up; then it is the next leader's turn.
+//! acknowledged. The killed node starts again and catches up; then the next leader is killed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::cluster::Cluster;
-use super::super::node;
-use super::super::options::Options;
-use super::super::progress::Progress;
-use super::super::{Failure, print, print_json};
 use super::caller::Caller;
+use super::options::Options;
 use super::report::rounded;
 use super::target::{self, post};
-use crate::json::Json;
-use crate::lab::experiment::times::Times;
-use crate::node::message::NodeId;
-use crate::node::step::{Random, Timing};
+use raftlet::cli::cluster::Cluster;
+use raftlet::cli::node;
+use raftlet::cli::progress::Progress;
+use raftlet::cli::{Failure, print, print_json};
+use raftlet::json::Json;
+use raftlet::lab::experiment::times::Times;
+use raftlet::node::message::NodeId;
+use raftlet::node::step::{Random, Timing};
 
-/// Clients, if nobody says how many.
+/// The number of clients, unless the command line has one.
 const CLIENTS: usize = 8;
 
-/// The cluster is left alone for at least so long before the next kill, and at most twice as long.
+/// The least pause before the next kill; the longest is twice as long.
 const REST_MS: u64 = 250;
 
 /// After this no write will come any more.
@@ -52,7 +52,7 @@ struct Told {
 }
 
 impl Told {
-    /// Takes up an answer: none, or the sum.
+    /// Takes up an answer: the sum, if there was one.
     fn hear(&mut self, sum: Option<u64>) -> Result<(), String> {
         let Some(sum) = sum else {
             self.unknown += 1;
@@ -78,9 +78,9 @@ impl Told {
     }
 }
 
-/// Kills the leader so often, and prints what came of it.
+/// Kills the leader `kills` times, and prints how long no write was done.
 pub fn run(options: &Options, kills: usize) -> Result<(), Failure> {
-    let clients = options.bench.single_client_count(CLIENTS)?;
+    let clients = options.single_client_count(CLIENTS)?;
     let nodes = options.single_node_count()?.unwrap_or(super::NODES);
     let mut cluster = super::own_cluster(options, nodes, Timing::PAPER)?;
     target::settled(&mut cluster)?;
@@ -121,7 +121,7 @@ fn count(
         let sum = caller.ask(request.as_bytes()).and_then(value);
         told.hear(sum).map_err(|why| format!("client {client}: {why}"))?;
         if sum.is_some() {
-            // Nobody listens any more when it is over.
+            // At the end the receiver is gone.
             let _ = acknowledged.send(Acknowledged { sent, at: Instant::now() });
         }
     }
@@ -194,7 +194,7 @@ fn read(addresses: &[String], client: usize) -> Result<u64, Failure> {
     while begin.elapsed() < PATIENCE {
         let sum = caller.ask(request.as_bytes()).and_then(|body| Json::parse(body).ok());
         if let Some(sum) = sum {
-            // A client who was never told of a write may have done none.
+            // A client with no acknowledged write may have written nothing.
             let sum = sum.get("value").and_then(Json::as_str).unwrap_or("0").parse();
             return sum.map_err(|_| Failure::Running("a counter is no number".to_string()));
         }

@@ -1,4 +1,4 @@
-//! `bench`: how fast a cluster is on this machine.
+//! What `cargo bench` measures: how fast a cluster is on this machine.
 //!
 //! Speed says little alone: what a disk or a processor allows differs from machine to machine. So
 //! the same load can be put on an etcd in the same run, in turn with it (`--etcd`), or one client
@@ -13,40 +13,47 @@ mod floor;
 mod history;
 mod limits;
 mod load;
+mod options;
 mod proc;
 mod report;
 mod sizes;
 mod startup;
 mod target;
-mod wish;
 
 use std::env;
 use std::thread;
 use std::time::Duration;
 
-use super::cluster::Cluster;
-use super::options::Options;
-use super::progress::Progress;
-use super::{Failure, print, print_json};
-use crate::node::step::Timing;
-use crate::transport::options::Kind;
 use load::{Load, Run};
+use options::{KNOWN, Options};
+use raftlet::cli::cluster::Cluster;
+use raftlet::cli::options::Known;
+use raftlet::cli::progress::Progress;
+use raftlet::cli::{Failure, help, print, print_json};
+use raftlet::node::step::Timing;
+use raftlet::transport::options::Kind;
 use report::Summary;
 use target::Target;
-pub use wish::Wish;
 
-/// The verb's help.
-pub const HELP: &str = "\
+/// The program whose nodes are measured.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_raftlet");
+
+const TITLE: &str =
+    "cargo bench: how fast is it? Beside an etcd, or beside what the machine allows";
+
+const HELP: &str = "\
 It starts nodes of its own, or takes those of --against, to which it writes 10,000 keys\n\
 bench-0000 to bench-9999. Then clients set and get them, each as fast as it is answered.\n\
 It prints the median of all runs, with the least and the most; half of the operations\n\
 took p50 at most. With --etcd both are measured in turn, run by run, with the same keys,\n\
-values and clients, and the ratios come first. Use a release build. Other measurements:\n\
-\x20 raftlet bench --kill 20          kill -9 of the leader under load, and is any write lost?\n\
-\x20 raftlet bench --nodes 3,5,7      several sizes of cluster, beside what one disk allows\n\
-\x20 raftlet bench --history 5000000  is it as fast after so many entries? And a node's start\n\
-\x20 raftlet bench --floor            what this machine allows: its disk, loopback and threads\n\
-\x20 raftlet bench --brain            commands through the algorithm alone, --clients in a batch";
+values and clients, and the ratios come first. Other measurements:\n\
+\x20 cargo bench -- --kill 20          kill -9 of the leader under load, and is any write lost?\n\
+\x20 cargo bench -- --nodes 3,5,7      several sizes of cluster, beside what one disk allows\n\
+\x20 cargo bench -- --history 5000000  is it as fast after so many entries? And a node's start\n\
+\x20 cargo bench -- --floor            what this machine allows: its disk, loopback and threads\n\
+\x20 cargo bench -- --brain            commands through the algorithm alone, --clients in a batch";
+
+const EXAMPLE: &str = "cargo bench -- --clients 1,64 --etcd http://localhost:2379";
 
 /// As etcd's: a node that is slow for a moment, on a machine that has more to do than it can, is
 /// no reason for an election.
@@ -61,32 +68,42 @@ const CLIENTS: [usize; 4] = [1, 8, 64, 256];
 /// How long the first clients warm up what is to be measured.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// `bench`.
-pub fn run(options: &Options) -> Result<(), Failure> {
-    wish::check(options)?;
-    let wish = &options.bench;
-    if wish.brain {
+/// Does what the words of a command line ask.
+pub fn run(words: Vec<String>) -> Result<(), Failure> {
+    let options = Options::read(words)?;
+    if options.help {
+        let known: Vec<&Known> = KNOWN.iter().collect();
+        return print(&help::page(TITLE, HELP, &known, EXAMPLE));
+    }
+    options.check()?;
+    run_measurement(&options)
+}
+
+/// Runs the one kind of measurement that the options name.
+fn run_measurement(options: &Options) -> Result<(), Failure> {
+    if options.brain {
         return brain::run(options);
     }
-    if let Some(kills) = wish.kill {
+    if let Some(kills) = options.kill {
         return failover::run(options, kills);
     }
-    if let Some(entries) = wish.history {
+    if let Some(entries) = options.history {
         return history::run(options, entries);
     }
     if options.nodes.len() > 1 {
         return sizes::run(options);
     }
-    // What is there already can be missing at once; nodes of our own take their time.
-    let etcd = wish.etcd.as_deref().map(|address| Target::etcd(address, wish.value_bytes()));
+    let value_bytes = options.value_bytes();
+    // An etcd that is not there shows at once. Nodes of our own take their time to start.
+    let etcd = options.etcd.as_deref().map(|address| Target::etcd(address, value_bytes));
     let etcd = etcd.transpose()?;
-    if let Some(address) = &wish.against {
-        let ours = Target::raftlet(address, wish.value_bytes())?;
+    if let Some(address) = &options.against {
+        let ours = Target::raftlet(address, value_bytes)?;
         return measure(options, ours, etcd, &format!("the cluster of {address}"));
     }
     let mut cluster = own_cluster(options, node_count(options)?, TIMING)?;
-    let ours = Target::own(&mut cluster, wish.value_bytes())?;
-    match wish.floor {
+    let ours = Target::own(&mut cluster, value_bytes)?;
+    match options.floor {
         true => floor::run(options, &ours, &own(options)),
         false => measure(options, ours, etcd, &own(options)),
     }
@@ -97,9 +114,9 @@ fn node_count(options: &Options) -> Result<u64, Failure> {
     Ok(options.single_node_count()?.unwrap_or(NODES))
 }
 
-/// A cluster of so many nodes on this machine that runs, and whose lines nobody reads.
+/// Starts a cluster of this size on this machine. What its nodes print is thrown away.
 fn own_cluster(options: &Options, nodes: u64, timing: Timing) -> Result<Cluster, Failure> {
-    let mut cluster = Cluster::new(nodes, timing)?;
+    let mut cluster = Cluster::new(PROGRAM.into(), nodes, timing)?;
     cluster.options.transport = options.transport;
     cluster.hush();
     cluster.start_all()?;
@@ -126,21 +143,20 @@ fn own(options: &Options) -> String {
 
 /// What is measured, and how: it stands above a table.
 fn headline(options: &Options, which: &str) -> String {
-    let wish = &options.bench;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     format!(
         "{which}; {cores} cores; values of {} bytes; {} × {} s, medians\n\n",
-        wish.value_bytes(),
-        wish.runs(),
-        wish.length().as_secs_f64()
+        options.value_bytes(),
+        options.runs(),
+        options.length().as_secs_f64()
     )
 }
 
 /// The loads that are asked for, one after another.
 fn loads(options: &Options) -> Vec<Load> {
-    let (length, clients) = (options.bench.length(), options.bench.clients_or(&CLIENTS));
+    let (length, clients) = (options.length(), options.clients_or(&CLIENTS));
     let of_mix = |mix| clients.iter().map(move |&clients| Load { mix, clients, length });
-    options.bench.mixes().into_iter().flat_map(of_mix).collect()
+    options.mixes().into_iter().flat_map(of_mix).collect()
 }
 
 /// Measures every load, in turn on a raftlet and on the etcd, if there is one.
@@ -209,7 +225,7 @@ fn run_in_turn(
     load: &Load,
 ) -> Result<Vec<Vec<Run>>, Failure> {
     let mut progress = Progress::default();
-    let wanted = options.bench.runs();
+    let wanted = options.runs();
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); targets.len()];
     for number in 0..=wanted {
         for (target, runs) in targets.iter().zip(&mut runs) {

@@ -6,18 +6,18 @@
 
 use std::time::Duration;
 
-use super::super::Failure;
-use super::super::cluster::Cluster;
-use super::super::node;
 use super::{etcd, proc};
-use crate::json::Json;
-use crate::node::message::NodeId;
-use crate::node::step::Random;
+use raftlet::cli::Failure;
+use raftlet::cli::cluster::Cluster;
+use raftlet::cli::node;
+use raftlet::json::Json;
+use raftlet::node::message::NodeId;
+use raftlet::node::step::Random;
 
 /// How many keys there are.
 pub const KEYS: u64 = 10_000;
 
-/// How long a node may take to say who leads.
+/// How long a node may take to name the leader.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What clients ask.
@@ -82,7 +82,7 @@ impl Target {
         Ok(Target::new(System::Raftlet, addresses, value_bytes))
     }
 
-    /// A cluster of our own, once all its nodes know who leads.
+    /// A cluster of our own, once all its nodes know the leader.
     pub fn own(cluster: &mut Cluster, value_bytes: usize) -> Result<Target, Failure> {
         let leader = settled(cluster)?;
         Target::raftlet(&cluster.options.registry()?.nodes[&leader], value_bytes)
@@ -108,7 +108,8 @@ fn nodes(address: &str) -> Result<Vec<String>, String> {
     let Some(leader) = status.get("leader_address").and_then(text) else {
         return Err(format!("{address} knows of no leader: raftlet status shows why"));
     };
-    // A node may have more than one name: whoever was asked counts once, by the name used here.
+    // A node may have more than one name. The node that was asked counts once, by the name used
+    // here.
     let is_leader = status.get("id") == status.get("leader");
     let leader = if is_leader { address.to_string() } else { leader };
     let peers = status.get("peers").and_then(Json::as_array).unwrap_or_default();
@@ -127,7 +128,7 @@ pub fn settled(cluster: &mut Cluster) -> Result<NodeId, Failure> {
     })
 }
 
-/// Who leads, as far as this node knows.
+/// The leader, as far as this node knows.
 fn leader_by(address: &str) -> Option<NodeId> {
     let health = node::ask(address, "GET", "/health", None, TIMEOUT).ok()?;
     health.get("leader").and_then(Json::as_u64).map(NodeId)
@@ -196,7 +197,7 @@ pub fn post(path: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
-/// A text of so many letters.
+/// A text of this length.
 pub fn value(bytes: usize) -> String {
     let mut random = Random(1);
     let letters = (0..bytes).map(|_| char::from(b'a' + random.between(0, 25) as u8));
