@@ -10,7 +10,7 @@
 mod clients;
 mod fault_profile;
 mod faults;
-mod jobs;
+pub mod jobs;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::lab::checker::Violation;
 use crate::lab::counterexample::{self, HEADING};
 use crate::lab::journal::{Answer, Counts, Happening, Outcome};
 use crate::lab::linearizability;
-use crate::lab::trace::Recording;
+use crate::lab::trace::recording::Recording;
 use crate::lab::world::{Act, Setup, World};
 use crate::node::Node;
 use crate::node::message::NodeId;
@@ -30,7 +30,6 @@ use clients::Clients;
 pub use fault_profile::Kinds;
 use fault_profile::pick;
 use faults::Faults;
-pub use jobs::explore;
 
 /// How long it may take after the last fault until all is well.
 const PATIENCE_MS: Millis = 10_000;
