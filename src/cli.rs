@@ -10,9 +10,11 @@ mod ablate;
 mod ask;
 mod bench;
 mod check;
+mod child;
 mod cluster;
 mod demo;
 mod experiment;
+mod failure;
 mod faults;
 mod help;
 mod lab;
@@ -28,55 +30,14 @@ mod rules;
 mod show;
 mod simulate;
 mod start;
+mod stdout;
 mod verbs;
 
-use std::fmt;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::client;
-use crate::json::Json;
+use failure::Failure;
 use options::Options;
-
-/// Why a verb was not done, in one line for people.
-#[derive(Debug, PartialEq, Eq)]
-enum Failure {
-    /// The command line or the configuration is wrong.
-    Usage(String),
-    /// It is right, but could not be done.
-    Running(String),
-    /// There was no leader in time, or it may or may not have been done.
-    NoAnswer(String),
-}
-
-impl Failure {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Failure::Running(_) => 1,
-            Failure::Usage(_) => 2,
-            Failure::NoAnswer(_) => 3,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Failure::Usage(why) | Failure::Running(why) | Failure::NoAnswer(why) => {
-                f.write_str(why)
-            }
-        }
-    }
-}
-
-impl From<client::Error> for Failure {
-    fn from(error: client::Error) -> Failure {
-        match error {
-            client::Error::Refused(why) => Failure::Running(why),
-            client::Error::NotDone(why) | client::Error::Unknown(why) => Failure::NoAnswer(why),
-        }
-    }
-}
+use stdout::{print, print_json};
 
 /// Does what the words of a command line ask.
 pub fn run(words: Vec<String>) -> ExitCode {
@@ -106,24 +67,4 @@ fn dispatch(mut options: Options) -> Result<(), Failure> {
     }
     verb.check(&options)?;
     (verb.run)(&options)
-}
-
-/// Writes to stdout. A reader who has seen enough (`| head`) is no error.
-fn print(text: &str) -> Result<(), Failure> {
-    match write(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Running(format!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn print_json(json: Json) -> Result<(), Failure> {
-    print(&format!("{json}\n"))
-}
-
-fn write(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }

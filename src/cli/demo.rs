@@ -10,8 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cluster::{Cluster, Line, Settled};
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, ask, print, show};
+use super::stdout::print;
+use super::{ask, show};
 use crate::client::Client;
 use crate::node::message::{NodeId, Term};
 use crate::node::step::Timing;

@@ -4,8 +4,9 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, print};
+use super::stdout::print;
 use crate::lab::script::{self, Debugger, Script};
 use crate::lab::trace;
 

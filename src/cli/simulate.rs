@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::Instant;
 
+use super::failure::Failure;
 use super::options::Options;
 use super::progress::Progress;
-use super::{Failure, print};
+use super::stdout::print;
 use crate::lab::exhaustive::{self, Bound, Seen};
 use crate::lab::journal::Counts;
 use crate::lab::sim::{self, jobs};

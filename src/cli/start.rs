@@ -1,27 +1,17 @@
-//! Starting a node in this process, and the command that starts one in a process of its own.
+//! The verbs that start nodes: one in this process, or all of them by the launcher.
 
 use std::env;
-use std::ffi::OsString;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, Stdio};
+use std::path::Path;
+use std::process;
 use std::thread;
-use std::time::Duration;
 
+use super::failure::Failure;
 use super::options::{self, Options};
-use super::{Failure, launcher};
+use super::{child, launcher};
 use crate::node::message::NodeId;
 use crate::server;
 use crate::state_machine::kv::Store;
-
-/// Set for a node that `raftlet` alone has started: it ends when its stdin does, which is when the
-/// process that started it has ended, however it ended.
-const CHILD: &str = "RAFTLET_CHILD";
-
-/// Set as well for a node of a verb's own cluster: if it ends in this way, its `--data` directory
-/// goes, too.
-pub const SCRATCH: &str = "RAFTLET_SCRATCH";
 
 /// `raftlet` alone: in a container the node that its environment names, else every node.
 pub fn alone(options: &Options) -> Result<(), Failure> {
@@ -52,13 +42,13 @@ fn run_node(options: &Options, id: NodeId) -> Result<(), Failure> {
         )));
     }
     let config = options.registry_with(id)?;
-    let is_child = env::var_os(CHILD).is_some();
+    let is_child = env::var_os(child::CHILD).is_some();
     if is_child {
-        let scratch = options.data.clone().filter(|_| env::var_os(SCRATCH).is_some());
+        let scratch = options.data.clone().filter(|_| env::var_os(child::SCRATCH).is_some());
         thread::spawn(move || end_with_parent(scratch.as_deref()));
     }
     let own_address = config.advertise.as_ref().unwrap_or(&config.nodes[&id]);
-    let greeting = (!is_child).then(|| invitation(own_address));
+    let greeting = (!is_child).then(|| launcher::invitation(own_address));
     let launcher = env::var(launcher::ADDRESS).ok().filter(|_| is_child);
     let data = options.data_of(id);
     let Options { fresh, verbose, ref trace, .. } = *options;
@@ -72,76 +62,7 @@ fn end_with_parent(scratch: Option<&Path>) {
     // An error means the same as the end: nobody is there.
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
     if let Some(directory) = scratch {
-        remove_all(directory);
+        child::remove_all(directory);
     }
     process::exit(0);
-}
-
-/// Removes a directory, in which other nodes may be writing still, or removing.
-pub fn remove_all(directory: &Path) {
-    for _ in 0..50 {
-        let _ = fs::remove_dir_all(directory);
-        if !directory.exists() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Where this program is. Who starts nodes more than once looks it up before the first: once the
-/// program has been built again, Linux would name the file that was deleted for it.
-pub fn program() -> Result<PathBuf, Failure> {
-    let cannot = |error| Failure::Running(format!("cannot find this program: {error}"));
-    env::current_exe().map_err(cannot)
-}
-
-/// Starts a node as a process of its own, which ends when its stdin does. `arrange` adds to the
-/// command what else it needs.
-pub fn child(
-    program: &Path,
-    options: &Options,
-    id: NodeId,
-    arrange: impl FnOnce(&mut Command),
-) -> Result<Child, String> {
-    let mut command = Command::new(program);
-    command.args(command_line(options, id)).env(CHILD, "1").stdin(Stdio::piped());
-    arrange(&mut command);
-    let program = program.display();
-    command.spawn().map_err(|error| format!("cannot start {id} with {program}: {error}"))
-}
-
-/// The words that start this node in the same cluster.
-pub fn command_line(options: &Options, id: NodeId) -> Vec<OsString> {
-    let mut words = vec![id.0.to_string().into()];
-    words.extend(cluster_words(options));
-    if let Some(path) = &options.data {
-        words.extend(["--data".into(), path.into()]);
-    }
-    if let Some(kind) = options.transport {
-        words.extend(["--transport".into(), kind.name().into()]);
-    }
-    let flags =
-        [("--fast", options.fast), ("--fresh", options.fresh), ("--verbose", options.verbose)];
-    words.extend(flags.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.into()));
-    words
-}
-
-/// The words that tell any verb which cluster is meant.
-pub fn cluster_words(options: &Options) -> Vec<OsString> {
-    match (&options.config, options.of) {
-        (_, Some(count)) => vec!["--of".into(), count.to_string().into()],
-        (Some(path), None) => vec!["--config".into(), path.into()],
-        (None, None) => Vec::new(),
-    }
-}
-
-/// The words as a person types them.
-pub fn typed(words: &[OsString]) -> String {
-    let words = words.iter().map(|word| format!(" {}", word.to_string_lossy()));
-    words.collect()
-}
-
-/// Where to look at the cluster.
-pub fn invitation(address: &str) -> String {
-    format!("Open http://{address}/ in a browser to watch the cluster, and to break it.")
 }

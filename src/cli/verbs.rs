@@ -1,10 +1,11 @@
 //! The table of verbs: what each is called, the words and options that go with it, what `--help`
 //! says of it, and the function that does it.
 
+use super::failure::Failure;
 use super::options::Options;
 use super::{
-    Failure, ablate, ask, bench, check, demo, experiment, faults, lab, links, menu, node, quiz,
-    replay, rules, show, simulate, start,
+    ablate, ask, bench, check, demo, experiment, faults, lab, links, menu, node, quiz, replay,
+    rules, show, simulate, start,
 };
 
 /// A verb of the command line.
@@ -260,7 +261,7 @@ const MORE: &[Verb] = &[
                line, and the exit code is 1 if one of them failed.",
         options: &["--config", "--of", "--timeout"],
         example: "printf 'set x 42\\nget x\\n' | raftlet client",
-        run: menu::run,
+        run: |options| menu::run(options, perform),
     },
     Verb {
         name: "bench",
@@ -418,6 +419,13 @@ pub fn find(options: &mut Options) -> Result<&'static Verb, Failure> {
         }
         None => Err(Failure::Usage(format!("no such verb: {first:?}; see raftlet --help"))),
     }
+}
+
+/// Finds the verb that the words begin with, and does it.
+fn perform(mut options: Options) -> Result<(), Failure> {
+    let verb = find(&mut options)?;
+    verb.check(&options)?;
+    (verb.run)(&options)
 }
 
 impl Verb {

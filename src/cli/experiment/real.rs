@@ -8,9 +8,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::super::ask;
 use super::super::cluster::{Cluster, Settled};
+use super::super::failure::Failure;
 use super::super::progress::Progress;
-use super::super::{Failure, ask};
 use crate::client::Client;
 use crate::http::client::Connection;
 use crate::json::Json;
