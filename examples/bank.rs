@@ -17,13 +17,17 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use raftlet::cli;
 use raftlet::client::Client;
 use raftlet::config::Config;
 use raftlet::json::Json;
 use raftlet::node::message::NodeId;
 use raftlet::server::NodeOptions;
 use raftlet::state_machine::{Reply, StateMachine};
+
+/// The launcher of raftlet itself: it runs a node with any state machine.
+#[path = "../src/main.rs"]
+#[allow(dead_code, reason = "its main function starts a key-value store")]
+mod launcher;
 
 /// Who has how much. An ordered map, so that every server's snapshot is the same text.
 #[derive(Clone, Default)]
@@ -109,7 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (id, data) = (NodeId(id), Path::new("data/bank").join(word));
         let (fresh, verbose, trace, launcher, greeting) = (false, false, None, None, None);
         let options = NodeOptions { id, config, data, fresh, verbose, trace, launcher, greeting };
-        return Ok(cli::launch(options, Bank::default())?);
+        return Ok(launcher::run_node(options, Bank::default())?);
     }
     let nodes = config.nodes.into_values().collect();
     let mut bank = Client::new(nodes, Duration::from_secs(10), |why| eprintln!("{why}"));

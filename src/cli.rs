@@ -11,9 +11,11 @@
 mod ablate;
 mod ask;
 mod check;
+mod child;
 pub mod cluster;
 mod demo;
 mod experiment;
+pub mod failure;
 mod faults;
 pub mod help;
 mod lab;
@@ -29,60 +31,40 @@ mod rules;
 mod show;
 mod simulate;
 mod start;
+pub mod stdout;
 mod verbs;
 
-use std::fmt;
-use std::io::{self, Write};
-use std::process::ExitCode;
-
-use crate::client;
-use crate::json::Json;
+use crate::server::NodeOptions;
+use failure::Failure;
 use options::Options;
-pub use start::launch;
+use stdout::print;
+use verbs::Run;
 
-/// Why a verb was not done, in one line for people.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The command line or the configuration is wrong.
-    Usage(String),
-    /// It is right, but could not be done.
-    Running(String),
-    /// There was no leader in time, or it may or may not have been done.
-    NoAnswer(String),
-}
-
-impl Failure {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Failure::Running(_) => 1,
-            Failure::Usage(_) => 2,
-            Failure::NoAnswer(_) => 3,
-        }
+/// Does what the words of a command line ask. If they start one node, it is for the caller to run.
+///
+/// # Errors
+/// Why it was not done.
+pub fn run(words: Vec<String>) -> Result<Option<NodeOptions>, Failure> {
+    let mut options = Options::read(words)?;
+    if options.version {
+        return print(concat!("raftlet ", env!("CARGO_PKG_VERSION"), "\n")).map(|()| None);
     }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Failure::Usage(why) | Failure::Running(why) | Failure::NoAnswer(why) => {
-                f.write_str(why)
-            }
-        }
+    if options.word(0) == Some("help") {
+        options.help = true;
+        options.words.remove(0);
     }
-}
-
-impl From<client::Error> for Failure {
-    fn from(error: client::Error) -> Failure {
-        match error {
-            client::Error::Refused(why) => Failure::Running(why),
-            client::Error::NotDone(why) | client::Error::Unknown(why) => Failure::NoAnswer(why),
-        }
+    if options.help && options.words.is_empty() {
+        return print(&help::overview()).map(|()| None);
     }
-}
-
-/// Does what the words of a command line ask.
-pub fn run(words: Vec<String>) -> ExitCode {
-    ExitCode::from(finish(Options::read(words).and_then(dispatch)))
+    let verb = verbs::find(&mut options)?;
+    if options.help {
+        return print(&help::of(verb)).map(|()| None);
+    }
+    verb.check(&options)?;
+    match verb.run {
+        Run::Verb(run) => run(&options).map(|()| None),
+        Run::Node(node) => node(&options),
+    }
 }
 
 /// The exit code of a program that has done this. If it has failed, stderr says why.
@@ -94,50 +76,4 @@ pub fn finish(result: Result<(), Failure>) -> u8 {
             failure.exit_code()
         }
     }
-}
-
-fn dispatch(mut options: Options) -> Result<(), Failure> {
-    if options.version {
-        return print(concat!("raftlet ", env!("CARGO_PKG_VERSION"), "\n"));
-    }
-    if options.word(0) == Some("help") {
-        options.help = true;
-        options.words.remove(0);
-    }
-    if options.help && options.words.is_empty() {
-        return print(&help::overview());
-    }
-    let verb = verbs::find(&mut options)?;
-    if options.help {
-        return print(&help::of(verb));
-    }
-    verb.check(&options)?;
-    (verb.run)(&options)
-}
-
-/// Writes to stdout. It is no error if the reader has closed the pipe (`| head`).
-///
-/// # Errors
-/// Stdout takes no more, for another reason.
-pub fn print(text: &str) -> Result<(), Failure> {
-    match write(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Running(format!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Writes this to stdout, as one line.
-///
-/// # Errors
-/// Those of [`print()`].
-pub fn print_json(json: Json) -> Result<(), Failure> {
-    print(&format!("{json}\n"))
-}
-
-fn write(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }

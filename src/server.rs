@@ -1,10 +1,10 @@
 //! The body: it owns the node, its disk and its state machine, and does what the node says.
 //!
 //! One thread, the raft thread, runs [`Server::run`]: it waits for events or a deadline, takes all
-//! that wait, tells the node of them, and does what the node wants done, **in order**. All that must
-//! be saved in a round is saved by one write and one fsync: while the disk works, the inbox fills,
-//! and the next round takes all of it. That is group commit. A disk error is a crash: the server
-//! stops and says why.
+//! that wait, tells the node of them, and does what the node wants done, **in order**. All that
+//! must be saved in a round is saved by one write and one fsync: while the disk works, the inbox
+//! fills, and the next round takes all of it. That is group commit. A disk error is a crash: the
+//! server stops and says why.
 //!
 //! While the disk stalls, the readers of peers go on reading. So the thread then takes in all the
 //! messages that wait before it lets the node look at its timer: a heartbeat that was delivered in

@@ -399,7 +399,7 @@ const LIMITS: &[(&str, &str, &str)] = &[
     ("http/connection.rs", "head: Duration::from_secs(5),", "for its head | 5 s each |"),
     ("http/connection.rs", "body: Duration::from_secs(30),", "taking the answer | 30 s each |"),
     ("http/connection.rs", "answer: Duration::from_secs(30),", "taking the answer | 30 s each |"),
-    ("server/inbox.rs", "PATIENCE: Duration = Duration::from_secs(5);", "or read | 5 s, then 504 |"),
+    ("server/inbox.rs", "PATIENCE: Duration = Duration::from_secs(5);", "read | 5 s, then 504 |"),
     ("http/api/body.rs", "(1..=64).contains(&name.len())", "| 1 to 64 letters, digits, `-` or"),
     ("http/api/events.rs", "MAX_WAITING: usize = 1024;", "Who falls 1024 notices behind"),
     ("http/api/events.rs", "IDLE: Duration = Duration::from_secs(10);", "every 10 s"),

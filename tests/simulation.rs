@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 
 use raftlet::lab::journal::Counts;
 use raftlet::lab::script;
-use raftlet::lab::sim::{self, Failure, Kinds, Options};
+use raftlet::lab::sim::{self, Failure, Kinds, Options, jobs};
 use raftlet::node::rules::{Property, Rule, Rules};
 
 /// Explores these seeds, all of which must stand, and adds up what they reached.
@@ -199,7 +199,7 @@ fn failure_of_liveness_tells_the_last_moments() {
 /// Every outcome, in order, up to the first failure.
 fn told(jobs: usize, options: &Options, seeds: Range<u64>) -> Vec<String> {
     let mut told = Vec::new();
-    sim::explore(seeds, options, jobs, |seed, outcome| {
+    jobs::explore(seeds, options, jobs, |seed, outcome| {
         told.push(format!("{seed}: {:?}", outcome.as_ref().map_err(|failure| &failure.violation)));
         if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });

@@ -2,11 +2,14 @@
 //! paper is cited in the code and held by a test. What it checks is text, so it is quick and a
 //! failure names the file and line.
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use raftlet::node::rules::Rule;
+use support::sources::{Source, assert_none, page_files, rust_files, sources};
 
 const MAX_LINE_CHARS: usize = 100;
 const MAX_FUNCTION_LINES: usize = 60;
@@ -15,17 +18,13 @@ const MAX_NODE_LINES: usize = 700;
 /// The rooms, and what each may look into: whole rooms, or single files of one (`server::inbox`).
 const ROOMS: [(&str, &str); 13] = [
     ("node", ""),
+    ("json", ""),
     ("storage", "json node"),
     ("state_machine", "json node"),
-    ("json", ""),
     ("transport", "json node server::inbox"),
     ("config", "node transport"),
     ("server", "config json node state_machine storage transport"),
-    (
-        "http",
-        "config json node server::inbox server::status server::subscribers \
-         state_machine transport",
-    ),
+    ("http", "json node server::inbox server::status server::subscribers state_machine transport"),
     ("client", "http json node state_machine"),
     ("lab", "config::nearest json node state_machine storage"),
     ("cli", "client config http json lab node server state_machine storage transport"),
@@ -33,72 +32,18 @@ const ROOMS: [(&str, &str); 13] = [
     ("lib", ""),
 ];
 
+/// The rooms in which no file may name these.
+const WITHOUT_LOCKS: [&str; 5] = ["node", "server", "http", "storage", "state_machine"];
+const LOCKS: &str = "Mutex RwLock Condvar Atomic Barrier OnceLock LazyLock";
+
 /// What no file of the brain may name: the world outside, and an order that changes from run to
 /// run.
 const IMPURE: &str = "std::net std::fs std::io std::thread std::time std::env std::process Instant \
                       SystemTime HashMap HashSet println! mpsc";
 
-/// The text of a source file, without its tests.
-struct Source {
-    path: PathBuf,
-    text: String,
-}
-
-impl Source {
-    fn room(&self) -> String {
-        let below_src = self.path.strip_prefix("src").expect("all sources are below src");
-        let first = below_src.iter().next().expect("a file has a name").to_string_lossy();
-        first.trim_end_matches(".rs").to_string()
-    }
-
-    fn code(&self) -> &str {
-        self.text.split("#[cfg(test)]\nmod tests").next().expect("split gives at least one part")
-    }
-}
-
-fn rust_files(folder: &str) -> Vec<Source> {
-    files(folder, &["rs"])
-}
-
-/// The dashboard, as browsers get it.
-fn page_files() -> Vec<Source> {
-    files("src/dashboard", &["html", "css", "js"])
-}
-
-fn files(folder: &str, extensions: &[&str]) -> Vec<Source> {
-    let mut found = Vec::new();
-    let mut folders = vec![PathBuf::from(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("the folder can be read") {
-            let path = entry.expect("its entries can be read").path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let extension = path.extension().unwrap_or_default();
-            if extensions.iter().any(|wanted| extension == *wanted) {
-                let text = fs::read_to_string(&path).expect("sources are UTF-8");
-                found.push(Source { path, text });
-            }
-        }
-    }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    found
-}
-
-/// The sources of the crate itself: the bridge to serde_json is a package of its own.
-fn sources() -> Vec<Source> {
-    let bridge = Path::new("src/json/bridge");
-    rust_files("src").into_iter().filter(|source| !source.path.starts_with(bridge)).collect()
-}
-
 /// All Rust files that follow the rules of form.
 fn all_rust_files() -> Vec<Source> {
     sources().into_iter().chain(rust_files("benches")).chain(rust_files("tests")).collect()
-}
-
-fn assert_none(what: &str, offences: Vec<String>) {
-    assert!(offences.is_empty(), "{what}:\n{}", offences.join("\n"));
 }
 
 #[test]
@@ -127,6 +72,22 @@ fn rooms_know_only_whom_they_may() {
         }
     }
     assert_none("rooms that know too much", offences);
+}
+
+/// Threads meet in channels. A lock or an atomic anywhere else would be a second way to meet.
+#[test]
+fn rooms_without_locks_have_none() {
+    let mut offences = Vec::new();
+    let is_without = |source: &&Source| WITHOUT_LOCKS.contains(&source.room().as_str());
+    for source in sources().iter().filter(is_without) {
+        for (number, line) in source.code().lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in LOCKS.split(' ').filter(|word| code.contains(word)) {
+                offences.push(format!("{}:{}: {word}", source.path.display(), number + 1));
+            }
+        }
+    }
+    assert_none("locks outside the transport", offences);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::options;
-use raftlet::cli::Failure;
+use raftlet::cli::failure::Failure;
 use raftlet::cli::node;
 use raftlet::cli::options::usage;
 use raftlet::json::Json;

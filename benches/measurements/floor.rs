@@ -15,8 +15,9 @@ use super::load::{self, Load};
 use super::options::Options;
 use super::report::rounded;
 use super::target::{Mix, Target};
+use raftlet::cli::failure::Failure;
 use raftlet::cli::progress::Progress;
-use raftlet::cli::{Failure, print, print_json};
+use raftlet::cli::stdout::{print, print_json};
 use raftlet::json::Json;
 use raftlet::lab::experiment::times::Times;
 

@@ -14,8 +14,10 @@ use super::report::{self, Summary, rounded};
 use super::target::{KEYS, Mix, TIMEOUT, Target};
 use super::{TIMING, WARM_UP, startup};
 use raftlet::cli::cluster::Cluster;
+use raftlet::cli::failure::Failure;
+use raftlet::cli::node;
 use raftlet::cli::progress::Progress;
-use raftlet::cli::{Failure, node, print, print_json};
+use raftlet::cli::stdout::{print, print_json};
 use raftlet::json::Json;
 use raftlet::lab::experiment::times::Times;
 

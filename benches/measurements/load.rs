@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::caller::Caller;
 use super::proc;
 use super::target::{KEYS, Mix, Target};
-use raftlet::cli::Failure;
+use raftlet::cli::failure::Failure;
 use raftlet::lab::experiment::times::Times;
 use raftlet::node::step::Random;
 

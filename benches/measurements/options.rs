@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::etcd;
 use super::target::{KEYS, Mix};
-use raftlet::cli::Failure;
+use raftlet::cli::failure::Failure;
 use raftlet::cli::options::{Known, known, number, seconds, split, transport, usage};
 use raftlet::transport::options::Kind;
 

@@ -10,8 +10,9 @@ use super::load::{self, Load};
 use super::options::Options;
 use super::report::{self, Summary};
 use super::target::{Mix, Target};
+use raftlet::cli::failure::Failure;
 use raftlet::cli::node::with_members;
-use raftlet::cli::{Failure, print, print_json};
+use raftlet::cli::stdout::{print, print_json};
 use raftlet::json::Json;
 
 /// Measures every load on a cluster of each size, and prints it beside the model.

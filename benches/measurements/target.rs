@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use super::{etcd, proc};
-use raftlet::cli::Failure;
 use raftlet::cli::cluster::Cluster;
+use raftlet::cli::failure::Failure;
 use raftlet::cli::node;
 use raftlet::json::Json;
 use raftlet::node::message::NodeId;

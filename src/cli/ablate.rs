@@ -3,10 +3,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::options::Options;
+use super::failure::Failure;
+use super::options::{Options, rule};
 use super::progress::Progress;
-use super::rules::rule;
-use super::{Failure, print};
+use super::stdout::print;
 use crate::lab::ablation::effect::{Effect, Spread, TRIALS, effect};
 use crate::lab::ablation::{Run, Search};
 use crate::lab::script;

@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::io::{self, Read};
 use std::time::Duration;
 
+use super::failure::Failure;
+use super::node;
 use super::options::Options;
-use super::{Failure, node, print, print_json};
+use super::stdout::{print, print_json};
 use crate::client::{Client, Swap};
 use crate::json::{Json, Number};
 use crate::node::message::EntryId;

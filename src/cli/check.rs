@@ -1,7 +1,8 @@
 //! `check`: did the properties of Figure 3 hold in a run that was written down?
 
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, print};
+use super::stdout::print;
 use crate::lab::trace::check::{self, Verdict};
 
 /// Reads all the files and judges them as one run.

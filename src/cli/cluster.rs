@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, show, start};
+use super::{child, show};
 use crate::json::Json;
 use crate::node::message::{EntryId, NodeId, Term};
 use crate::node::step::Timing;
@@ -114,10 +115,10 @@ impl Cluster {
 
     /// Starts a node, or starts it again.
     pub fn start(&mut self, id: NodeId) -> Result<(), Failure> {
-        let spawned = start::child(&self.program, &self.options, id, |command| {
+        let spawned = child::start(&self.program, &self.options, id, |command| {
             #[cfg(unix)]
             std::os::unix::process::CommandExt::process_group(command, 0);
-            command.env(start::SCRATCH, "1").env("NO_COLOR", "1");
+            command.env(child::SCRATCH, "1").env("NO_COLOR", "1");
             command.stdout(if self.is_quiet { Stdio::null() } else { Stdio::piped() });
             command.stderr(Stdio::piped());
         });
@@ -237,7 +238,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.running().into_iter().for_each(|id| self.kill(id));
-        start::remove_all(&self.directory);
+        child::remove_all(&self.directory);
     }
 }
 

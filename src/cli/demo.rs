@@ -10,8 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cluster::{Cluster, Line, Settled};
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, ask, print, show, start};
+use super::stdout::print;
+use super::{ask, child, show};
 use crate::client::Client;
 use crate::node::message::{NodeId, Term};
 use crate::node::step::Timing;
@@ -34,7 +36,7 @@ const ELECTION: [&str; 5] = ["→ CANDIDATE", "voted for", "refused its vote", "
 
 /// Tells the whole story.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    let cluster = Cluster::new(start::program()?, 3, if options.brief { FAST } else { SLOW })?;
+    let cluster = Cluster::new(child::program()?, 3, if options.brief { FAST } else { SLOW })?;
     let addresses = cluster.options.registry()?.nodes.into_values().collect();
     let client = Client::new(addresses, ask::TIMEOUT, |_| {});
     let mut story = Story { cluster, client, teller: Teller::new(options.brief) };

@@ -6,9 +6,10 @@ mod real;
 use std::fs;
 use std::path::Path;
 
+use super::failure::Failure;
 use super::options::Options;
 use super::progress::Progress;
-use super::{Failure, print};
+use super::stdout::print;
 use crate::config::nearest;
 use crate::lab::experiment::election_timeout::{ABOUT, ROWS, trials};
 use crate::lab::experiment::figure::{self, Curve};

@@ -4,8 +4,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, ask, node, print, print_json, show};
+use super::stdout::{print, print_json};
+use super::{ask, node, show};
 use crate::json::Json;
 use crate::node::message::NodeId;
 

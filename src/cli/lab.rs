@@ -4,9 +4,10 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, print};
-use crate::lab::script::{Debugger, Script};
+use super::stdout::print;
+use crate::lab::script::{self, Debugger, Script};
 use crate::lab::trace;
 
 const GREETING: &str = "\
@@ -100,7 +101,7 @@ fn save(debugger: &Debugger, path: &str, replace: bool) -> Result<Vec<String>, S
     if path.is_empty() {
         return Err("save: FILE is missing".to_string());
     }
-    let text = debugger.script()?;
+    let text = script::run("the run", &debugger.script())?;
     let mut options = OpenOptions::new();
     match replace {
         true => options.write(true).create(true).truncate(true),

@@ -18,8 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::child;
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, print, start};
+use super::stdout::print;
 use crate::http;
 use crate::http::api::body::Body;
 use crate::http::handler::{Client, Handler, Outcome};
@@ -53,7 +55,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let cannot = |error| Failure::Running(format!("cannot listen on {LOOPBACK}: {error}"));
     let listener = TcpListener::bind((LOOPBACK, 0)).map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?.to_string();
-    let mut nodes = Nodes::new(start::program()?, options, address);
+    let mut nodes = Nodes::new(child::program()?, options, address);
     for &id in config.nodes.keys() {
         nodes.start(id).map_err(Failure::Running)?;
     }
@@ -76,14 +78,19 @@ fn welcome(options: &Options, nodes: &Nodes, first: Option<&String>) -> String {
     });
     let names = named.collect::<Vec<_>>().join(", ");
     let again = if options.fresh { ", without --fresh," } else { "" };
-    let here = start::typed(&start::cluster_words(options));
-    let invitation = first.map(|address| start::invitation(address)).unwrap_or_default();
+    let here = child::typed(&child::cluster_words(options));
+    let invitation = first.map(|address| invitation(address)).unwrap_or_default();
     format!(
         "Starting {names}. Ctrl+C ends them all; the same command{again} goes on from there.\n\
          {invitation}\n\
          In another terminal: raftlet status{here}; raftlet set x 42{here}; or kill the leader's \
          process.\n"
     )
+}
+
+/// Where to look at the cluster.
+pub fn invitation(address: &str) -> String {
+    format!("Open http://{address}/ in a browser to watch the cluster, and to break it.")
 }
 
 /// The processes, and who may ask about them.
@@ -122,7 +129,7 @@ impl Nodes {
 
     /// Starts a node; gives its process's number.
     fn start(&mut self, id: NodeId) -> Result<u32, String> {
-        let child = start::child(&self.program, &self.options, id, |command| {
+        let child = child::start(&self.program, &self.options, id, |command| {
             command.env(ADDRESS, &self.address);
         })?;
         let process = child.id();
@@ -142,7 +149,7 @@ impl Nodes {
             };
             *process = Process::Ended { failed: failure.is_some() };
             if let Some(how) = failure {
-                let again = start::typed(&start::command_line(&self.options, id));
+                let again = child::typed(&child::command_line(&self.options, id));
                 self.console.line(&format!(
                     "{id}  has ended ({how}); raftlet{again} in another terminal starts it again"
                 ));

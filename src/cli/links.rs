@@ -3,8 +3,10 @@
 //! A link goes one way, and is the sender's: to be all alone, a node must send nothing and be sent
 //! nothing, so the others are told as well.
 
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, ask, node, print, print_json};
+use super::stdout::{print, print_json};
+use super::{ask, node};
 use crate::json::Json;
 use crate::node::message::NodeId;
 

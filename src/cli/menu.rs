@@ -3,8 +3,10 @@
 
 use std::io::{self, IsTerminal, Lines, StdinLock};
 
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, ask, faults, print, show, verbs};
+use super::stdout::print;
+use super::{ask, faults, show};
 use crate::client::Client;
 use crate::state_machine::kv::Request;
 
@@ -18,8 +20,12 @@ resume 2, cut 2, heal, health 2. Any other text is a value, proposed as it stand
 /// The verbs of the command line that may be typed here as well, beside the commands of the store.
 const VERBS: [&str; 7] = ["status", "elect", "pause", "resume", "cut", "heal", "health"];
 
+/// Does any verb of the command line. The table of verbs gives it, for the menu is in that table.
+type Perform = fn(Options) -> Result<(), Failure>;
+
 struct Menu<'a> {
     options: &'a Options,
+    perform_verb: Perform,
     client: Client,
     input: Lines<StdinLock<'static>>,
     on_terminal: bool,
@@ -27,10 +33,11 @@ struct Menu<'a> {
 
 /// Reads commands until the end of the input, or `exit`. On a terminal errors are only shown; a
 /// script is told by the exit code.
-pub fn run(options: &Options) -> Result<(), Failure> {
+pub fn run(options: &Options, perform_verb: Perform) -> Result<(), Failure> {
     let input = io::stdin().lines();
     let on_terminal = io::stdin().is_terminal();
-    let mut menu = Menu { options, client: ask::client(options)?, input, on_terminal };
+    let mut menu =
+        Menu { options, perform_verb, client: ask::client(options)?, input, on_terminal };
     menu.tell(MENU)?;
     let (mut done, mut failed) = (0, 0);
     while let Some(line) = menu.read("raftlet> ")? {
@@ -101,10 +108,7 @@ impl Menu<'_> {
     }
 
     fn verb(&self, line: &str) -> Result<(), Failure> {
-        let mut options = self.with_words(line);
-        let verb = verbs::find(&mut options)?;
-        verb.check(&options)?;
-        (verb.run)(&options)
+        (self.perform_verb)(self.with_words(line))
     }
 
     fn with_words(&self, line: &str) -> Options {

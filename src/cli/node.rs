@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, print, print_json};
+use super::stdout::{print, print_json};
 use crate::http::client;
 use crate::json::{Json, Member};
 

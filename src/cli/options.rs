@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Failure;
-use super::rules::rule;
+use super::failure::Failure;
+use crate::config::nearest::did_you_mean;
 use crate::config::{Config, environment};
 use crate::lab::sim::Kinds;
 use crate::lab::trace;
@@ -330,6 +330,19 @@ pub fn seconds(name: &str, text: &str) -> Result<Duration, Failure> {
         Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => usage(format!("{name} is a number of seconds from 0.1 to 3600, not {text}")),
     }
+}
+
+/// The rule of this name; the error names those that were likely meant.
+pub fn rule(name: &str) -> Result<Rule, Failure> {
+    Rule::named(name).ok_or_else(|| {
+        let names: Vec<String> = Rule::all().map(Rule::name).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let hint = match did_you_mean(name, &names) {
+            hint if hint.is_empty() => "; raftlet rules lists them".to_string(),
+            hint => hint,
+        };
+        Failure::Usage(format!("there is no rule {name}{hint}"))
+    })
 }
 
 fn kinds(name: &str, text: &str) -> Result<Kinds, Failure> {

@@ -2,9 +2,10 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
+use super::failure::Failure;
 use super::options::Options;
 use super::replay::pause;
-use super::{Failure, print};
+use super::stdout::print;
 use crate::lab::quiz::{Answer, Form, Question, letter, questions};
 
 const GREETING: &str = "\

@@ -2,8 +2,9 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
+use super::failure::Failure;
 use super::options::Options;
-use super::{Failure, print};
+use super::stdout::print;
 use crate::lab::script::Script;
 use crate::lab::stories::{STORIES, Story, stages};
 use crate::lab::trace;

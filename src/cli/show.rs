@@ -6,8 +6,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use super::failure::Failure;
+use super::node;
 use super::options::Options;
-use super::{Failure, node, print, print_json, write};
+use super::stdout::{print, print_json, write};
 use crate::json::Json;
 use crate::node::message::{Command, EntryId, NodeId};
 use crate::storage;

@@ -4,12 +4,14 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::Instant;
 
+use super::failure::Failure;
 use super::options::Options;
 use super::progress::Progress;
-use super::{Failure, print};
+use super::stdout::print;
 use crate::lab::exhaustive::{self, Bound, Seen};
 use crate::lab::journal::Counts;
-use crate::lab::{sim, trace};
+use crate::lab::sim::{self, jobs};
+use crate::lab::trace;
 use crate::node::rules::{Rule, Rules};
 
 /// Runs all seeds, and tells how often what happened; or, at the first seed at which a property
@@ -75,7 +77,7 @@ fn random(options: &Options) -> Result<(), Failure> {
     let mut progress = Progress::default();
     let mut tally = Tally::new();
     let mut failure = None;
-    sim::explore(first..end, &explored, jobs, |seed, outcome| {
+    jobs::explore(first..end, &explored, jobs, |seed, outcome| {
         progress
             .show(|| format!("seed {seed}, {} of {}  {}", seed - first, end - first, tally.line()));
         match outcome {

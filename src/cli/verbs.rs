@@ -1,11 +1,13 @@
 //! The table of verbs: what each is called, the words and options that go with it, what `--help`
 //! says of it, and the function that does it.
 
+use super::failure::Failure;
 use super::options::Options;
 use super::{
-    Failure, ablate, ask, check, demo, experiment, faults, lab, links, menu, node, quiz, replay,
-    rules, show, simulate, start,
+    ablate, ask, check, demo, experiment, faults, lab, links, menu, node, quiz, replay, rules,
+    show, simulate, start,
 };
+use crate::server::NodeOptions;
 
 /// A verb of the command line.
 pub struct Verb {
@@ -22,8 +24,16 @@ pub struct Verb {
     pub options: &'static [&'static str],
     /// A command line to try.
     pub example: &'static str,
-    /// Does it. The words were counted before.
-    pub run: fn(&Options) -> Result<(), Failure>,
+    /// What does it. The words were counted before.
+    pub run: Run,
+}
+
+/// What does a verb.
+pub enum Run {
+    /// This function.
+    Verb(fn(&Options) -> Result<(), Failure>),
+    /// `main.rs`, which runs the node that this function names, if it names one.
+    Node(fn(&Options) -> Result<Option<NodeOptions>, Failure>),
 }
 
 /// A part of the table, under its title in `raftlet --help`.
@@ -66,7 +76,7 @@ const STARTING: &[Verb] = &[
                starts the one node of the environment instead.",
         options: START,
         example: "raftlet --fast",
-        run: start::alone,
+        run: Run::Node(start::alone),
     },
     Verb {
         name: "",
@@ -79,7 +89,7 @@ const STARTING: &[Verb] = &[
                also that of the dashboard: open http://localhost:5001/ in a browser.",
         options: START_ONE,
         example: "raftlet 2 --of 5",
-        run: start::one,
+        run: Run::Node(start::one),
     },
     Verb {
         name: "up",
@@ -90,7 +100,7 @@ const STARTING: &[Verb] = &[
                http://localhost:5001/, and at every other node.",
         options: START_OF,
         example: "raftlet up 5",
-        run: start::up,
+        run: Run::Verb(start::up),
     },
     Verb {
         name: "demo",
@@ -101,7 +111,7 @@ const STARTING: &[Verb] = &[
                leaves nothing behind.",
         options: &["--brief"],
         example: "raftlet demo",
-        run: demo::run,
+        run: Run::Verb(demo::run),
     },
 ];
 
@@ -115,7 +125,7 @@ const ASKING: &[Verb] = &[
                the newline at its end.",
         options: ASK,
         example: "raftlet set x 42",
-        run: ask::set,
+        run: Run::Verb(ask::set),
     },
     Verb {
         name: "get",
@@ -126,7 +136,7 @@ const ASKING: &[Verb] = &[
                value. If the key is not set, the exit code is 1.",
         options: ASK_LOCAL,
         example: "raftlet get x --local",
-        run: ask::get,
+        run: Run::Verb(ask::get),
     },
     Verb {
         name: "delete",
@@ -135,7 +145,7 @@ const ASKING: &[Verb] = &[
         help: "It says whether the key was there; that it was not is no failure.",
         options: ASK,
         example: "raftlet delete x",
-        run: ask::delete,
+        run: Run::Verb(ask::delete),
     },
     Verb {
         name: "cas",
@@ -145,7 +155,7 @@ const ASKING: &[Verb] = &[
                is, and the exit code is 1. OLD or NEW may be - for the text on stdin.",
         options: ASK,
         example: "raftlet cas x 42 43",
-        run: ask::compare_and_set,
+        run: Run::Verb(ask::compare_and_set),
     },
     Verb {
         name: "incr",
@@ -154,7 +164,7 @@ const ASKING: &[Verb] = &[
         help: "It prints the sum. A key that is not set counts from 0; BY may be negative.",
         options: ASK,
         example: "raftlet incr visits 5",
-        run: ask::increment,
+        run: Run::Verb(ask::increment),
     },
 ];
 
@@ -167,7 +177,7 @@ const LOOKING: &[Verb] = &[
                that a node tells of itself, a line each.",
         options: ASK,
         example: "raftlet status",
-        run: show::status,
+        run: Run::Verb(show::status),
     },
     Verb {
         name: "watch",
@@ -176,7 +186,7 @@ const LOOKING: &[Verb] = &[
         help: "Until Ctrl+C. In a pipe the tables follow one another, with an empty line between.",
         options: ASK,
         example: "raftlet watch",
-        run: show::watch,
+        run: Run::Verb(show::watch),
     },
     Verb {
         name: "log",
@@ -186,7 +196,7 @@ const LOOKING: &[Verb] = &[
                --json the nodes that run are asked, and each entry is a line.",
         options: &["--data", "--config", "--of", "--timeout", "--json"],
         example: "raftlet log 1",
-        run: show::log,
+        run: Run::Verb(show::log),
     },
     Verb {
         name: "health",
@@ -196,7 +206,7 @@ const LOOKING: &[Verb] = &[
                The exit code is 0 if it answers and is well, 1 if not, also while it is paused.",
         options: ASK,
         example: "raftlet health 1",
-        run: node::health,
+        run: Run::Verb(node::health),
     },
 ];
 
@@ -208,7 +218,7 @@ const BREAKING: &[Verb] = &[
         help: "Without N it is the first node that answers and does not lead.",
         options: ASK,
         example: "raftlet elect 2",
-        run: faults::elect,
+        run: Run::Verb(faults::elect),
     },
     Verb {
         name: "pause",
@@ -218,7 +228,7 @@ const BREAKING: &[Verb] = &[
                memory as it was.",
         options: ASK,
         example: "raftlet pause 1",
-        run: faults::pause,
+        run: Run::Verb(faults::pause),
     },
     Verb {
         name: "resume",
@@ -227,7 +237,7 @@ const BREAKING: &[Verb] = &[
         help: "",
         options: ASK,
         example: "raftlet resume 1",
-        run: faults::resume,
+        run: Run::Verb(faults::resume),
     },
     Verb {
         name: "cut",
@@ -237,7 +247,7 @@ const BREAKING: &[Verb] = &[
                raftlet heal mends it.",
         options: ASK,
         example: "raftlet cut 1",
-        run: links::cut,
+        run: Run::Verb(links::cut),
     },
     Verb {
         name: "heal",
@@ -246,7 +256,7 @@ const BREAKING: &[Verb] = &[
         help: "Links that lose or delay messages are mended as well.",
         options: ASK,
         example: "raftlet heal",
-        run: links::heal,
+        run: Run::Verb(links::heal),
     },
 ];
 
@@ -259,7 +269,7 @@ const MORE: &[Verb] = &[Verb {
                line, and the exit code is 1 if one of them failed.",
     options: &["--config", "--of", "--timeout"],
     example: "printf 'set x 42\\nget x\\n' | raftlet client",
-    run: menu::run,
+    run: Run::Verb(|options| menu::run(options, perform)),
 }];
 
 const LAB: &[Verb] = &[
@@ -275,7 +285,7 @@ const LAB: &[Verb] = &[
                be drawn or written down, each form to its FILE; see docs/TRACES.md.",
         options: LEAVE,
         example: "printf 'timeout n1\\nrun\\nshow\\n' | raftlet lab",
-        run: lab::run,
+        run: Run::Verb(lab::run),
     },
     Verb {
         name: "replay",
@@ -287,7 +297,7 @@ const LAB: &[Verb] = &[
                clusters.",
         options: &["--brief", "--mermaid", "--svg", "--shiviz", "--jsonl"],
         example: "raftlet replay figure-8",
-        run: replay::run,
+        run: Run::Verb(replay::run),
     },
     Verb {
         name: "break",
@@ -299,7 +309,7 @@ const LAB: &[Verb] = &[
                Without RULE it lists them all. Best in a release build.",
         options: &["--all", "--save"],
         example: "raftlet break UpToDateLog",
-        run: ablate::run,
+        run: Run::Verb(ablate::run),
     },
     Verb {
         name: "rules",
@@ -309,7 +319,7 @@ const LAB: &[Verb] = &[
                property that falls, the test, the run that breaks it and the line that cites it.",
         options: &[],
         example: "raftlet rules UpToDateLog",
-        run: rules::run,
+        run: Run::Verb(rules::run),
     },
     Verb {
         name: "quiz",
@@ -320,7 +330,7 @@ const LAB: &[Verb] = &[
                that question. From a pipe it reads an answer a line.",
         options: &[],
         example: "raftlet quiz 7",
-        run: quiz::run,
+        run: Run::Verb(quiz::run),
     },
     Verb {
         name: "sim",
@@ -346,7 +356,7 @@ const LAB: &[Verb] = &[
             "--jsonl",
         ],
         example: "raftlet sim --seed 7",
-        run: simulate::run,
+        run: Run::Verb(simulate::run),
     },
     Verb {
         name: "check",
@@ -358,7 +368,7 @@ const LAB: &[Verb] = &[
                cannot be read. Files of several nodes are merged by terms, not by clocks.",
         options: &[],
         example: "raftlet check n1.jsonl n2.jsonl n3.jsonl",
-        run: check::run,
+        run: Run::Verb(check::run),
     },
     Verb {
         name: "experiment",
@@ -370,7 +380,7 @@ const LAB: &[Verb] = &[
                processes on free ports lose their leader to kill -9 again and again.",
         options: &["--trials", "--seed", "--out", "--real", "--kills"],
         example: "raftlet experiment election-timeout --out figure16.svg",
-        run: experiment::run,
+        run: Run::Verb(experiment::run),
     },
 ];
 
@@ -391,6 +401,16 @@ pub fn find(options: &mut Options) -> Result<&'static Verb, Failure> {
             Ok(verb)
         }
         None => Err(Failure::Usage(format!("no such verb: {first:?}; see raftlet --help"))),
+    }
+}
+
+/// Finds the verb that the words begin with, and does it.
+fn perform(mut options: Options) -> Result<(), Failure> {
+    let verb = find(&mut options)?;
+    verb.check(&options)?;
+    match verb.run {
+        Run::Verb(run) => run(&options),
+        Run::Node(_) => Err(Failure::Usage("start a node in a terminal of its own".to_string())),
     }
 }
 

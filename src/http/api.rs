@@ -11,6 +11,7 @@ mod commands;
 mod events;
 mod faults;
 mod look;
+mod members;
 mod page;
 mod raft;
 mod refusal;
@@ -21,18 +22,8 @@ use super::handler::{Client, Handler, Outcome, Question};
 use super::origin_guard::{self, Guard};
 use super::request::Request;
 use super::response::Response;
-use call::Call;
-
-/// What the handlers need to know of their node.
-pub struct Api {
-    /// Tells where the members of the cluster are reached, `host:port` each, as known now: their
-    /// web pages may ask.
-    pub members: Box<dyn Fn() -> Vec<String> + Send>,
-    /// Where nodes are killed and restarted, `host:port`, if anywhere: our page may ask there.
-    pub launcher: Option<String>,
-    /// Faults may be made by whoever reaches the node, and not only from its own machine.
-    pub faults_from_anywhere: bool,
-}
+pub use call::Api;
+use call::{Answered, Call};
 
 /// A path that is served. `{…}` stands for one part of it, whatever it is.
 pub struct Route {
@@ -44,9 +35,6 @@ pub struct Route {
     pub alias: &'static str,
     handler: fn(&Call) -> Answered,
 }
-
-/// What a handler gives: an answer or a question for the raft thread, or a refusal.
-type Answered = Result<Outcome, Response>;
 
 const fn get(path: &'static str, alias: &'static str, handler: fn(&Call) -> Answered) -> Route {
     Route { method: "GET", path, alias, handler }

@@ -7,11 +7,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::{
-    Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, append_array, append_separated,
-    repeats_a_name,
-};
-use crate::json::text::{self, put_number};
+use super::text::{self, append_array, append_separated, put_number};
+use super::value::{Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, repeats_a_name};
 
 /// Room for the members of most objects that are read: entries of the log.
 const USUAL_MEMBERS: usize = 3;

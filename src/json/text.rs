@@ -1,5 +1,5 @@
 //! What is done to every byte of a command on its way, or for every number beside it, and so must
-//! be quick: to look how far a text can stand as it is, and to write a whole number.
+//! be quick: to look how far a text can stand as it is, and to write a whole number or an array.
 
 /// How many bytes there are before the first that is not plain. Plain are the printable letters of
 /// ASCII, but for `"` and `\`: they stand for themselves wherever a text is written. Nearly all
@@ -64,6 +64,27 @@ pub fn put_number(number: u64, put: &mut impl FnMut(&str)) {
 /// Appends the digits of a whole number.
 pub fn append_number(bytes: &mut Vec<u8>, number: u64) {
     put_number(number, &mut |digits| bytes.extend_from_slice(digits.as_bytes()));
+}
+
+/// Appends an array of things to a text, each written by `append`.
+pub fn append_array<'a, T>(text: &mut String, items: &'a [T], append: fn(&mut String, &'a T)) {
+    text.push('[');
+    append_separated(text, items, append);
+    text.push(']');
+}
+
+/// Appends things with commas between them.
+pub(super) fn append_separated<'a, T>(
+    text: &mut String,
+    items: &'a [T],
+    append: impl Fn(&mut String, &'a T),
+) {
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            text.push(',');
+        }
+        append(text, item);
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_bridge::serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Se
 use serde_bridge::serde::ser::{Serialize, Serializer};
 use serde_bridge::serde_json;
 
-use super::{Error, MAX_DEPTH, MAX_VALUES, Number, Value, repeats_a_name};
+use super::value::{Error, MAX_DEPTH, MAX_VALUES, Number, Value, repeats_a_name};
 
 /// Reads a whole text as one value.
 pub fn parse(text: &str) -> Result<Value<'_>, Error> {

@@ -5,12 +5,12 @@
 //! Figure 2); a leader's own entries need not. So the difference between a server that obeys the
 //! rule and one that does not is what a power failure finds in the cache.
 //!
-//! What writes and reads here is the storage of real nodes (`storage.rs`), on files that are in
-//! memory ([`Platter`]). After each crash it must find again what was safe, however the power
-//! failed; what that is, is remembered beside it.
+//! The storage of real nodes (`storage.rs`) writes and reads here, on files in memory
+//! ([`MemoryFiles`]). After each crash it must find again what was safe, however the power failed.
+//! The disk remembers beside it what was safe, and compares.
 
 use crate::lab::checker::Violation;
-use crate::lab::platter::Platter;
+use crate::lab::memory_files::MemoryFiles;
 use crate::node::message::{Entry, EntryId, Index, NodeId, Term};
 use crate::node::rules::Property;
 use crate::node::snapshot::Snapshot;
@@ -21,7 +21,7 @@ use crate::storage::{Recovered, Storage};
 #[derive(Clone, Debug)]
 pub struct Disk {
     id: NodeId,
-    storage: Storage<Platter>,
+    storage: Storage<MemoryFiles>,
     /// What the storage will find.
     safe: Saved,
     /// What it said of a record that it had to cut off.
@@ -47,7 +47,7 @@ const POWERED: &str = "only a power failure makes the files of the lab fail";
 impl Disk {
     /// The disk of this server, on which nothing was written.
     pub fn new(id: NodeId) -> Disk {
-        let (storage, _) = Storage::on(Platter::default(), CLUSTER, id).expect(POWERED);
+        let (storage, _) = Storage::on(MemoryFiles::default(), CLUSTER, id).expect(POWERED);
         Disk { id, storage, safe: Saved::default(), torn: None, cache: Vec::new(), due: 0 }
     }
 
@@ -218,7 +218,7 @@ impl Write {
 }
 
 /// As the body does it (`server.rs`): all entries with one sync.
-fn write_all(storage: &mut Storage<Platter>, cache: &[Write]) -> Result<(), String> {
+fn write_all(storage: &mut Storage<MemoryFiles>, cache: &[Write]) -> Result<(), String> {
     for write in cache {
         match write {
             Write::Vote { current_term, voted_for } => {

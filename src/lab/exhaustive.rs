@@ -10,10 +10,10 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::lab::checker::Violation;
+use crate::lab::counterexample::{self, HEADING};
 use crate::lab::journal::{Answer, Outcome, Power};
 use crate::lab::linearizability::{self, Operation};
 use crate::lab::network::Slot;
-use crate::lab::retold::{self, TOLD_AS_SCRIPT};
 use crate::lab::world::{Act, Setup, World};
 use crate::node::message::{Command, Message, NodeId, Rpc, Term};
 use crate::node::role::Role;
@@ -94,8 +94,8 @@ pub struct Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}", self.violation)?;
-        match retold::script(&self.acts, &self.setup, self.violation.property) {
-            Some(script) => write!(f, "\n{TOLD_AS_SCRIPT}\n\n{script}"),
+        match counterexample::script(&self.acts, &self.setup, self.violation.property) {
+            Some(script) => write!(f, "\n{HEADING}\n\n{script}"),
             None => Ok(()),
         }
     }
@@ -116,7 +116,7 @@ pub fn explore(bound: &Bound, mut watch: impl FnMut(&Seen)) -> Result<Seen, Box<
             let after = state.after(next);
             seen.moves += 1;
             if let Some(violation) = after.world.broken() {
-                return Err(Box::new(Broken::retold(bound, violation.clone(), &after.way)));
+                return Err(Box::new(Broken::after(bound, violation.clone(), &after.way)));
             }
             to_look_at.push(after);
         }
@@ -126,7 +126,7 @@ pub fn explore(bound: &Bound, mut watch: impl FnMut(&Seen)) -> Result<Seen, Box<
 
 impl Broken {
     /// Goes the same way again, and writes down what is done.
-    fn retold(bound: &Bound, violation: Violation, way: &[Move]) -> Broken {
+    fn after(bound: &Bound, violation: Violation, way: &[Move]) -> Broken {
         let mut first = State::first(bound);
         first.world.acts = Some(Vec::new());
         let last = way.iter().fold(first, |state, &next| state.after(next));

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::lab::drawer::Drawer;
+use crate::lab::old_duplicates::OldDuplicates;
 use crate::node::message::{Message, NodeId};
 use crate::node::step::{Millis, Random};
 
@@ -29,7 +29,7 @@ pub struct Weather {
     pub late_percent: u64,
     /// The greatest delay of a late one.
     pub late_ms: Millis,
-    /// Of a hundred messages, of how many a copy goes into the drawer.
+    /// Of a hundred messages, of how many a copy is kept as an old duplicate.
     pub kept_percent: u64,
     /// Of a hundred messages, how many are lost.
     pub lost_percent: u64,
@@ -57,7 +57,7 @@ pub struct Network {
     in_flight: BTreeMap<Slot, Message>,
     /// The links, one way each, that are not as they were at first.
     links: BTreeMap<(NodeId, NodeId), Link>,
-    drawer: Drawer,
+    old_duplicates: OldDuplicates,
     last_number: Number,
     random: Random,
 }
@@ -78,7 +78,7 @@ impl Network {
             weather: Weather::FAIR,
             in_flight: BTreeMap::new(),
             links: BTreeMap::new(),
-            drawer: Drawer::default(),
+            old_duplicates: OldDuplicates::default(),
             last_number: 0,
             random: Random(seed),
         }
@@ -102,7 +102,7 @@ impl Network {
             return (number, None);
         }
         if self.happens(weather.kept_percent) {
-            self.drawer.keep(message.clone(), &mut self.random);
+            self.old_duplicates.keep(message.clone(), &mut self.random);
         }
         let due = now + self.delay_by_chance() + more;
         if self.happens(weather.doubled_percent) {
@@ -228,15 +228,15 @@ impl Network {
         self.in_flight.extend(held.into_iter().map(|(number, message)| ((due, number), message)));
     }
 
-    /// What the drawer has for a server arrives there once more. The copies stay in the drawer.
-    pub fn open_drawer(&mut self, now: Millis, to: NodeId) {
-        let drawer = std::mem::take(&mut self.drawer);
-        for message in drawer.messages_to(to) {
+    /// The old duplicates for a server arrive there. They are kept, and may arrive again.
+    pub fn deliver_old_duplicates(&mut self, now: Millis, to: NodeId) {
+        let copies = std::mem::take(&mut self.old_duplicates);
+        for message in copies.messages_to(to) {
             let due = now + self.delay_by_chance();
             self.last_number += 1;
             self.in_flight.insert((due, self.last_number), message.clone());
         }
-        self.drawer = drawer;
+        self.old_duplicates = copies;
     }
 
     /// Whether what goes this way is lost.

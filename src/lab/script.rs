@@ -19,14 +19,16 @@
 //! prompt for them, with `help`. A disk takes its time: it has finished when its server takes the
 //! next step, or the next command comes, unless that is `crash … unsaved`.
 //!
-//! Read [`lab`] first, a world that does what one line says; then [`debugger`], which remembers the
-//! lines. `setup`, `traffic` and `accidents` are the commands themselves.
+//! Read [`lab`] first, the world of a script; then `interpreter`, which does what one line says;
+//! then [`debugger`], which remembers the lines. `setup`, `traffic` and `accidents` are the
+//! commands themselves.
 
 mod accidents;
 mod clients;
 mod commands;
 pub mod debugger;
 mod expect;
+mod interpreter;
 pub mod lab;
 mod setup;
 mod show;

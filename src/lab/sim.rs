@@ -5,32 +5,31 @@
 //! emerge, every server must apply everything, and every client must get its answer, in good time.
 //! Last, all must have come to the same state, whether by entries or by a snapshot (servers take
 //! some all the time), and what clients saw must be linearizable. A run that fails is run again, to
-//! write down what happened, and is told as a script, as short as can be had.
+//! write down what happened, and becomes a counterexample: a script as short as can be had.
 
 mod clients;
-mod climate;
+mod fault_profile;
 mod faults;
-mod jobs;
+pub mod jobs;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 
 use crate::lab::checker::Violation;
+use crate::lab::counterexample::{self, HEADING};
 use crate::lab::journal::{Answer, Counts, Happening, Outcome};
 use crate::lab::linearizability;
-use crate::lab::retold::{self, TOLD_AS_SCRIPT};
-use crate::lab::trace::Recording;
+use crate::lab::trace::recording::Recording;
 use crate::lab::world::{Act, Setup, World};
 use crate::node::Node;
 use crate::node::message::NodeId;
 use crate::node::rules::{Property, Rule, Rules};
 use crate::node::step::{Millis, Random};
 use clients::Clients;
-pub use climate::Kinds;
-use climate::pick;
+pub use fault_profile::Kinds;
+use fault_profile::pick;
 use faults::Faults;
-pub use jobs::explore;
 
 /// How long it may take after the last fault until all is well.
 const PATIENCE_MS: Millis = 10_000;
@@ -88,7 +87,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(f, "seed {}: {}", self.seed, self.violation)?;
         match self.script() {
-            Some(script) => writeln!(f, "{TOLD_AS_SCRIPT}\n\n{script}")?,
+            Some(script) => writeln!(f, "{HEADING}\n\n{script}")?,
             None => {
                 writeln!(f, "what happened last:")?;
                 self.account.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
@@ -122,7 +121,7 @@ impl Failure {
     /// A short script, with its output, in which the same property falls. Liveness has none: it is
     /// a matter of time. It may take seconds to find.
     pub fn script(&self) -> Option<String> {
-        retold::script(&self.acts, &self.setup, self.violation.property)
+        counterexample::script(&self.acts, &self.setup, self.violation.property)
     }
 }
 

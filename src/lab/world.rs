@@ -18,7 +18,7 @@ use crate::lab::clock::Clock;
 use crate::lab::disk::Disk;
 use crate::lab::journal::{Answer, Counts, Happening, Outcome, Power};
 use crate::lab::network::{Network, Number, Slot};
-use crate::lab::trace::Recording;
+use crate::lab::trace::recording::Recording;
 use crate::node::Node;
 use crate::node::event::{Event, What};
 use crate::node::message::{Command, Entry, Index, Message, NodeId};

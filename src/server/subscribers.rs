@@ -1,4 +1,4 @@
-//! The subscribers of a node, which it tells what happens: a browser at `GET /events`, or `curl -N`.
+//! The subscribers of a node, which it tells what happens: browsers at `GET /events`, or `curl -N`.
 //!
 //! They are told the node's events with their rules, its messages, and how the node is whenever
 //! that has changed. Under load, events and messages are too many to read or to draw: of each kind

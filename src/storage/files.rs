@@ -3,8 +3,8 @@
 //! Between any two of them the power may fail. What was appended or filled is durable after `sync`,
 //! a new name after `sync_names`, a cut at once. Until then a disk may have written any of its
 //! sectors and others not, but each whole or not at all.
-//! The lab has files of its own that do the same and really
-//! lose the rest (`lab/platter.rs`), so that what is tested there is the storage that runs here.
+//! The lab has files of its own that do the same and really lose the rest
+//! (`lab/memory_files.rs`): so the lab tests the storage that runs here.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -23,7 +23,8 @@ const MAX_ENVELOPE_BYTES: usize = 1_000;
 
 // ---- Speaking ----------------------------------------------------------------------------------
 
-/// The writer of one peer: sends all messages for it, for ever, from the sockets at which the answers are awaited.
+/// The writer of one peer: sends all messages for it, for ever, from the sockets at which the
+/// answers are awaited.
 pub fn write_all(outbox: Outbox, sockets: Arc<Vec<UdpSocket>>) {
     let (addresses, trouble) = (Vec::new(), None);
     let mut speaker = Speaker { outbox, sockets, addresses, trouble, looked_up_at: Instant::now() };

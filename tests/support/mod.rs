@@ -9,6 +9,7 @@
 pub mod browser;
 pub mod curl;
 pub mod runner;
+pub mod sources;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};

@@ -9,8 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::cluster::{Cluster, Settled};
+use super::super::failure::Failure;
 use super::super::progress::Progress;
-use super::super::{Failure, ask, start};
+use super::super::{ask, child};
 use crate::client::Client;
 use crate::http::client::Connection;
 use crate::json::Json;
@@ -40,7 +41,7 @@ split less often.
 
 /// What so many kills of the leader cost.
 pub fn election_timeout(kills: usize) -> Result<String, Failure> {
-    let mut cluster = Cluster::new(start::program()?, SERVERS, TIMING)?;
+    let mut cluster = Cluster::new(child::program()?, SERVERS, TIMING)?;
     cluster.start_all()?;
     let (mut elected, mut written) = (Vec::new(), Vec::new());
     // Only the moments of the kills come from here.

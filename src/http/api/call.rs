@@ -2,19 +2,28 @@
 
 use std::time::Duration;
 
-use super::Api;
 use super::refusal::refusal;
 use crate::http::handler::{Outcome, Question};
 use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::json::{ObjectWriter, Value};
 use crate::server::inbox::{Answer, ClientRequest, PATIENCE};
 
 /// How long a client waits for the node's status before it is told what the node said last.
 const STATUS_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Room for most answers, in bytes.
-const MEMBERS_ROOM: usize = 256;
+/// What the handlers need to know of their node.
+pub struct Api {
+    /// Tells where the members of the cluster are reached, `host:port` each, as known now: their
+    /// web pages may ask.
+    pub members: Box<dyn Fn() -> Vec<String> + Send>,
+    /// Where nodes are killed and restarted, `host:port`, if anywhere: our page may ask there.
+    pub launcher: Option<String>,
+    /// Faults may be made by whoever reaches the node, and not only from its own machine.
+    pub faults_from_anywhere: bool,
+}
+
+/// What a handler gives: an answer or a question for the raft thread, or a refusal.
+pub type Answered = Result<Outcome, Response>;
 
 /// One request.
 pub struct Call<'a> {
@@ -81,34 +90,5 @@ impl Call<'_> {
             request,
             Question { patience, then, takes_old_status: false, headers: Vec::new() },
         )
-    }
-}
-
-/// An answer with these members.
-pub fn json<const N: usize>(status: u16, members: [(&'static str, Value); N]) -> Response {
-    Members::new(members).answer(status)
-}
-
-/// Members of an object, as text: some may be known before the others, and to another thread.
-pub struct Members(String);
-
-impl Members {
-    /// These members.
-    pub fn new<const N: usize>(members: [(&'static str, Value); N]) -> Members {
-        let mut text = String::with_capacity(MEMBERS_ROOM);
-        ObjectWriter::new(&mut text).add(members);
-        Members(text)
-    }
-
-    /// These as well.
-    pub fn and<const N: usize>(mut self, members: [(&'static str, Value); N]) -> Members {
-        ObjectWriter::resume(&mut self.0).add(members);
-        self
-    }
-
-    /// The answer that is made of them.
-    pub fn answer(mut self, status: u16) -> Response {
-        ObjectWriter::resume(&mut self.0).end();
-        Response::json(status, self.0)
     }
 }

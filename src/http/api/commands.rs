@@ -5,9 +5,9 @@
 //! the leader once it knows that it still leads; `?local=true` is answered by any node from what
 //! it has applied, which may be old.
 
-use super::Answered;
 use super::body::{Body, check_key};
-use super::call::{Call, Members, json};
+use super::call::{Answered, Call};
+use super::members::{Members, json};
 use super::refusal::{bad, unknown};
 use crate::http::response::Response;
 use crate::json::Value;

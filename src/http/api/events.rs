@@ -8,8 +8,7 @@
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::Answered;
-use super::call::Call;
+use super::call::{Answered, Call};
 use super::refusal::later;
 use crate::http::response::{Piece, Response};
 use crate::server::inbox::{Answer, ClientRequest};

@@ -1,9 +1,9 @@
 //! What a student does to a running cluster to see what it does: play dead, cut a link, lose
 //! messages, delay them.
 
-use super::Answered;
 use super::body::Body;
-use super::call::{Call, json};
+use super::call::{Answered, Call};
+use super::members::json;
 use crate::http::response::Response;
 use crate::json::{Json, Value};
 use crate::node::message::NodeId;

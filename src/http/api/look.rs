@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
-use super::Answered;
-use super::call::{Call, json};
+use super::call::{Answered, Call};
+use super::members::json;
 use super::refusal::bad;
 use crate::http::request::Request;
 use crate::http::response::{Piece, Response};

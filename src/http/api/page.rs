@@ -6,8 +6,8 @@
 //! the members of the cluster and who started them, whatever a value in the store may try to make
 //! it do.
 
-use super::Answered;
-use super::call::{Call, json};
+use super::call::{Answered, Call};
+use super::members::json;
 use crate::http::response::Response;
 use crate::json::Json;
 use crate::node::rules::{About, Rule};

@@ -1,8 +1,8 @@
 //! Raft by hand: a student votes with `curl`, calls an election, has heartbeats sent.
 
-use super::Answered;
 use super::body::Body;
-use super::call::{Call, json};
+use super::call::{Answered, Call};
+use super::members::json;
 use crate::http::response::Response;
 use crate::server::inbox::{Answer, ClientRequest};
 use crate::server::status::State;

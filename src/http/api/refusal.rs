@@ -1,6 +1,6 @@
 //! How we say no: whose fault it is, what became of the request, and what to do now.
 
-use super::call::json;
+use super::members::json;
 use crate::http::response::Response;
 use crate::server::inbox::Answer;
 use crate::server::status::Leader;

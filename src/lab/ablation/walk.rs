@@ -12,9 +12,9 @@ use crate::node::message::{Message, NodeId};
 use crate::node::role::Role;
 use crate::node::step::Random;
 
-/// What a run is like. Each draws its own: runs in which everything goes wrong at once are all
-/// alike, and find less.
-struct Climate {
+/// How likely each move is. Each run draws its own odds: runs in which everything goes wrong at
+/// once are all alike, and find less.
+struct Odds {
     /// Of a hundred moves, how many are single messages, however late; and how many are clients'.
     late: u64,
     clients: u64,
@@ -27,10 +27,10 @@ struct Climate {
     snapshots: u64,
 }
 
-impl Climate {
-    fn draw(random: &mut Random, snapshots: u64) -> Climate {
+impl Odds {
+    fn draw(random: &mut Random, snapshots: u64) -> Odds {
         let mut pick = |of: [u64; 4]| of[random.between(0, 3) as usize];
-        Climate {
+        Odds {
             late: pick([0, 5, 10, 20]),
             clients: pick([0, 5, 15, 25]),
             late_answers: pick([0, 5, 15, 35]),
@@ -48,7 +48,7 @@ pub struct Walk {
     /// What brought it there.
     pub steps: Vec<Step>,
     random: Random,
-    climate: Climate,
+    odds: Odds,
     proposals: u64,
     /// A server that nobody hears for a while, and that hears nobody.
     cut_off: Option<NodeId>,
@@ -60,16 +60,8 @@ impl Walk {
     /// A run that begins here. Of a hundred moves so many are snapshots.
     pub fn new(lab: Lab, seed: u64, snapshots: u64) -> Walk {
         let mut random = Random(seed);
-        let climate = Climate::draw(&mut random, snapshots);
-        Walk {
-            lab,
-            steps: Vec::new(),
-            random,
-            climate,
-            proposals: 0,
-            cut_off: None,
-            late: Vec::new(),
-        }
+        let odds = Odds::draw(&mut random, snapshots);
+        Walk { lab, steps: Vec::new(), random, odds, proposals: 0, cut_off: None, late: Vec::new() }
     }
 
     /// Goes on until a property falls, or there were so many commands; true if one fell.
@@ -104,7 +96,7 @@ impl Walk {
 
     fn deliver(&mut self, message: &Message) {
         self.act(Step::Message("deliver", message.clone()));
-        if self.chance(self.climate.crashes) {
+        if self.chance(self.odds.crashes) {
             self.lose_power(message.to);
         }
     }
@@ -130,13 +122,13 @@ impl Walk {
     // ---- Moves ---------------------------------------------------------------------------------
 
     fn make_a_move(&mut self) {
-        if self.climate.snapshots > 0 && self.chance(self.climate.snapshots) {
+        if self.odds.snapshots > 0 && self.chance(self.odds.snapshots) {
             return self.take_snapshot();
         }
-        if self.chance(self.climate.late) {
+        if self.chance(self.odds.late) {
             return self.one_way();
         }
-        if self.chance(self.climate.clients) {
+        if self.chance(self.odds.clients) {
             return if self.chance(60) { self.propose() } else { self.read() };
         }
         match self.random.between(0, 9) {
@@ -144,7 +136,7 @@ impl Walk {
             4..=7 => self.round_trip(),
             8 => self.heartbeat(),
             _ if self.chance(50) => self.cut_off_or_heal(),
-            _ if self.climate.crashes > 0 => self.crash_and_restart(),
+            _ if self.odds.crashes > 0 => self.crash_and_restart(),
             _ => {}
         }
     }
@@ -177,17 +169,17 @@ impl Walk {
         if self.is_kept_back(&message) {
             return;
         }
-        if self.chance(self.climate.late_answers / 2) {
+        if self.chance(self.odds.late_answers / 2) {
             return self.late.push(message);
         }
         self.deliver(&message);
         let Some((_, answer)) = self.newest(to, from).filter(|(newest, _)| *newest > number) else {
             return;
         };
-        if self.chance(self.climate.late_answers) {
+        if self.chance(self.odds.late_answers) {
             return self.late.push(answer);
         }
-        if self.chance(self.climate.twice) {
+        if self.chance(self.odds.twice) {
             self.act(Step::Message("duplicate", answer.clone()));
             self.deliver(&answer);
         }

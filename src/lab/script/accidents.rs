@@ -1,6 +1,6 @@
 //! Accidents: cut links, crashes, and how they are mended.
 
-use super::Lab;
+use super::lab::Lab;
 use super::words::{Words, link, server};
 use crate::lab::journal::Power;
 use crate::node::message::NodeId;

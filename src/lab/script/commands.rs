@@ -1,8 +1,8 @@
 //! The table of commands: what each is called, in full and in short, what `help` says of it, and
 //! the function that does it.
 
-use super::Lab;
 use super::expect;
+use super::lab::Lab;
 use super::show::show;
 use super::words::Words;
 use crate::config::nearest::did_you_mean;

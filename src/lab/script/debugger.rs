@@ -106,16 +106,17 @@ impl Debugger {
         Ok(undone.into_iter().map(|done| format!("undone: {}", done.line)).collect())
     }
 
-    /// The run so far, less what was undone, as a script with its output.
-    pub fn script(&self) -> Result<String, String> {
+    /// The lines so far, less those that were undone: a script without its output.
+    pub fn script(&self) -> String {
         let lines: Vec<&str> = self.done.iter().map(|done| done.line.as_str()).collect();
-        super::run("the run", &lines.join("\n"))
+        lines.join("\n")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::script;
 
     fn after(lines: &[&str]) -> Debugger {
         let mut debugger = Debugger::default();
@@ -168,10 +169,10 @@ mod tests {
     #[test]
     fn script_is_the_run_without_what_was_undone_and_plays_again() {
         let lines = ["# A vote", "", "timeout n1", "crash n3", "back", "why", "t n2", "show"];
-        let text = after(&lines).script().unwrap();
+        let text = script::run("the run", &after(&lines).script()).unwrap();
         let commands: Vec<&str> = text.lines().filter(|line| !line.starts_with(' ')).collect();
         assert_eq!(commands, ["# A vote", "", "timeout n1", "t n2", "show"]);
-        assert_eq!(super::super::run("test", &text), Ok(text.clone()));
+        assert_eq!(script::run("test", &text), Ok(text.clone()));
     }
 
     #[test]

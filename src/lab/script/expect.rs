@@ -1,6 +1,6 @@
 //! `expect`: what a script says must be so.
 
-use super::Lab;
+use super::lab::Lab;
 use super::words::Words;
 use crate::config::nearest::did_you_mean;
 use crate::lab::world::World;

@@ -1,20 +1,19 @@
-//! A world that takes commands, line by line, and tells in lines what happened.
+//! The world of a script, with its clients, and the lines that tell what happened in it.
 
 use std::collections::BTreeMap;
 
 use super::clients::Clients;
-use super::commands::{self, Does};
 use super::words::Words;
 use crate::lab::checker::Violation;
 use crate::lab::journal::Happening;
-use crate::lab::trace::Recording;
+use crate::lab::trace::recording::Recording;
 use crate::lab::world::{Setup, World};
 use crate::node::event::{Event, What};
 use crate::node::message::{Command, NodeId};
 use crate::node::rules::{Property, Rule};
 use crate::state_machine::kv::Request;
 
-/// A world that takes commands, line by line.
+/// A world that takes commands, line by line: see [`Lab::command`].
 #[derive(Clone, Debug)]
 pub struct Lab {
     /// The world.
@@ -59,43 +58,9 @@ impl Lab {
         lab
     }
 
-    /// Does what a line says and returns the lines that tell what happened.
-    pub fn command(&mut self, line: &str) -> Result<Vec<String>, String> {
-        let told = self.tell(line)?;
-        Ok(told.into_iter().map(|line| line.text).collect())
-    }
-
-    /// The same, with the rules that the lines follow from.
-    pub fn tell(&mut self, line: &str) -> Result<Vec<Line>, String> {
-        let mut words = Words::of(line);
-        let quietly = words.take("quietly");
-        let Some(verb) = words.next() else { return Ok(Vec::new()) };
-        let verb = commands::find(verb)?;
-        let power_fails = line.contains(" unsaved") || line.contains(" midway");
-        let only_looks = ["show", "pending"].contains(&verb.name);
-        if !only_looks && (verb.name != "crash" || !power_fails) {
-            self.world.finish_disks();
-        }
-        let named = |why: String| format!("{}: {why}", verb.name);
-        let shown = self.perform(verb.does, &mut words).map_err(named)?;
-        words.end().map_err(named)?;
-        let mut lines = self.take_lines(quietly);
-        let shown = self.notes.drain(..).chain(shown);
-        lines.extend(shown.map(|text| Line { text, rule: None, fell: None }));
-        Ok(lines)
-    }
-
     /// How often a server has refused AppendEntries.
     pub fn refusals_of(&self, id: NodeId) -> u64 {
         self.refusals.get(&id).copied().unwrap_or_default()
-    }
-
-    fn perform(&mut self, does: Does, words: &mut Words) -> Result<Vec<String>, String> {
-        match does {
-            Does::Change(change) => change(self, words).map(|()| Vec::new()),
-            Does::Look(look) => look(self, words),
-            Does::Desk => Err("this is for the run as a whole, not for one world".to_string()),
-        }
     }
 
     /// A fresh world.
@@ -124,7 +89,7 @@ impl Lab {
     }
 
     /// What happened since the last time, as lines; or only that a property fell.
-    fn take_lines(&mut self, quietly: bool) -> Vec<Line> {
+    pub(super) fn take_lines(&mut self, quietly: bool) -> Vec<Line> {
         for answer in std::mem::take(&mut self.world.answers) {
             if let Err(violation) = self.clients.answered(answer) {
                 self.world.breaks(violation);

@@ -1,6 +1,6 @@
 //! How a run begins: how many servers, which rules they obey, and the logs that history left them.
 
-use super::Lab;
+use super::lab::Lab;
 use super::words::{self, Words};
 use crate::lab::world::Setup;
 use crate::node::message::{Command, Entry, NodeId, Term};

@@ -1,6 +1,6 @@
 //! Time and messages: what moves a run on.
 
-use super::Lab;
+use super::lab::Lab;
 use super::words::{Words, link};
 use crate::lab::network::Slot;
 use crate::lab::world::World;

@@ -7,7 +7,7 @@
 
 use crate::lab::journal::{Answer, Outcome};
 use crate::lab::linearizability::Operation;
-use crate::lab::sim::climate::pick;
+use crate::lab::sim::fault_profile::pick;
 use crate::lab::world::World;
 use crate::node::message::{Command, NodeId};
 use crate::node::step::{Millis, Random, RequestId};

@@ -1,45 +1,16 @@
-//! What goes wrong in a random run, and when: how often, says the [`Climate`].
+//! What goes wrong in a random run, and when. Its [`FaultProfile`] says how often.
 
 use crate::lab::journal::Power;
 use crate::lab::network::Weather;
-use crate::lab::sim::climate::{Climate, Kinds, pick};
+use crate::lab::sim::fault_profile::{Fault, FaultProfile, Kinds, pick};
 use crate::lab::world::World;
 use crate::node::message::NodeId;
 use crate::node::step::{Millis, Random};
 
-/// One fault, or its end, or what else comes by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    Crash,
-    /// The power of a server will fail the next time that its disk is at work, or soon after.
-    PowerFailure,
-    Restart(NodeId),
-    Cut,
-    Heal,
-    /// Links hold back what is sent on them.
-    Stall,
-    Release(NodeId, NodeId),
-    /// A server is not heard, and hears nothing of newer terms.
-    Mislead,
-    Enlighten(NodeId),
-    /// Old messages from a server and to it arrive once more.
-    OldMessages,
-    OldMessagesTo(NodeId),
-    /// A clock jumps: a timer fires early.
-    Jump,
-    /// A clock runs fast or slow from now on.
-    Rate,
-    /// A server stands still.
-    Pause,
-    Resume(NodeId),
-    /// No fault: a server takes a snapshot of what it has applied.
-    Snapshot,
-}
-
 /// How often things go wrong, and what comes next.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    climate: Climate,
+    profile: FaultProfile,
     /// Whom faults strike often. A server that is elected again and again meets what it sent
     /// when it led before.
     pub favourite: NodeId,
@@ -50,14 +21,14 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Draws a climate, and the faults to come in it.
+    /// Draws a profile, and the first faults to come.
     pub fn draw(random: &mut Random, kinds: Kinds, world: &mut World) -> Faults {
         let favourite = any(random, world);
-        let climate = Climate::draw(random, kinds);
-        world.network.weather = climate.weather;
-        world.disk_ms = climate.disk_ms;
-        let mut faults = Faults { climate, favourite, lurking: false, schedule: Vec::new() };
-        for fault in Climate::RECURRING {
+        let profile = FaultProfile::draw(random, kinds);
+        world.network.weather = profile.weather;
+        world.disk_ms = profile.disk_ms;
+        let mut faults = Faults { profile, favourite, lurking: false, schedule: Vec::new() };
+        for fault in FaultProfile::RECURRING {
             faults.plan(random, world.now, fault);
         }
         faults
@@ -90,8 +61,8 @@ impl Faults {
             Fault::Release(from, to) => world.network.release(due, from, to),
             Fault::Mislead => self.mislead(random, world),
             Fault::Enlighten(server) => world.enlighten(server),
-            Fault::OldMessages => world.network.open_drawer(due, any(random, world)),
-            Fault::OldMessagesTo(server) => world.network.open_drawer(due, server),
+            Fault::OldDuplicates => world.network.deliver_old_duplicates(due, any(random, world)),
+            Fault::OldDuplicatesTo(server) => world.network.deliver_old_duplicates(due, server),
             Fault::Jump => {
                 world.counts.clock_faults += 1;
                 world.fire_timer(victim);
@@ -170,7 +141,7 @@ impl Faults {
         world.mislead(victim);
         for _ in 0..8 {
             let moment = random.between(world.now, end);
-            self.schedule(moment, Fault::OldMessagesTo(victim));
+            self.schedule(moment, Fault::OldDuplicatesTo(victim));
         }
         self.schedule(end, Fault::Enlighten(victim));
         for other in world.ids().filter(|&id| id != victim) {
@@ -180,7 +151,7 @@ impl Faults {
     }
 
     fn after_outage(&mut self, random: &mut Random, now: Millis, end: Fault) {
-        self.schedule(now + random.between(1, self.climate.outage_ms), end);
+        self.schedule(now + random.between(1, self.profile.outage_ms), end);
     }
 
     /// The same fault at the same moment comes once.
@@ -192,7 +163,7 @@ impl Faults {
 
     /// When a fault of this kind comes again, if it does so by itself.
     fn plan(&mut self, random: &mut Random, now: Millis, fault: Fault) {
-        let mean_ms = self.climate.mean_ms(fault);
+        let mean_ms = self.profile.mean_ms(fault);
         if mean_ms > 0 {
             self.schedule(now + random.between(1, 2 * mean_ms), fault);
         }

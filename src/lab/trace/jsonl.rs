@@ -1,6 +1,6 @@
 //! A run as JSON lines: every step with the state after it. docs/TRACES.md tells the fields.
 
-use super::Recording;
+use super::recording::Recording;
 use crate::storage::trace::write;
 
 /// One line a moment.

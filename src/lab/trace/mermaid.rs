@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use super::note::note;
+use super::recording::Recording;
 use super::ways::{End, Way, ways};
-use super::{Recording, note};
 use crate::node::message::NodeId;
 use crate::storage::trace::record::{Cause, Record, State};
 
@@ -72,7 +73,8 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::trace::tests::{RUN, lost_and_arrived, record};
+    use crate::lab::trace::recording::tests::{RUN, record};
+    use crate::lab::trace::ways::tests::lost_and_arrived;
 
     fn count(diagram: &str, arrow: &str) -> usize {
         diagram.lines().filter(|line| line.contains(arrow)).count()

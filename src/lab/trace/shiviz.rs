@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Recording;
+use super::recording::Recording;
 use super::ways::ways;
 use crate::node::message::NodeId;
 use crate::storage::trace::record::{Cause, Moment, Record, Step};
@@ -82,7 +82,7 @@ fn told(moment: &Moment) -> String {
 mod tests {
     use super::*;
     use crate::json::Json;
-    use crate::lab::trace::tests::{RUN, record};
+    use crate::lab::trace::recording::tests::{RUN, record};
     use crate::lab::trace::ways::End;
 
     /// What the page makes of the text: server and clock of each event.

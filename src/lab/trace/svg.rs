@@ -10,8 +10,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::note::note;
+use super::recording::Recording;
 use super::ways::{End, Place, Way, ways};
-use super::{Recording, note};
 use crate::node::message::{AppendEntries, AppendEntriesReply, NodeId, RequestVoteReply, Rpc};
 use crate::storage::trace::record::{Cause, Moment, Record, State, Step};
 
@@ -303,7 +304,8 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::trace::tests::{RUN, lost_and_arrived, record};
+    use crate::lab::trace::recording::tests::{RUN, record};
+    use crate::lab::trace::ways::tests::lost_and_arrived;
 
     fn count(svg: &str, start: &str) -> usize {
         svg.lines().filter(|line| line.starts_with(start)).count()

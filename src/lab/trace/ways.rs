@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Recording;
+use super::recording::Recording;
 use crate::lab::network::Number;
 use crate::node::message::Message;
 use crate::storage::trace::record::{Cause, Record};
@@ -61,9 +61,17 @@ pub fn ways(recording: &Recording) -> BTreeMap<Number, Way<'_>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::lab::world::{Setup, World};
+
+    /// How many messages were lost, and how many arrived.
+    pub fn lost_and_arrived(recording: &Recording) -> (usize, usize) {
+        let ways = ways(recording);
+        let count = |fits: fn(&End) -> bool| ways.values().filter(|way| fits(&way.end)).count();
+        let lost = count(|end| matches!(end, End::Lost(..)));
+        (lost, count(|end| matches!(end, End::Arrived(_))))
+    }
 
     #[test]
     fn ways_know_messages_that_chance_doubled() {

@@ -3,8 +3,9 @@
 use super::*;
 use crate::lab::journal::Power;
 use crate::lab::network::Weather;
-use crate::lab::trace::tests::{RUN, record};
-use crate::lab::trace::{Recording, jsonl};
+use crate::lab::trace::jsonl;
+use crate::lab::trace::recording::Recording;
+use crate::lab::trace::recording::tests::{RUN, record};
 use crate::lab::world::{Setup, World};
 use crate::node::message::{Command, NodeId};
 use crate::node::rules::{Property, Rule, Rules};

@@ -1,9 +1,11 @@
-//! Files that are only in memory, and lose what was not synced when the power fails.
+//! Files in memory. When the power fails they lose what was not synced.
 //!
-//! The storage that runs in three terminals (`storage.rs`) writes here as it writes to a real disk.
-//! What a power failure leaves is as hard as a real disk allows: of what was appended and not yet
-//! synced, any first part, so that the last record may be torn; of what was written over space, any
-//! of its sectors; of a file that was renamed, either name, until the names are synced.
+//! The storage of real nodes (`storage.rs`) writes here as it writes to a real disk. A power
+//! failure does all the harm that a real disk allows:
+//! - Of bytes that were appended and not synced, any first part is left: the last record may be
+//!   torn.
+//! - Of bytes that were written over space, any sectors are left.
+//! - A renamed file has the old name or the new one, until the names are synced.
 
 use std::path::PathBuf;
 
@@ -12,7 +14,7 @@ use crate::storage::{Files, SECTOR};
 
 /// The files of one simulated server.
 #[derive(Clone, Debug, Default)]
-pub struct Platter {
+pub struct MemoryFiles {
     /// By name, in order: only a few.
     files: Vec<(&'static str, File)>,
     /// What a rename that is not yet durable replaced.
@@ -62,7 +64,7 @@ impl File {
     }
 }
 
-impl Platter {
+impl MemoryFiles {
     /// The power will fail after so many operations: none comes to an end after that.
     pub fn limit_power(&mut self, operations: u64) {
         self.power_left = Some(operations);
@@ -116,7 +118,7 @@ impl Platter {
     }
 }
 
-impl Files for Platter {
+impl Files for MemoryFiles {
     /// So little that a short run meets its end again and again.
     const SPACE_AHEAD: u64 = 2 * SECTOR as u64;
 
@@ -191,18 +193,18 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn text(platter: &mut Platter, name: &'static str) -> Option<String> {
-        let bytes = platter.read(name).expect("reading takes no power");
+    fn text(files: &mut MemoryFiles, name: &'static str) -> Option<String> {
+        let bytes = files.read(name).expect("reading takes no power");
         bytes.map(|bytes| String::from_utf8(bytes).expect("the tests write text"))
     }
 
     /// All that may be found when the power fails now.
-    fn found(platter: &Platter, name: &'static str) -> BTreeSet<Option<String>> {
+    fn found(files: &MemoryFiles, name: &'static str) -> BTreeSet<Option<String>> {
         let mut all = BTreeSet::new();
         for seed in 0..100 {
-            let mut platter = platter.clone();
-            platter.lose_unsynced(&mut Random(seed));
-            all.insert(text(&mut platter, name));
+            let mut files = files.clone();
+            files.lose_unsynced(&mut Random(seed));
+            all.insert(text(&mut files, name));
         }
         all
     }
@@ -213,54 +215,54 @@ mod tests {
 
     #[test]
     fn power_failure_leaves_any_first_part_of_what_was_not_synced() {
-        let mut platter = Platter::default();
-        platter.append("log", b"abc").unwrap();
-        platter.sync("log").unwrap();
-        platter.append("log", b"de").unwrap();
-        assert_eq!(text(&mut platter, "log").as_deref(), Some("abcde"));
-        assert_eq!(found(&platter, "log"), texts(["abc", "abcd", "abcde"]));
-        platter.cut("log", 1).unwrap();
-        assert_eq!(found(&platter, "log"), texts(["a"]));
+        let mut files = MemoryFiles::default();
+        files.append("log", b"abc").unwrap();
+        files.sync("log").unwrap();
+        files.append("log", b"de").unwrap();
+        assert_eq!(text(&mut files, "log").as_deref(), Some("abcde"));
+        assert_eq!(found(&files, "log"), texts(["abc", "abcd", "abcde"]));
+        files.cut("log", 1).unwrap();
+        assert_eq!(found(&files, "log"), texts(["a"]));
     }
 
     #[test]
     fn power_failure_leaves_any_sectors_of_what_was_written_over_space() {
-        let mut platter = Platter::default();
-        platter.append("log", b"abc").unwrap();
-        platter.fill("log", 2 * SECTOR as u64 - 3).unwrap();
-        platter.sync("log").unwrap();
-        assert_eq!(found(&platter, "log").len(), 1, "all is safe");
-        platter.append("log", "x".repeat(SECTOR).as_bytes()).unwrap();
+        let mut files = MemoryFiles::default();
+        files.append("log", b"abc").unwrap();
+        files.fill("log", 2 * SECTOR as u64 - 3).unwrap();
+        files.sync("log").unwrap();
+        assert_eq!(found(&files, "log").len(), 1, "all is safe");
+        files.append("log", "x".repeat(SECTOR).as_bytes()).unwrap();
         let parts = |text: Option<String>| {
             let text = text.expect("the file is there");
             assert_eq!(text.len(), 2 * SECTOR);
             (text[..SECTOR].trim_end().len(), text[SECTOR..].trim_end().len())
         };
-        let left: BTreeSet<_> = found(&platter, "log").into_iter().map(parts).collect();
+        let left: BTreeSet<_> = found(&files, "log").into_iter().map(parts).collect();
         assert_eq!(left, BTreeSet::from([(3, 0), (3, 3), (SECTOR, 0), (SECTOR, 3)]));
     }
 
     #[test]
     fn power_failure_leaves_either_file_of_a_name_that_was_not_synced() {
-        let mut platter = Platter::default();
-        platter.append("vote", b"old").unwrap();
-        platter.append("new", b"new").unwrap();
-        platter.sync("vote").unwrap();
-        platter.sync("new").unwrap();
-        platter.rename("new", "vote").unwrap();
-        assert_eq!(found(&platter, "vote"), texts(["old", "new"]));
-        platter.sync_names().unwrap();
-        assert_eq!(found(&platter, "vote"), texts(["new"]));
+        let mut files = MemoryFiles::default();
+        files.append("vote", b"old").unwrap();
+        files.append("new", b"new").unwrap();
+        files.sync("vote").unwrap();
+        files.sync("new").unwrap();
+        files.rename("new", "vote").unwrap();
+        assert_eq!(found(&files, "vote"), texts(["old", "new"]));
+        files.sync_names().unwrap();
+        assert_eq!(found(&files, "vote"), texts(["new"]));
     }
 
     #[test]
     fn power_lasts_as_long_as_it_is_limited_to() {
-        let mut platter = Platter::default();
-        platter.limit_power(1);
-        assert_eq!(platter.append("log", b"a"), Ok(()));
-        assert!(platter.sync("log").is_err());
-        assert!(platter.append("log", b"b").is_err());
-        platter.lose_unsynced(&mut Random(1));
-        assert_eq!(platter.sync("log"), Ok(()), "the power is back");
+        let mut files = MemoryFiles::default();
+        files.limit_power(1);
+        assert_eq!(files.append("log", b"a"), Ok(()));
+        assert!(files.sync("log").is_err());
+        assert!(files.append("log", b"b").is_err());
+        files.lose_unsynced(&mut Random(1));
+        assert_eq!(files.sync("log"), Ok(()), "the power is back");
     }
 }

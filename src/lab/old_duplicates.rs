@@ -1,8 +1,9 @@
-//! A drawer for old messages: copies that arrive once more when nobody expects them any longer.
+//! Old duplicates: copies of messages that arrive once more when nobody expects them any longer.
 //!
-//! A network may deliver a message again after any time. By chance alone a very old one hardly ever
-//! comes at the moment that matters, so copies of some are kept here, and some fault opens the
-//! drawer. Of each kind there are as many: the rare ones matter, and are soon pushed out otherwise.
+//! A network may deliver a message again after any time. By chance alone a very old copy hardly
+//! ever comes at the moment that matters. So the network keeps copies of some messages here, and a
+//! fault delivers them. Each kind of message has the same room: the rare kinds matter, and the
+//! frequent ones would soon push them out.
 
 use crate::node::message::{Message, NodeId, Rpc};
 use crate::node::step::Random;
@@ -14,13 +15,13 @@ const KINDS: usize = 10;
 /// How many messages of a kind are kept at most.
 const SIZE: usize = 5;
 
-/// Old messages.
+/// Copies of messages that were sent long ago.
 #[derive(Clone, Debug, Default)]
-pub struct Drawer {
+pub struct OldDuplicates {
     kinds: [Vec<Message>; KINDS],
 }
 
-impl Drawer {
+impl OldDuplicates {
     /// Keeps a copy; if there are enough of its kind, in the place of any of them.
     pub fn keep(&mut self, copy: Message, random: &mut Random) {
         let same_kind = &mut self.kinds[kind(&copy.rpc)];
@@ -54,17 +55,17 @@ mod tests {
     use crate::node::message::RequestVoteReply;
 
     #[test]
-    fn drawer_keeps_a_few_of_each_kind() {
-        let (mut drawer, mut random) = (Drawer::default(), Random(1));
+    fn keep_holds_a_few_of_each_kind() {
+        let (mut copies, mut random) = (OldDuplicates::default(), Random(1));
         let answer = |term, vote_granted| Message {
             from: NodeId(1),
             to: NodeId(term % 2 + 1),
             rpc: Rpc::RequestVoteReply(RequestVoteReply { term, vote_granted }),
         };
-        drawer.keep(answer(1, true), &mut random);
-        (2..100).for_each(|term| drawer.keep(answer(term, false), &mut random));
-        assert!(drawer.messages_to(NodeId(2)).any(|message| *message == answer(1, true)));
-        let to_both = [1, 2].map(|id| drawer.messages_to(NodeId(id)).count());
+        copies.keep(answer(1, true), &mut random);
+        (2..100).for_each(|term| copies.keep(answer(term, false), &mut random));
+        assert!(copies.messages_to(NodeId(2)).any(|message| *message == answer(1, true)));
+        let to_both = [1, 2].map(|id| copies.messages_to(NodeId(id)).count());
         assert_eq!(to_both[0] + to_both[1], SIZE + 1);
     }
 }

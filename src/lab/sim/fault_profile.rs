@@ -1,13 +1,14 @@
-//! The climate of a random run: which faults strike, and how often.
+//! The fault profile of a random run: which faults strike, and how often.
 //!
-//! Every seed draws its own first: in one the network loses a quarter of all messages and no server
-//! ever crashes, in the next it is the other way round. Runs in which everything goes wrong at once
-//! are all alike and find less.
+//! Every seed first draws a profile of its own: in one run the network loses a quarter of all
+//! messages and no server ever crashes, in the next it is the other way round. Runs in which
+//! everything goes wrong at once are all alike and find less. This is swarm testing (Groce et al.,
+//! 2012).
 
 use std::fmt;
 
 use crate::lab::network::Weather;
-use crate::lab::sim::faults::Fault;
+use crate::node::message::NodeId;
 use crate::node::step::{Millis, Random};
 
 /// Which kinds of faults may strike.
@@ -60,9 +61,38 @@ impl fmt::Display for Kinds {
     }
 }
 
+/// One fault, or its end, or what else comes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    Crash,
+    /// The power of a server will fail the next time that its disk is at work, or soon after.
+    PowerFailure,
+    Restart(NodeId),
+    Cut,
+    Heal,
+    /// Links hold back what is sent on them.
+    Stall,
+    Release(NodeId, NodeId),
+    /// A server is not heard, and hears nothing of newer terms.
+    Mislead,
+    Enlighten(NodeId),
+    /// Old duplicates of messages from a server and to it arrive.
+    OldDuplicates,
+    OldDuplicatesTo(NodeId),
+    /// A clock jumps: a timer fires early.
+    Jump,
+    /// A clock runs fast or slow from now on.
+    Rate,
+    /// A server stands still.
+    Pause,
+    Resume(NodeId),
+    /// No fault: a server takes a snapshot of what it has applied.
+    Snapshot,
+}
+
 /// How often things go wrong.
 #[derive(Clone, Debug)]
-pub struct Climate {
+pub struct FaultProfile {
     /// What becomes of messages by chance.
     pub weather: Weather,
     /// Least and greatest time that a disk takes.
@@ -70,10 +100,10 @@ pub struct Climate {
     /// The longest that a server stays down or stands still, and that a link stays cut.
     pub outage_ms: Millis,
     /// The mean time between two faults of a kind; 0 means never.
-    mean_ms: [Millis; Climate::RECURRING.len()],
+    mean_ms: [Millis; FaultProfile::RECURRING.len()],
 }
 
-impl Climate {
+impl FaultProfile {
     /// The faults that come again and again by themselves, and snapshots, whatever is wanted.
     pub const RECURRING: [Fault; 10] = [
         Fault::Crash,
@@ -81,7 +111,7 @@ impl Climate {
         Fault::Cut,
         Fault::Stall,
         Fault::Mislead,
-        Fault::OldMessages,
+        Fault::OldDuplicates,
         Fault::Jump,
         Fault::Rate,
         Fault::Pause,
@@ -89,15 +119,15 @@ impl Climate {
     ];
 
     /// Draws one, of these kinds of faults.
-    pub fn draw(random: &mut Random, kinds: Kinds) -> Climate {
+    pub fn draw(random: &mut Random, kinds: Kinds) -> FaultProfile {
         if kinds.network && kinds.clock && random.between(0, 3) == 0 {
-            return Climate::haunted();
+            return FaultProfile::haunted();
         }
         let weather = draw_weather(random);
         let disk_ms = pick(random, &[0, 10, 80]);
         let outage_ms = pick(random, &[100, 600, 1500]);
-        let mean_ms = Climate::RECURRING.map(|fault| draw_mean_ms(random, kinds, fault));
-        Climate {
+        let mean_ms = FaultProfile::RECURRING.map(|fault| draw_mean_ms(random, kinds, fault));
+        FaultProfile {
             weather: if kinds.network { weather } else { Weather::FAIR },
             disk_ms: (0, if kinds.disk { disk_ms } else { 0 }),
             outage_ms,
@@ -105,24 +135,24 @@ impl Climate {
         }
     }
 
-    /// One climate in four is made for leaders that meet their own past: a server is elected again
+    /// One profile in four is made for leaders that meet their own past: a server is elected again
     /// and again, and misled, and old messages come. Drawn one by one, these faults hardly ever
     /// come together, and the others get in their way.
-    fn haunted() -> Climate {
-        let mean_ms = Climate::RECURRING.map(|fault| match fault {
+    fn haunted() -> FaultProfile {
+        let mean_ms = FaultProfile::RECURRING.map(|fault| match fault {
             Fault::Mislead => 400,
             Fault::Jump => 200,
-            Fault::OldMessages => 100,
+            Fault::OldDuplicates => 100,
             Fault::Snapshot => 300,
             _ => 0,
         });
         let weather = Weather { delay_ms: (1, 10), kept_percent: 50, ..Weather::FAIR };
-        Climate { weather, disk_ms: (0, 0), outage_ms: 600, mean_ms }
+        FaultProfile { weather, disk_ms: (0, 0), outage_ms: 600, mean_ms }
     }
 
     /// The mean time between two faults of this kind; 0 if it does not come by itself.
     pub fn mean_ms(&self, fault: Fault) -> Millis {
-        let place = Climate::RECURRING.iter().position(|&recurring| recurring == fault);
+        let place = FaultProfile::RECURRING.iter().position(|&recurring| recurring == fault);
         place.map_or(0, |place| self.mean_ms[place])
     }
 }
@@ -134,7 +164,7 @@ fn draw_mean_ms(random: &mut Random, kinds: Kinds, fault: Fault) -> Millis {
         Fault::Cut => (kinds.network, &[0, 0, 250, 500]),
         Fault::Stall => (kinds.network, &[0, 0, 150, 400]),
         Fault::Mislead => (kinds.network, &[0, 0, 200, 600]),
-        Fault::OldMessages => (kinds.network, &[0, 0, 50, 200]),
+        Fault::OldDuplicates => (kinds.network, &[0, 0, 50, 200]),
         Fault::Jump => (kinds.clock, &[0, 0, 100, 200, 600]),
         Fault::Rate => (kinds.clock, &[0, 0, 100, 400]),
         Fault::Pause => (kinds.clock, &[0, 0, 200, 600]),
@@ -166,14 +196,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn draw_gives_quiet_climates_and_rough_ones() {
+    fn draw_gives_quiet_profiles_and_rough_ones() {
         let mut random = Random(1);
-        let all: Vec<Climate> = (0..100).map(|_| Climate::draw(&mut random, Kinds::ALL)).collect();
+        let all: Vec<FaultProfile> =
+            (0..100).map(|_| FaultProfile::draw(&mut random, Kinds::ALL)).collect();
         for quiet in [true, false] {
-            for fault in Climate::RECURRING {
-                assert!(all.iter().any(|climate| (climate.mean_ms(fault) == 0) == quiet));
+            for fault in FaultProfile::RECURRING {
+                assert!(all.iter().any(|profile| (profile.mean_ms(fault) == 0) == quiet));
             }
-            assert!(all.iter().any(|climate| (climate.weather.lost_percent == 0) == quiet));
+            assert!(all.iter().any(|profile| (profile.weather.lost_percent == 0) == quiet));
         }
     }
 
@@ -181,11 +212,11 @@ mod tests {
     fn draw_leaves_out_the_kinds_that_are_not_wanted() {
         let only_crashes = Kinds::named("crash").unwrap();
         for seed in 0..50 {
-            let climate = Climate::draw(&mut Random(seed), only_crashes);
-            let mut recurring = Climate::RECURRING.into_iter();
+            let profile = FaultProfile::draw(&mut Random(seed), only_crashes);
+            let mut recurring = FaultProfile::RECURRING.into_iter();
             let may_come = [Fault::Crash, Fault::Snapshot];
-            assert!(recurring.all(|one| may_come.contains(&one) || climate.mean_ms(one) == 0));
-            assert_eq!((climate.weather, climate.disk_ms), (Weather::FAIR, (0, 0)));
+            assert!(recurring.all(|one| may_come.contains(&one) || profile.mean_ms(one) == 0));
+            assert_eq!((profile.weather, profile.disk_ms), (Weather::FAIR, (0, 0)));
         }
     }
 

@@ -1,9 +1,9 @@
-//! A failed run, told again as a short script.
+//! A counterexample: a short script in which the same property falls as in a long run.
 //!
-//! In a script nothing happens by itself: time, weather and faults become commands. What was lost
-//! stays in flight, what was cut off is not delivered, and a clock that ran fast is a timer that
-//! fires. So the first script does to the servers exactly what was done to them; then what is not
-//! needed is left out.
+//! In a script nothing happens by itself: time, weather and faults become commands. A message that
+//! was lost stays in flight, one that was cut off is not delivered, and a clock that ran fast is a
+//! timer that fires. So the first script does to the servers exactly what the run did to them.
+//! Then all steps go that are not needed.
 
 use crate::lab::ablation::shrink::{falls, shrink};
 use crate::lab::ablation::step::{self, Step};
@@ -13,11 +13,11 @@ use crate::lab::world::{Act, Setup};
 use crate::node::message::NodeId;
 use crate::node::rules::{Property, Rule};
 
-/// The line above such a script.
-pub const TOLD_AS_SCRIPT: &str = "A short run to the same end, as a script for raftlet lab:";
+/// The line above a counterexample.
+pub const HEADING: &str = "A short run to the same end, as a script for raftlet lab:";
 
-/// The shortest script found in which this property falls, with its output. None if no script can
-/// say it: liveness is a matter of time.
+/// The shortest script found in which this property falls, with its output. Liveness has no
+/// script: it is a matter of time.
 pub fn script(acts: &[Act], setup: &Setup, property: Property) -> Option<String> {
     let exact = steps(acts);
     let plain: Vec<Step> = exact.iter().map(plainer).collect();
