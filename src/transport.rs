@@ -128,7 +128,8 @@ impl Transport {
         self.shared.link(peer)
     }
 
-    /// Makes the link to a peer better or worse, one way. It can delay by [`MAX_DELAY_MS`] at most.
+    /// Makes the link to a peer better or worse, one way. It can delay by [`peer::MAX_DELAY_MS`] at
+    /// most.
     pub fn set_link(&self, peer: NodeId, link: Link) {
         self.shared.set_link(peer, link);
     }
