@@ -34,8 +34,8 @@ impl<'a> Request<'a> {
         let (host, path, query) = split_target(target)?;
         percent_decode(path)?; // so can its parts be
         let mut pairs = Vec::new();
-        for pair in wire::split(query, b'&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = wire::split_once(pair, b'=').unwrap_or((pair, ""));
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             pairs.push((form_decode(name)?, form_decode(value)?));
         }
         let (query, headers, body) = (pairs, Headers::default(), &[][..]);
@@ -44,7 +44,7 @@ impl<'a> Request<'a> {
 
     /// The decoded parts of the path: `/keys/a%2Fb` has `keys` and `a/b`, `/` has none.
     pub fn segments(&self) -> impl Iterator<Item = Cow<'a, str>> {
-        let parts = wire::split(self.path.trim_start_matches('/'), b'/');
+        let parts = self.path.trim_start_matches('/').split('/');
         let count = if self.path == "/" { 0 } else { usize::MAX };
         parts.take(count).map(|part| percent_decode(part).expect("the whole path could be decoded"))
     }
@@ -70,7 +70,7 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str, &str), Fault> {
         let (name, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         (host, local) = (Some(name), rest);
     }
-    match wire::split_once(local, b'?').unwrap_or((local, "")) {
+    match local.split_once('?').unwrap_or((local, "")) {
         ("", query) if host.is_some() => Ok((host, "/", query)),
         (path, query) if path.starts_with('/') || target == "*" => Ok((host, path, query)),
         _ => wire::bad("the request target must begin with / or http://"),
@@ -163,7 +163,7 @@ pub fn read_head<'a>(
 }
 
 fn three_words(line: &str) -> Option<[&str; 3]> {
-    let mut words = wire::split(line, b' ');
+    let mut words = line.split(' ');
     let three = [words.next()?, words.next()?, words.next()?];
     words.next().is_none().then_some(three)
 }

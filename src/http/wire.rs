@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind};
-use std::iter;
 
 /// The most that a first line and its headers may have, in bytes.
 pub const HEAD_BYTES: usize = 16 * 1024;
@@ -185,25 +184,6 @@ pub fn trim(text: &str) -> &str {
     &text[..text.len() - text.bytes().rev().take_while(is_white).count()]
 }
 
-/// The parts between these (ASCII) bytes.
-pub fn split(text: &str, byte: u8) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    iter::from_fn(move || {
-        let (part, others) = match split_once(rest?, byte) {
-            Some((part, others)) => (part, Some(others)),
-            None => (rest?, None),
-        };
-        rest = others;
-        Some(part)
-    })
-}
-
-/// What stands before and behind the first of these (ASCII) bytes.
-pub fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
-    let at = text.bytes().position(|other| other == byte)?;
-    Some((&text[..at], &text[at + 1..]))
-}
-
 /// A kind of bytes, when a text may have no others.
 pub struct Only([bool; 256]);
 
@@ -267,13 +247,7 @@ impl<'a> Headers<'a> {
 
     /// The members of a header that is a list, separated by commas or given in several lines.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        let (mut values, mut rest) = (self.all(name), None);
-        iter::from_fn(move || {
-            let text = rest.take().or_else(|| values.next())?;
-            let Some((member, others)) = split_once(text, b',') else { return Some(trim(text)) };
-            rest = Some(others);
-            Some(trim(member))
-        })
+        self.all(name).flat_map(|value| value.split(',')).map(trim)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::text::{self, append_array, append_separated, put_number};
+use super::text::{self, append_array, append_separated};
 use super::value::{Error, MAX_DEPTH, MAX_VALUES, Member, Number, Value, repeats_a_name};
 
 /// Room for the members of most objects that are read: entries of the log.
@@ -270,7 +270,7 @@ pub fn append(value: &Value, out: &mut String) {
 
 fn append_number(number: Number, out: &mut String) {
     let written = match number {
-        Number::Unsigned(number) => return put_number(number, &mut |digits| out.push_str(digits)),
+        Number::Unsigned(number) => write!(out, "{number}"),
         Number::Negative(number) => write!(out, "{number}"),
         // Debug, unlike Display, marks every float as one: 1.0 and 1e300, not 1 and 300 zeros.
         Number::Float(number) if number.is_finite() => write!(out, "{number:?}"),
