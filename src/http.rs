@@ -44,16 +44,11 @@ use wire::Buffers;
 /// How much is read from a connection at once, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
-/// A client that was active within this time is looked at without a pause. It likely asks again.
-const BUSY: Duration = Duration::from_micros(500);
-
-/// A client that is silent is looked at again after this part of its silence, ...
-const SILENCE_PART: u32 = 8;
-
-/// ... but after this time at the latest, and this much more for each connection: a look costs 0.2
-/// µs, so silent clients never cost more than some 4 % of a core.
-const LONGEST_PAUSE: Duration = Duration::from_millis(1);
-const PAUSE_A_CONNECTION: Duration = Duration::from_micros(5);
+/// The pause between two looks at all clients that are silent: this at least, and as many times as
+/// long as such a look takes. So silent clients cost some 4 % of a core at most, however many they
+/// are; up to a hundred of them are looked at every millisecond or two.
+const SWEEP_PAUSE: Duration = Duration::from_millis(1);
+const SWEEP_SHARE: u32 = 24;
 
 /// How long what clients ask is held back at most, so that more goes to the raft thread at once.
 /// Each batch costs every node a message, a write and an fsync, however small it is. It waits only
@@ -76,7 +71,7 @@ struct HttpThread<H> {
     connections: BTreeMap<u64, Connection>,
     /// How many connections there were.
     count: u64,
-    /// When the connections that have been silent for long are looked at next.
+    /// When the thread looks next at all clients that are silent.
     sweep_at: Instant,
     /// What clients ask and the raft thread has not been told of, and since when.
     gathered: Vec<(ClientRequest, Ticket)>,
@@ -121,7 +116,8 @@ impl<H: Handler> HttpThread<H> {
     /// Takes what waits in the inbox. If that is nothing, rests until a connection is to be looked
     /// at; false if nothing will come any more.
     fn rest(&mut self) -> bool {
-        let next_look = self.connections.values().map(|connection| connection.look_at).min();
+        let looks = self.connections.values().map(|one| one.look_at.unwrap_or(self.sweep_at));
+        let next_look = looks.min();
         let now = Instant::now();
         let first = match next_look {
             None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -153,9 +149,7 @@ impl<H: Handler> HttpThread<H> {
                 // If the connection is not there or waits no more, the client was told so.
                 let connection = self.connections.get_mut(&connection);
                 if let Some(connection) = connection.filter(|one| one.awaits(request)) {
-                    let now = Instant::now();
-                    connection.answer(Some(answer), now);
-                    connection.look_at = now;
+                    connection.answer(Some(answer), Instant::now());
                 }
             }
         }
@@ -171,14 +165,10 @@ impl<H: Handler> HttpThread<H> {
 
     /// Looks at every connection whose time has come.
     fn look_at_all(&mut self, now: Instant) {
-        let count = self.connections.len() as u32;
-        let longest_pause = LONGEST_PAUSE.max(count * PAUSE_A_CONNECTION);
-        if self.sweep_at <= now {
-            self.sweep_at = now + longest_pause;
-        }
+        let is_sweep = self.sweep_at <= now;
         let mut has_closed = false;
         for (&id, connection) in &mut self.connections {
-            if connection.look_at > now {
+            if connection.look_at.map_or(!is_sweep, |at| at > now) {
                 continue;
             }
             if connection.takes_old_status(now) {
@@ -195,13 +185,9 @@ impl<H: Handler> HttpThread<H> {
                 self.gathered.push((request, ticket));
             }
             has_closed |= connection.is_closed();
-            let pause = (now - connection.active_at) / SILENCE_PART;
-            connection.look_at = match connection.next_look(now) {
-                Some(at) => at,
-                None if pause < BUSY / SILENCE_PART => now,
-                None if pause < longest_pause => now + pause,
-                None => self.sweep_at,
-            };
+        }
+        if is_sweep {
+            self.sweep_at = Instant::now() + SWEEP_PAUSE.max(SWEEP_SHARE * now.elapsed());
         }
         if has_closed {
             self.connections.retain(|_, connection| !connection.is_closed());

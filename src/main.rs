@@ -1,7 +1,7 @@
 //! The launcher: how one node comes to life, thread by thread.
 //!
-//! The command line (`src/cli.rs`) does what most words ask. If they name a node, it is started
-//! here. The drawing in `src/lib.rs` shows its threads and channels.
+//! `src/cli.rs` reads the command line and does what it asks. If it asks for a node
+//! (`cargo run -- 1`), this file starts the node. `src/lib.rs` draws its threads and channels.
 
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -24,38 +24,42 @@ fn main() -> ExitCode {
     ExitCode::from(cli::finish(done))
 }
 
-/// Brings a node to life, part by part, and runs it until its disk fails.
+/// Brings a node to life, part by part, and runs it. It returns only if the node cannot go on;
+/// Ctrl+C ends the process at any time, as a crash would.
 ///
 /// # Errors
 /// One line for people: the address is taken, the data cannot be used, or the disk failed.
 pub fn run_node(options: NodeOptions, machine: impl StateMachine) -> Result<(), String> {
-    // The registry (cluster.toml) says where each node is.
-    let (id, config) = (options.id, &options.config);
+    // The registry (cluster.toml) says which nodes there are, and the address of each.
+    let (id, registry) = (options.id, &options.config);
 
-    // Two channels: whatever the raft thread is told comes through one of them, whatever the HTTP
-    // thread is told through the other.
+    // Two channels: one brings events to the raft thread, the other one brings new connections and
+    // answers to the HTTP thread.
     let (to_raft, inbox) = Inbox::open();
     let (to_http, http_inbox) = mpsc::channel();
 
-    // The transport opens the address, before the files: a node that cannot have its address must
-    // forget nothing. It starts the listener, and a reader and a writer for each peer.
+    // The transport opens this node's address. It starts the listener and a writer for each peer;
+    // readers start when peers connect. What they read waits in the inbox.
     let transport =
-        transport::start(config.transport_options(id), to_raft.clone(), to_http.clone())?;
+        transport::start(registry.transport_options(id), to_raft.clone(), to_http.clone())?;
 
-    // The storage: what the node saved when it last ran.
-    let disk = Storage::open_or_forget(&options.data, &config.cluster, id, options.fresh)?;
+    // The storage reads what the node saved when it last ran; with --fresh it is removed first.
+    // That is safe only now: if another process had our address, we would have stopped above.
+    let disk = Storage::open_or_forget(&options.data, &registry.cluster, id, options.fresh)?;
 
-    // The HTTP thread serves all clients. It needs the transport only for the nodes' addresses.
+    // The HTTP thread serves all clients. The web pages of every node in the cluster may ask it, so
+    // it has to know their addresses.
     let addresses = transport.clone();
     let api = Api {
         members: Box::new(move || addresses.advertised()),
         launcher: options.launcher.clone(),
-        faults_from_anywhere: config.faults_from == FaultsFrom::Anywhere,
+        faults_from_anywhere: registry.faults_from == FaultsFrom::Anywhere,
     };
-    let http = thread::Builder::new().name("http".to_string());
-    http.spawn(|| http::serve(http_inbox, to_raft, api))
+    let http_thread = thread::Builder::new().name("http".to_string());
+    http_thread
+        .spawn(move || http::serve(http_inbox, to_raft, api))
         .map_err(|error| format!("cannot start a thread: {error}"))?;
 
-    // The raft thread is this one.
+    // The raft thread is this one. It owns the node, the disk and the state machine.
     Server::new(options, machine, disk, transport, to_http)?.run(&inbox)
 }

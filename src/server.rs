@@ -1,14 +1,14 @@
 //! The body: it owns the node, its disk and its state machine, and does what the node says.
 //!
 //! One thread, the raft thread, runs [`Server::run`]: it waits for events or a deadline, takes all
-//! that wait, tells the node of them, and does what the node wants done, **in order**. All that
-//! must be saved in a round is saved by one write and one fsync: while the disk works, the inbox
-//! fills, and the next round takes all of it. That is group commit. A disk error is a crash: the
-//! server stops and says why.
+//! events that are there, tells the node of them, and does what the node wants done, **in order**.
+//! Entries that must be saved in a round are saved by one write and one fsync: while the disk
+//! works, the inbox fills, and the next round takes all of it. That is group commit. (The term and
+//! the vote have a file of their own.) A disk error is a crash: the server stops and says why.
 //!
 //! While the disk stalls, the readers of peers go on reading. So the thread then takes in all the
-//! messages that wait before it lets the node look at its timer: a heartbeat that was delivered in
-//! time counts as heard.
+//! messages that are there before it lets the node look at its timer: a heartbeat that was
+//! delivered in time counts as heard.
 //!
 //! `server/inbox.rs` has the events and the answers; `server/requests.rs` is what clients ask;
 //! `server/snapshots.rs` cuts the log; `server/clock.rs` is the node's time, which stands still
@@ -222,10 +222,10 @@ impl<M: StateMachine> Server<M> {
         self.publish_status();
     }
 
-    /// The raft thread: serves the inbox until the disk fails.
+    /// The raft thread: serves the inbox until it cannot go on.
     ///
     /// # Errors
-    /// Why the disk failed, in one line for people.
+    /// Why not, in one line for people: mostly the disk has failed.
     pub fn run(mut self, inbox: &Inbox) -> Result<(), String> {
         loop {
             let events = inbox.wait(self.time_to_deadline());

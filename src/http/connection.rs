@@ -42,6 +42,17 @@ const PIECES_A_LOOK: usize = 4;
 /// sixty pictures a second, and a busy node has many times as much to tell.
 const STREAM_PAUSE: Duration = Duration::from_millis(16);
 
+/// A client that was active within this time is looked at without a pause: it likely asks again.
+const BUSY: Duration = Duration::from_micros(500);
+
+/// After it, a client is looked at again after this part of its silence, until the silence is long.
+const SILENCE_PART: u32 = 8;
+const LONG_SILENCE: Duration = Duration::from_millis(8);
+
+/// While the raft thread may answer within this time, the HTTP thread does not sleep: to wake it
+/// would take a third of the time of a read.
+const QUICK_ANSWER: Duration = Duration::from_micros(100);
+
 /// How long a client may take for each phase.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
@@ -109,10 +120,10 @@ pub struct Connection {
     sent: usize,
     /// How many requests were read.
     pub requests: u64,
-    /// When its client last did something.
-    pub active_at: Instant,
-    /// When the HTTP thread looks at it next.
-    pub look_at: Instant,
+    /// When its client last did something, or was answered.
+    active_at: Instant,
+    /// When the HTTP thread looks at it next; `None`: when it looks at all that are silent.
+    pub look_at: Option<Instant>,
     /// When its client was last answered, if it has not asked since.
     pub answered_at: Option<Instant>,
     /// How long its client took for its last request, from the answer before it.
@@ -144,7 +155,7 @@ impl Connection {
             sent: 0,
             requests: 0,
             active_at: now,
-            look_at: now,
+            look_at: Some(now),
             answered_at: None,
             pause: None,
         })
@@ -153,17 +164,6 @@ impl Connection {
     /// Whether it is over.
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
-    }
-
-    /// When to look again, if only the deadline or a pause of its own says when; `None` if its
-    /// client may do something at any time.
-    pub fn next_look(&self, now: Instant) -> Option<Instant> {
-        match self.phase {
-            Phase::Waiting(..) if now < self.active_at + Duration::from_micros(100) => Some(now),
-            Phase::Waiting(..) => Some(self.deadline),
-            Phase::Streaming(_) if self.output.is_empty() => Some(now + STREAM_PAUSE),
-            _ => None,
-        }
     }
 
     /// Whether it waits for the answer to this request.
@@ -187,13 +187,31 @@ impl Connection {
             Phase::Streaming(_) => self.stream(now).map(|()| None),
             Phase::Lingering(left) => self.linger(left, scratch).map(|()| None),
         };
-        let is_late = now >= self.deadline;
-        match looked {
-            Ok(None) if is_late => self.deadline_is_over(now),
-            Ok(request) => return request,
-            Err(_) => self.phase = Phase::Closed, // a broken connection is the client's affair
+        let request = match looked {
+            Ok(None) if now >= self.deadline => {
+                self.deadline_is_over(now);
+                None
+            }
+            Ok(request) => request,
+            Err(_) => {
+                self.phase = Phase::Closed; // a broken connection is the client's affair
+                None
+            }
+        };
+        self.look_at = self.next_look(now);
+        request
+    }
+
+    /// When to look again. A client that is silent is looked at ever more rarely.
+    fn next_look(&self, now: Instant) -> Option<Instant> {
+        let silence = now - self.active_at;
+        match self.phase {
+            Phase::Waiting(..) if silence >= QUICK_ANSWER => Some(self.deadline),
+            Phase::Streaming(_) if self.output.is_empty() => Some(now + STREAM_PAUSE),
+            _ if silence < BUSY => Some(now),
+            _ if silence < LONG_SILENCE => Some(now + silence / SILENCE_PART),
+            _ => None,
         }
-        None
     }
 
     fn deadline_is_over(&mut self, now: Instant) {
@@ -337,6 +355,7 @@ impl Connection {
             _ => Phase::Answering(manner.keep_alive),
         };
         (self.active_at, self.deadline) = (now, now + self.deadlines.answer);
+        self.look_at = Some(now);
         let written = match self.phase {
             Phase::Answering(_) => self.write(now),
             _ => Ok(()), // at the next look

@@ -1,10 +1,10 @@
 //! What the threads of a node send each other: events to the raft thread, answers to the HTTP
 //! thread.
 //!
-//! Each of the two threads owns the receiving end of one channel, and nobody else waits for it.
-//! The readers of peers and the HTTP thread send an [`Event`]. The raft thread sends a
-//! [`ToHttp::Answer`], with the [`Ticket`] that came with the request; the HTTP thread knows by it
-//! which connection waits.
+//! Each of the two threads owns the receiving end of one channel. The threads of the transport and
+//! the HTTP thread send an [`Event`] to the raft thread. The listener sends new connections to the
+//! HTTP thread, and the raft thread sends its answers there ([`ToHttp`]), each with the [`Ticket`]
+//! that came with the request: by it the HTTP thread knows which connection waits.
 
 use std::net::TcpStream;
 use std::path::PathBuf;
