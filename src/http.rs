@@ -113,26 +113,17 @@ impl<H: Handler> HttpThread<H> {
         }
     }
 
-    /// Takes what waits in the inbox. If that is nothing, rests until a connection is to be looked
-    /// at; false if nothing will come any more.
+    /// Waits for the inbox until a connection is to be looked at, and takes all that is there; false
+    /// if nothing will come any more.
     fn rest(&mut self) -> bool {
         let looks = self.connections.values().map(|one| one.look_at.unwrap_or(self.sweep_at));
-        let next_look = looks.min();
-        let now = Instant::now();
-        let first = match next_look {
-            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(at) if at <= now => {
-                let first = self.inbox.try_recv().map_err(|_| RecvTimeoutError::Timeout);
-                if first.is_err() {
-                    thread::yield_now();
-                }
-                first
-            }
-            Some(at) => self.inbox.recv_timeout(at - now),
+        let wait = match looks.min() {
+            None => Duration::MAX,
+            Some(at) => at.saturating_duration_since(Instant::now()),
         };
-        match first {
+        match self.inbox.recv_timeout(wait) {
             Ok(first) => self.take(first),
-            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Timeout) => thread::yield_now(),
             Err(RecvTimeoutError::Disconnected) => return false,
         }
         while let Ok(next) = self.inbox.try_recv() {

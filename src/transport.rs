@@ -135,7 +135,7 @@ impl Transport {
     }
 
     /// Makes the node play dead, or wakes it. While it is paused it hears nothing, says nothing,
-    /// and does not notice who comes and goes; its connections stay open.
+    /// and notices nothing; its connections stay open.
     pub fn set_paused(&self, paused: bool) {
         self.shared.set_paused(paused);
     }

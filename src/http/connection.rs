@@ -35,7 +35,7 @@ use crate::server::inbox::{Answer, ClientRequest};
 /// The most that is read, unused, from a connection that is being closed, in bytes.
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
-/// How many pieces of a stream are written before other connections have their turn.
+/// How many pieces of a stream are written before the thread looks at other connections.
 const PIECES_A_LOOK: usize = 4;
 
 /// How long a stream with nothing to say waits before it looks again. No screen shows more than

@@ -103,10 +103,11 @@ pub struct Subscribers {
 }
 
 impl Subscribers {
-    /// One more, who has been told this state; false if there are too many.
+    /// Adds a subscriber, which has been told this state; false if there are too many.
     ///
-    /// The others are told it too: from now on, what is a change for one is a change for all. And
-    /// who has gone is found out, who would be counted for ever if nothing happens on this node.
+    /// The others are told the state, too: from now on, what is a change for one is a change for
+    /// all. That also finds the subscribers that have gone; else they would be counted for ever if
+    /// nothing happens on this node.
     pub fn add(&mut self, now: Millis, state: State, subscriber: SyncSender<Notice>) -> bool {
         self.state = None;
         self.tell_state(now, state);

@@ -1,6 +1,6 @@
 //! Writes what a node does to a file, a line each step, for `raftlet check`.
 //!
-//! The lines of a turn are gathered, and written before anything of that turn is done: whatever
+//! The lines of a round are gathered, and written before anything of that round is done: whatever
 //! left the node is in its trace, even if the node is killed in the next moment. The file is not
 //! synced: a power failure may take the last lines. A node that starts again goes on in the same
 //! file. It is a file for people, so an error of it stops the trace and never the node.

@@ -3,7 +3,7 @@
 //! Two nodes of the same number would vote twice in one term, so the second one is turned away. To
 //! tell it from the first one restarted, each process draws a random number, its instance, and
 //! says it in the Hello. On TCP the number is held by the instance whose connection is open; on UDP
-//! by the address from which the instance speaks. Whoever is silent for some seconds holds
+//! by the address from which the instance speaks. An instance that is silent for some seconds holds
 //! it no longer. A student with `nc` names no instance, and neither holds the number nor needs it.
 
 use std::net::SocketAddr;

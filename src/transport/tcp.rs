@@ -34,7 +34,7 @@ const MAX_WRITE_BYTES: usize = 256 * 1024;
 const READ_BYTES: usize = 256 * 1024;
 /// Why a connection is given up that may be dead in our direction.
 const CALLED_ANEW: &str = "it has connected anew";
-/// The longest first line, from whoever it may be.
+/// The longest first line; anybody may have sent it.
 const MAX_HELLO_BYTES: u64 = 4096;
 /// The longest line of a peer.
 const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;

@@ -12,7 +12,7 @@ use crate::json::{Number, Value};
 use crate::node::message::Command;
 use crate::state_machine::kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
-/// The object, and an example of what it should be, for whoever sent something else.
+/// The object, and an example of it, for clients that send something else.
 pub struct Body<'a> {
     /// The object.
     pub json: Value<'a>,

@@ -18,7 +18,7 @@ pub struct Api {
     pub members: Box<dyn Fn() -> Vec<String> + Send>,
     /// Where nodes are killed and restarted, `host:port`, if anywhere: our page may ask there.
     pub launcher: Option<String>,
-    /// Faults may be made by whoever reaches the node, and not only from its own machine.
+    /// Every machine may make faults, and not only the node's own.
     pub faults_from_anywhere: bool,
 }
 

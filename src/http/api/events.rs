@@ -2,8 +2,8 @@
 //! browser reads with `EventSource` and a person with `curl -N`.
 //!
 //! First comes the status, then whatever [`crate::server::subscribers`] tell. The answer has no
-//! end. Who is too slow to read it is let go, and so is who has gone: now and then an empty
-//! comment is written, and that fails if nobody is there.
+//! end. A subscriber that is too slow is let go, and so is one that has gone: now and then the
+//! node writes an empty comment, and that fails if nobody is there.
 
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::{Duration, Instant};

@@ -60,7 +60,7 @@ fn link_to_json((peer, link): (NodeId, Link)) -> Json {
     Json::object([("peer", peer.0.into())].into_iter().chain(link_members(link)))
 }
 
-/// Whoever sits at the node's own machine could stop it in any case; others should not.
+/// Refuses other machines. A user of the node's own machine could stop it in any case.
 fn check_permission(call: &Call) -> Result<(), Response> {
     if call.is_from_here || call.api.faults_from_anywhere {
         return Ok(());
