@@ -113,8 +113,8 @@ impl<H: Handler> HttpThread<H> {
         }
     }
 
-    /// Waits for the inbox until a connection is to be looked at, and takes all that is there; false
-    /// if nothing will come any more.
+    /// Waits for the inbox until a connection is to be looked at, and takes all that is there;
+    /// false if nothing will come any more.
     fn rest(&mut self) -> bool {
         let looks = self.connections.values().map(|one| one.look_at.unwrap_or(self.sweep_at));
         let wait = match looks.min() {

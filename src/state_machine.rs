@@ -3,7 +3,8 @@
 //! Servers that apply the same commands in the same order come to the same state, if the machine
 //! is deterministic: nothing in it may depend on time, chance, memory layout or the server it runs
 //! on (Figure 1; State Machine Safety, Figure 3). That is all that [`StateMachine`] asks. The
-//! key-value store of `kv.rs` is the one built in; `examples/bank.rs` puts another in its place.
+//! key-value store of `state_machine/kv.rs` is built in; `examples/bank.rs` puts another in its
+//! place.
 //!
 //! A leader may die between applying a command and answering; the client then sends it again.
 //! [`Sessions`] therefore keep, for each client, the last serial number and its reply, and answer
@@ -28,8 +29,8 @@ pub const MAX_SESSIONS: usize = 1000;
 /// What every server applies its log to. Deterministic, and it never fails: what cannot be done
 /// is a [`Reply::Error`], the same on every server.
 ///
-/// A snapshot is written from a clone, while the machine goes on: where the state may be large,
-/// clones should share it (as [`kv::Store`] does), for nobody is served while one is made.
+/// A thread writes a snapshot from a clone, while the machine goes on. Where the state may be
+/// large, clones should share it (as [`kv::Store`] does), for the raft thread waits for each clone.
 pub trait StateMachine: Clone + Send + 'static {
     /// Applies a committed command.
     fn apply(&mut self, command: &str) -> Reply;

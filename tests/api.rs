@@ -723,7 +723,7 @@ fn bad_link_slows_a_cluster_and_does_not_stop_it() {
 }
 
 /// What the node tells over `/events`, line by line, until patience is over.
-fn watch(cluster: &Cluster, id: u64) -> impl Iterator<Item = String> + use<> {
+fn subscribe(cluster: &Cluster, id: u64) -> impl Iterator<Item = String> + use<> {
     let mut stream = connect(cluster, id);
     let host = cluster.address(id);
     write!(stream, "GET /events HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("it reads");
@@ -734,12 +734,12 @@ fn watch(cluster: &Cluster, id: u64) -> impl Iterator<Item = String> + use<> {
 }
 
 #[test]
-fn watchers_see_an_election_when_the_leader_is_killed() {
+fn subscribers_see_an_election_when_the_leader_is_killed() {
     let mut cluster = Cluster::started(3, "");
     cluster.leader();
     let (sender, seen) = mpsc::channel();
     for id in cluster.running() {
-        let (mut lines, sender) = (watch(&cluster, id), sender.clone());
+        let (mut lines, sender) = (subscribe(&cluster, id), sender.clone());
         let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
         assert!(head.contains(&"Content-Type: text/event-stream".to_string()), "{head:?}");
         assert_eq!(lines.next().as_deref(), Some("event: status"));
@@ -780,9 +780,9 @@ fn next_notice(lines: &mut impl Iterator<Item = String>, name: &str) -> Json {
 
 /// A node that nothing happens to tells nothing; then, of each change, all but the log and sizes.
 #[test]
-fn watchers_are_told_the_state_when_it_changes() {
+fn subscribers_are_told_the_state_when_it_changes() {
     let (cluster, _process) = alone_with_its_student();
-    let mut lines = watch(&cluster, 1);
+    let mut lines = subscribe(&cluster, 1);
     let status = next_notice(&mut lines, "status");
     assert_eq!(status.get("paused"), Some(&Json::Bool(false)));
     for paused in [true, false] {
@@ -818,28 +818,28 @@ fn watchers_are_told_the_state_when_it_changes() {
 
 /// On a node that nothing happens to, so that there is no other occasion to find out who has gone.
 #[test]
-fn watchers_that_have_gone_make_room() {
+fn subscribers_that_have_gone_make_room() {
     let (cluster, _process) = alone_with_its_student();
     pause(&cluster, 1, true);
     for _ in 0..70 {
-        let first = watch(&cluster, 1).next().expect("an answer");
+        let first = subscribe(&cluster, 1).next().expect("an answer");
         assert!(first.starts_with("HTTP/1.1 "), "{first}");
     }
     wait_for("the next is let in", || {
-        (watch(&cluster, 1).next().expect("an answer") == "HTTP/1.1 200 OK").then_some(())
+        (subscribe(&cluster, 1).next().expect("an answer") == "HTTP/1.1 200 OK").then_some(())
     });
 }
 
-// ---- Crowds ------------------------------------------------------------------------------------
+// ---- Many connections --------------------------------------------------------------------------
 
-const CROWD: &str = "RAFTLET_TEST_CROWD_AT";
-const WORDS: &str = "RAFTLET_TEST_CROWD_SAYS";
+const ADDRESS: &str = "RAFTLET_TEST_ADDRESS";
+const WORDS: &str = "RAFTLET_TEST_WORDS";
 
 /// Not a test: the process that opens connections for those below. One may open only so many.
 #[test]
 #[ignore = "is run by other tests"]
-fn crowd() {
-    let (Ok(address), Ok(words)) = (std::env::var(CROWD), std::env::var(WORDS)) else { return };
+fn four_hundred_connections() {
+    let (Ok(address), Ok(words)) = (std::env::var(ADDRESS), std::env::var(WORDS)) else { return };
     let mut connections = Vec::new();
     for _ in 0..400 {
         let mut stream = TcpStream::connect(&address).expect("the system takes it");
@@ -854,8 +854,8 @@ fn crowd() {
 fn four_hundred(address: &str, words: &str) -> Child {
     let itself = std::env::current_exe().expect("the test is a file");
     let mut child = Command::new(&itself);
-    child.args(["crowd", "--exact", "--ignored", "--nocapture"]);
-    child.env(CROWD, address).env(WORDS, words).stdin(Stdio::piped()).stdout(Stdio::piped());
+    child.args(["four_hundred_connections", "--exact", "--ignored", "--nocapture"]);
+    child.env(ADDRESS, address).env(WORDS, words).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = child.spawn().expect("this test can run itself");
     let lines = BufReader::new(child.stdout.as_mut().expect("it is piped")).lines();
     let found = lines.map_while(Result::ok).find(|line| line.ends_with("are in"));
@@ -863,30 +863,30 @@ fn four_hundred(address: &str, words: &str) -> Child {
     child
 }
 
-/// The leader has more guests than it has room for; its peers and its clients get through.
-fn crowd_starves_nobody(words: &str) {
+/// The leader has more connections than it has room for; its peers and its clients get through.
+fn full_node_serves_peers_and_clients(words: &str) {
     let cluster = Cluster::started(3, "");
     let address = cluster.address(cluster.leader());
-    let crowd = [(); 3].map(|()| four_hundred(&address, words));
+    let children = [(); 3].map(|()| four_hundred(&address, words));
     let mut client = Client::new(vec![address], PATIENCE, |_| {});
     for value in 0..20 {
         client.command(&format!("set x={value}")).expect("it is served");
     }
     assert_eq!(cluster.get("x"), "19");
-    for mut child in crowd {
+    for mut child in children {
         drop(child.stdin.take());
         child.wait().expect("it ends");
     }
 }
 
 #[test]
-fn silent_crowd_starves_nobody() {
-    crowd_starves_nobody("");
+fn silent_connections_starve_nobody() {
+    full_node_serves_peers_and_clients("");
 }
 
 #[test]
-fn idle_crowd_starves_nobody() {
-    crowd_starves_nobody("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+fn idle_connections_starve_nobody() {
+    full_node_serves_peers_and_clients("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
 }
 
 /// A sender who has all the time in the world; gives the beginning of the answer.

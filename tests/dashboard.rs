@@ -879,12 +879,12 @@ fn write_log(data: &Path, id: u64, log: &[Entry]) {
     storage.sync().expect("the disk");
 }
 
-/// A node has 64 watchers at most, so it can be seen from outside how many it has.
+/// A node has 64 subscribers at most, so it can be seen from outside how many it has.
 fn closed_page_is_told_nothing() {
     let page = Page::of(3);
     page.shows("#node-2[data-state=up]");
     let address = page.cluster.address(2);
-    let watch = || {
+    let subscribe = || {
         let mut stream = TcpStream::connect(&address).expect("it listens");
         let head = format!("GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n");
         stream.write_all(head.as_bytes()).expect("it reads");
@@ -892,9 +892,9 @@ fn closed_page_is_told_nothing() {
         BufReader::new(&stream).read_line(&mut line).expect("an answer");
         line.contains(" 200 ").then_some(stream)
     };
-    let mut watchers: Vec<TcpStream> = std::iter::from_fn(watch).take(64).collect();
-    assert_eq!(watchers.len(), 63, "the page is the 64th");
+    let mut subscribers: Vec<TcpStream> = std::iter::from_fn(subscribe).take(64).collect();
+    assert_eq!(subscribers.len(), 63, "the page is the 64th");
     page.browser.open("about:blank");
-    watchers.push(wait_for("the page's place is free", watch));
-    assert!(watch().is_none(), "that was the only one");
+    subscribers.push(wait_for("the page's place is free", subscribe));
+    assert!(subscribe().is_none(), "that was the only one");
 }

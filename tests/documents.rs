@@ -381,7 +381,7 @@ fn protocol_lists_every_kind_of_event_and_message() {
     let (events, messages) =
         (quoted_in("src/node/event.rs", "kind"), quoted_in("src/node/message.rs", "name"));
     assert!(events.len() > 10 && messages.len() == 7, "{events:?} {messages:?}");
-    // No watcher can be there at the start, and messages are told in another way.
+    // No subscriber can be there at the start, and messages are told in another way.
     let untold = ["started", "recovered", "receives", "sends"];
     for kind in events.iter().chain(&messages).filter(|kind| !untold.contains(&&***kind)) {
         assert!(names(kind), "docs/PROTOCOL.md does not list {kind}");
@@ -401,7 +401,7 @@ const LIMITS: &[(&str, &str, &str)] = &[
     ("http/connection.rs", "answer: Duration::from_secs(30),", "taking the answer | 30 s each |"),
     ("server/inbox.rs", "PATIENCE: Duration = Duration::from_secs(5);", "read | 5 s, then 504 |"),
     ("http/api/body.rs", "(1..=64).contains(&name.len())", "| 1 to 64 letters, digits, `-` or"),
-    ("http/api/events.rs", "MAX_WAITING: usize = 1024;", "Who falls 1024 notices behind"),
+    ("http/api/events.rs", "MAX_WAITING: usize = 1024;", "that falls 1024 notices behind"),
     ("http/api/events.rs", "IDLE: Duration = Duration::from_secs(10);", "every 10 s"),
     ("server/status.rs", "MAX_STATUS_CHARS: usize = 200;", "cut after 200 characters"),
     ("http/api/look.rs", "LOG_LIMIT: u64 = 100;", "and 100 if left out"),
@@ -415,7 +415,7 @@ const LIMITS: &[(&str, &str, &str)] = &[
     ("server/subscribers.rs", "WINDOW_MS: Millis = 100;", "in each tenth of a second"),
     ("config.rs", "MAX_NODES: usize = 9;", "1 to 9 nodes"),
     ("server/subscribers.rs", "TOLD_IN_WINDOW: u64 = 8;", "only the first 8 are told"),
-    ("server/subscribers.rs", "MAX_SUBSCRIBERS: usize = 64;", "watchers of `/events` | 64,"),
+    ("server/subscribers.rs", "MAX_SUBSCRIBERS: usize = 64;", "subscribers of `/events` | 64,"),
     ("transport/listener.rs", "MAX_HTTP: usize = 1024;", "| HTTP connections | 1024,"),
     ("transport/tcp.rs", "PATIENCE: Duration = Duration::from_secs(5);", "within 5 s;"),
     ("transport/tcp.rs", "MAX_HELLO_BYTES: u64 = 4096;", "the first 4096 bytes"),

@@ -2,11 +2,11 @@
 //!
 //! The least time that a durable commit on three nodes can take is that of what cannot be left out:
 //! the client's request and its answer; the leader's message to a follower and its answer; two of
-//! three disks, which write at once (here it is one disk, so they share it). Nothing changes hands
-//! within a node: the thread that waits on a socket serves what it reads there. What a hand-over
-//! would cost is measured, too, to show what that is worth. Nothing is counted for the work itself:
-//! parsing, checking, applying. All is measured in the same run, in turn, because a machine is not
-//! the same an hour later.
+//! three disks, which write at once (here it is one disk, so they share it). Two things are not
+//! counted. One is the work itself: parsing, checking, applying. The other is what goes from thread
+//! to thread within a node: a node has a thread for HTTP, one for Raft, and a reader and a writer
+//! for each peer. What one such hand-over costs is measured, too. All is measured in the same run,
+//! in turn, because a machine is not the same an hour later.
 
 use std::fmt::Write;
 
@@ -58,7 +58,7 @@ const LINES: [Line; 8] = [
 
 const MODEL: &str = "
 The least time is two round trips (client and leader, leader and follower), and two of three that
-write at once. Nothing is handed over: who reads a socket serves what it reads.
+write at once. What goes from thread to thread within a node is not counted.
 ";
 
 /// Measures the machine and one client of the target in turn, and prints both.

@@ -146,7 +146,7 @@ function connect(member) {
 /**
  * The stream broke off, or was silent for long: asks the node itself. A stream that is still open
  * from a node that answers had nothing to tell; any other is closed and tried again later. While
- * a node has no stream for us (too many watch it), this is how it is polled.
+ * a node has no stream for us (it has too many subscribers), this is how it is polled.
  */
 async function doubt(member) {
   if (member.in_doubt) return;

@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(broken(&without), Some(Property::LeaderCompleteness));
     }
 
-    /// Runs 28 and 29 of PAPER.md.
+    /// §8: a retry after the leader has died, and a read from a leader that was deposed.
     #[test]
     fn client_histories_are_judged() {
         let retry = "timeout n1\nrun\npropose n1 @alice:1 incr x\ndeliver n1->n2\ndeliver n2->n1\n\

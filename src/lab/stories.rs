@@ -47,7 +47,7 @@ const fn without_output<const SPACE: usize>(text: &[u8]) -> ([u8; SPACE], usize)
 }
 
 /// All of them, in the order in which a course may take them.
-pub const STORIES: [Story; 18] = [
+pub const STORIES: [Story; 19] = [
     story!("election"),
     story!("split-vote"),
     story!("forgotten-vote"),
@@ -62,6 +62,7 @@ pub const STORIES: [Story; 18] = [
     story!("lost-majority"),
     story!("minority-partition"),
     story!("disruptive-server"),
+    story!("term-far-ahead"),
     story!("no-op"),
     story!("deposed-read"),
     story!("duplicated-retry"),

@@ -855,7 +855,7 @@ mod tests {
         assert_eq!(world.node(N1).map(|node| node.commit_index), Some(2));
     }
 
-    /// Run 1 of PAPER.md lives on this.
+    /// The story `forgotten-vote` depends on this.
     #[test]
     fn vote_is_lost_with_the_power_only_if_it_was_not_saved_before_the_reply() {
         for (rules, vote) in [(Rules::ALL, Some(N1)), (Rules::ALL.without(Rule::SaveVote), None)] {

@@ -1,9 +1,10 @@
 //! Snapshots (§7): when one is due, how it is written while clients are served, and how one comes
 //! from a leader.
 //!
-//! The state is cloned, which takes no time (`kv.rs`), and a thread writes the clone to the disk,
-//! with most of the log that is to follow it. When it has done so, the node is told; what it then
-//! wants done is short: the log takes the place of the longer one.
+//! The raft thread clones the state, which takes no time (`state_machine/kv.rs`). A thread of its
+//! own writes the clone to the disk, with most of the log that is to follow it. Then the raft
+//! thread tells the node, and what the node wants done is short: that log takes the place of the
+//! longer one.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

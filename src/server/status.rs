@@ -1,7 +1,7 @@
 //! How a node is, as it tells those who ask: `GET /status`, and the notice `state` of `/events`.
 //!
 //! A [`State`] is all that may change from one moment to the next, and is cheap to look up: a page
-//! that watches is told it many times a second. A [`Status`] adds what takes longer, the last
+//! that subscribes is told it many times a second. A [`Status`] adds what takes longer, the last
 //! entries of the log and the size of the files.
 
 use crate::json::Json;

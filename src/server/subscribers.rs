@@ -17,7 +17,7 @@ use crate::node::message::{Message, NodeId};
 use crate::node::step::Millis;
 use crate::server::status::State;
 
-/// How many may watch at once: each is told everything, which costs the node its time.
+/// How many there may be at once: each is told everything, which costs the node its time.
 const MAX_SUBSCRIBERS: usize = 64;
 
 /// How long events and messages are counted together; and the state is not told again.
@@ -118,7 +118,7 @@ impl Subscribers {
         has_room
     }
 
-    /// Whether nobody watches.
+    /// Whether there is no subscriber.
     pub fn is_empty(&self) -> bool {
         self.subscribers.is_empty()
     }
@@ -243,7 +243,7 @@ mod tests {
     use crate::node::message::{RequestVoteReply, Rpc};
     use crate::server::status;
 
-    fn watched(room: usize) -> (Subscribers, Receiver<Notice>) {
+    fn subscribed(room: usize) -> (Subscribers, Receiver<Notice>) {
         let (sender, told) = sync_channel(room);
         let mut subscribers = Subscribers::default();
         assert!(subscribers.add(0, status::tests::state(), sender));
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn event_is_told_with_its_rule() {
-        let (mut subscribers, told) = watched(10);
+        let (mut subscribers, told) = subscribed(10);
         let what = What::Follows { leader: NodeId(2) };
         subscribers.event(0, &Event { node: NodeId(1), term: 4, what });
         let notice = told.recv().unwrap();
@@ -274,7 +274,7 @@ mod tests {
 
     /// Ten at once: what is told of them is a few, and then the number of the others.
     fn tell_ten(mut tell: impl FnMut(&mut Subscribers, Millis), one: &str, many: &str) -> Json {
-        let (mut subscribers, told) = watched(100);
+        let (mut subscribers, told) = subscribed(100);
         (0..10).for_each(|_| tell(&mut subscribers, 1000));
         assert_eq!(names(&told), [one; 8]);
         subscribers.tick(1099);
@@ -320,19 +320,19 @@ mod tests {
 
     #[test]
     fn each_kind_is_counted_by_itself() {
-        let (mut subscribers, told) = watched(100);
+        let (mut subscribers, told) = subscribed(100);
         let event = |what| Event { node: NodeId(1), term: 4, what };
         let read = event(What::ReadConfirmed { reads: 1, read_index: 7 });
         (0..1000).for_each(|_| subscribers.event(0, &read));
         assert_eq!(told.try_iter().count(), 8);
         subscribers.event(0, &event(What::Paused(true)));
         subscribers.message(0, Direction::Received, &vote());
-        assert_eq!(names(&told), ["event", "message"], "they are not lost in the crowd");
+        assert_eq!(names(&told), ["event", "message"], "the reads do not hide them");
     }
 
     #[test]
     fn state_is_told_when_it_has_changed_and_not_too_often() {
-        let (mut subscribers, told) = watched(10);
+        let (mut subscribers, told) = subscribed(10);
         let states = || told.try_iter().count();
         let follower = status::tests::state();
         assert!(subscribers.want_state(500));
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn all_are_told_the_state_when_one_comes() {
-        let (mut subscribers, told) = watched(10);
+        let (mut subscribers, told) = subscribed(10);
         let (sender, told_to_second) = sync_channel(10);
         let paused = State { paused: true, ..status::tests::state() };
         assert!(subscribers.add(10, paused, sender));
@@ -381,8 +381,8 @@ mod tests {
     }
 
     #[test]
-    fn slow_watcher_is_let_go() {
-        let (mut subscribers, told) = watched(2);
+    fn slow_subscriber_is_let_go() {
+        let (mut subscribers, told) = subscribed(2);
         (0..3).for_each(|_| subscribers.message(0, Direction::Sent, &vote()));
         assert!(subscribers.is_empty());
         assert_eq!(names(&told), ["message"; 2]);

@@ -1,9 +1,9 @@
 //! Writes what a node does to a file, a line each step, for `raftlet check`.
 //!
-//! The lines of a round are gathered, and written before anything of that round is done: whatever
-//! left the node is in its trace, even if the node is killed in the next moment. The file is not
-//! synced: a power failure may take the last lines. A node that starts again goes on in the same
-//! file. It is a file for people, so an error of it stops the trace and never the node.
+//! The raft thread writes the lines of a round before it does anything that the round asks for. So
+//! whatever left the node is in its trace, even if the node is killed in the next moment. The file
+//! is not synced: a power failure may take the last lines. A node that starts again goes on in the
+//! same file. It is a file for people, so an error of it stops the trace and never the node.
 //!
 //! `trace/record.rs` is what a step was; `trace/write.rs` and `trace/read.rs` are its text, a line
 //! of JSON each. The lab keeps records of its simulated servers in the same form.

@@ -30,7 +30,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Messages that wait together go out together, up to about so many bytes.
 const MAX_WRITE_BYTES: usize = 256 * 1024;
-/// So much is read at once, if it is there: what came while the last messages were served.
+/// A read takes at most so much: all that came while the inbox was full, or the reader at work.
 const READ_BYTES: usize = 256 * 1024;
 /// Why a connection is given up that may be dead in our direction.
 const CALLED_ANEW: &str = "it has connected anew";
@@ -68,7 +68,7 @@ fn connect(address: &str) -> Result<TcpStream, String> {
     let mut why = "the name has no address".to_string();
     for address in address.to_socket_addrs().map_err(|error| error.to_string())? {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).and_then(prepare) {
-            // A port where nobody listens may be lent to our own end, which then meets itself.
+            // Where nobody listens, the system may give our own end that port, and it meets itself.
             Ok(stream) if stream.local_addr().is_ok_and(|own| own == address) => {
                 why = "nobody listens there".to_string();
             }
@@ -192,7 +192,7 @@ fn hear_lines(
     shared.heard_first(peer);
     let mut messages = Vec::new();
     loop {
-        // What came together is handed in together: then it is also saved together.
+        // Messages that came together go to the raft thread together: one write saves them all.
         if !reader.buffer().contains(&b'\n') && !messages.is_empty() {
             shared.deliver(mem::take(&mut messages));
         }

@@ -79,8 +79,8 @@ impl Node {
     }
 }
 
-/// The threads of a node go on when its test is over, and the addresses of its peers may be lent to
-/// another test by then, whose nodes it must not greet.
+/// The threads of a node go on when its test is over. Another test may use the addresses of its
+/// peers by then, and this node must not connect to the nodes there.
 impl Drop for Node {
     fn drop(&mut self) {
         self.transport.set_paused(true);

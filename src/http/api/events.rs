@@ -31,7 +31,9 @@ pub fn events(call: &Call) -> Answered {
             let response = Response::stream("text/event-stream", None, pieces);
             Ok(response.with_header("Cache-Control", "no-cache"))
         }
-        Answer::Busy => Ok(later("too many watch this node already: try again later")),
+        Answer::Busy => {
+            Ok(later("too many subscribers already: try again later, or ask another node"))
+        }
         other => Err(other),
     }))
 }

@@ -11,7 +11,8 @@ pub fn json<const N: usize>(status: u16, members: [(&'static str, Value); N]) ->
     Members::new(members).answer(status)
 }
 
-/// Members of an object, as text: some may be known before the others, and to another thread.
+/// Members of an object, as text. Some are known when the request comes, others only when the raft
+/// thread has answered.
 pub struct Members(String);
 
 impl Members {

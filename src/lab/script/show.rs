@@ -6,18 +6,22 @@
 use crate::lab::world::World;
 use crate::node::message::{EntryId, Index, NodeId, Term};
 
+/// The column of terms has room for this many digits, or for more if a term is longer.
+const LEAST_DIGITS: usize = 3;
+
 /// `n1  leader     term 4  voted n1    │1│2║4│`, under a line of indexes.
 pub fn show(world: &World) -> Vec<String> {
     let rows: Vec<Row> = world.ids().filter_map(|id| row(world, id)).collect();
     let longest = rows.iter().map(Row::last_index).max().unwrap_or(0);
     let greatest_term = rows.iter().filter_map(|row| row.log.last()).max().copied().unwrap_or(0);
     let width = longest.to_string().len().max(greatest_term.to_string().len());
+    let digits = rows.iter().map(|row| row.term.to_string().len()).fold(LEAST_DIGITS, usize::max);
     let mut lines = Vec::new();
     if longest > 0 {
         let indexes: Vec<String> = (1..=longest).map(|index| format!("{index:>width$}")).collect();
-        lines.push(format!("{:36} {}", "", indexes.join(" ")));
+        lines.push(format!("{:1$} {2}", "", 33 + digits, indexes.join(" ")));
     }
-    lines.extend(rows.iter().map(|row| row.draw(width)));
+    lines.extend(rows.iter().map(|row| row.draw(digits, width)));
     lines
 }
 
@@ -55,7 +59,7 @@ impl Row {
         self.base.index + self.log.len() as Index
     }
 
-    fn draw(&self, width: usize) -> String {
+    fn draw(&self, digits: usize, width: usize) -> String {
         let Row { id, role, term, vote, base, log, commit_index } = self;
         let line = |index: Index| if index == *commit_index { '║' } else { '│' };
         let mut boxes = String::from(line(0));
@@ -66,8 +70,8 @@ impl Row {
         for (index, term) in (base.index + 1..).zip(log) {
             boxes += &format!("{term:>width$}{}", line(index));
         }
-        let (id, term) = (id.to_string(), format!("term {term}"));
-        format!("{id:4}{role:11}{term:9}{vote:12}{boxes}")
+        let id = id.to_string();
+        format!("{id:4}{role:11}term {term:<digits$} {vote:12}{boxes}")
     }
 }
 
@@ -86,6 +90,18 @@ mod tests {
             "    n1  leader     term 13  voted n1    │ 1│ 1│12│13║",
             "    n2  follower   term 13  voted n1    ║ 1│ 1│12│13│",
             "    n3  crashed    term 13  voted n1    ║ 1│ 1│12│13│",
+        ];
+        assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn show_makes_room_for_long_terms() {
+        let output = run("test", "cluster 2\nlog n1 = 1\nterm n2 = 9000000\nshow\n").unwrap();
+        let drawn: Vec<&str> = output.lines().skip_while(|line| *line != "show").skip(1).collect();
+        let expected = [
+            "                                             1",
+            "    n1  follower   term 1       no vote     ║1│",
+            "    n2  follower   term 9000000 no vote     ║",
         ];
         assert_eq!(drawn, expected);
     }

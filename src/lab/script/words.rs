@@ -161,7 +161,7 @@ impl<'a> Words<'a> {
 }
 
 /// The greatest term that a script may write: elections count on from there.
-pub const MAX_TERM: Term = 1_000_000;
+pub const MAX_TERM: Term = 1_000_000_000;
 
 fn count_of_messages(count: usize) -> String {
     match count {

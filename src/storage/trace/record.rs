@@ -1,8 +1,8 @@
 //! What a run leaves behind: each step of a server, with its state after it.
 //!
-//! The lab makes diagrams of records, a real node writes them to a file (`tracer.rs`), and
+//! The lab makes diagrams of records, a real node writes them to a file (`storage/trace.rs`), and
 //! `raftlet check` judges them. As text, a record is one line of JSON whose variables bear the
-//! names of `raft.tla`, the authors' specification: see `record/write.rs`, and docs/TRACES.md for
+//! names of `raft.tla`, the authors' specification: see `trace/write.rs`, and docs/TRACES.md for
 //! the fields.
 
 use crate::node::Node;

@@ -436,7 +436,7 @@ mod tests {
                 let old = pieces[random(pieces.len())];
                 text = text.replacen(old, pieces[random(pieces.len())], 1 + random(2));
             }
-            match envelope(text.as_bytes()).map(|letter| letter.body) {
+            match envelope(text.as_bytes()).map(|envelope| envelope.body) {
                 Ok(body) => {
                     accepted += 1;
                     assert!(matches!(body, Body::Rpc(rpc) if is_sane(&rpc)), "{text}");

@@ -284,35 +284,6 @@ pub mod tests {
         }
     }
 
-    /// As many in a row as a leader sends, and some that look alike.
-    #[test]
-    fn message_is_the_same_whatever_was_written_before() {
-        let entry = |index, term, text: &str| Entry { index, term, command: Command::new(text) };
-        let (set, other) = (entry(8, 3, "set x=1"), entry(8, 4, "set x=1"));
-        let replaced = entry(8, 3, "set x=2");
-        let heads = [vec![set.clone()], vec![set.clone(), entry(9, 3, "no-op")], vec![]];
-        let alike = [vec![other], vec![replaced], vec![entry(8, 3, "set x=1")], vec![set]];
-        for entries in heads.iter().chain(&heads).chain(&alike).flat_map(|one| [one, one]) {
-            let rpc = AppendEntries {
-                term: 4,
-                leader_id: NodeId(1),
-                prev_log_index: 7,
-                prev_log_term: 3,
-                entries: entries.clone(),
-                leader_commit: 7,
-                round: 3,
-            };
-            let sent = Message { from: NodeId(1), to: NodeId(2), rpc: Rpc::AppendEntries(rpc) };
-            let mut text = String::new();
-            append_message(&mut text, &sent, None);
-            let envelope = read::envelope(text.as_bytes()).unwrap();
-            assert_eq!(
-                (envelope.body, &text),
-                (Body::Rpc(sent.rpc.clone()), &message(&sent, None))
-            );
-        }
-    }
-
     #[test]
     fn hello_and_refused_survive_the_way() {
         let address = Some("localhost:5001".to_string());
