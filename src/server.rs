@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::node::Node;
 use crate::node::event::{Event, What};
-use crate::node::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc, Term};
+use crate::node::message::{Command, Entry, EntryId, Index, Message, NodeId, Rpc};
 use crate::node::rules::Rules;
 use crate::node::step::{Input, Millis, Output, Refusal, RequestId, Saved, Settings};
 use crate::state_machine::{Sessions, StateMachine};
@@ -130,16 +130,6 @@ impl Todo {
     fn is_save(&self) -> bool {
         matches!(self, Todo::Do(output) if output.is_save())
     }
-
-    /// What it wants saved of the term and the vote.
-    fn vote(&self) -> Option<(Term, Option<NodeId>)> {
-        match self {
-            Todo::Do(Output::SaveVote { current_term, voted_for }) => {
-                Some((*current_term, *voted_for))
-            }
-            _ => None,
-        }
-    }
 }
 
 /// What one round gathers from the inbox.
@@ -219,7 +209,7 @@ impl<M: StateMachine> Server<M> {
         if let Some(trace) = &mut self.trace {
             trace.start(&self.node);
         }
-        self.publish_status();
+        self.tell_state();
     }
 
     /// The raft thread: serves the inbox until it cannot go on.
@@ -235,7 +225,7 @@ impl<M: StateMachine> Server<M> {
                 self.console.close(); // with the last lines in it
                 return Err(why);
             }
-            self.tell_subscribers();
+            self.tell_state();
         }
     }
 
@@ -312,28 +302,21 @@ impl<M: StateMachine> Server<M> {
         batch.add(self.step(Input::Receive(message)));
     }
 
-    /// Says that no leader can have sent this, if it would replace a committed entry.
+    /// Says that no leader can have sent this, if it would replace a committed entry: every leader
+    /// holds all that is committed (Leader Completeness, Figure 3).
     fn objection_to_entries(&self, rpc: &Rpc) -> Option<String> {
-        let id = self.contradiction(rpc)?;
-        Some(format!("entry {id} contradicts a committed one: no leader sends that (§5.4)"))
-    }
-
-    /// The entry by which a message would replace a committed one. Every leader holds all that is
-    /// committed (Leader Completeness, Figure 3), so no leader wrote this message.
-    fn contradiction(&self, rpc: &Rpc) -> Option<EntryId> {
         let Node { current_term, commit_index, log, .. } = &self.node;
-        if rpc.term() < *current_term {
-            return None;
-        }
         let contradicts = |id: &EntryId| id.index <= *commit_index && !log.covers(*id);
-        match rpc {
+        let id = match rpc {
+            _ if rpc.term() < *current_term => None,
             Rpc::AppendEntries(rpc) => {
                 let ids = rpc.entries.iter().map(Entry::id);
                 ids.take_while(|id| id.index <= *commit_index).find(contradicts)
             }
             Rpc::InstallSnapshot(rpc) => Some(rpc.last_included()).filter(contradicts),
             _ => None,
-        }
+        }?;
+        Some(format!("entry {id} contradicts a committed one: no leader sends that (§5.4)"))
     }
 
     fn note_message(&mut self, direction: Direction, message: &Message) {
@@ -374,10 +357,15 @@ impl<M: StateMachine> Server<M> {
     }
 
     fn save(&mut self, todo: &[Todo]) -> Result<(), String> {
-        self.publish_status();
         let began = Instant::now();
         // The last word on the vote is enough: nobody is told of those before until it is saved.
-        if let Some((current_term, voted_for)) = todo.iter().rev().find_map(Todo::vote) {
+        let last_vote = todo.iter().rev().find_map(|one| match one {
+            Todo::Do(Output::SaveVote { current_term, voted_for }) => {
+                Some((*current_term, *voted_for))
+            }
+            _ => None,
+        });
+        if let Some((current_term, voted_for)) = last_vote {
             self.storage.save_vote(current_term, voted_for)?;
         }
         for one in todo {
@@ -507,18 +495,15 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
-    /// Tells the subscribers how the node is now, if it is time to.
-    fn tell_subscribers(&mut self) {
+    /// Tells the subscribers how the node is now, and the HTTP thread, which answers with it while
+    /// the disk stalls; if it is time to.
+    fn tell_state(&mut self) {
         let uptime_ms = self.clock.uptime_ms();
         self.subscribers.tick(uptime_ms);
         if self.subscribers.want_state(uptime_ms) {
             let state = self.state();
             self.subscribers.tell_state(uptime_ms, state);
         }
-    }
-
-    /// Tells the HTTP thread how the node is. It answers with this while the disk stalls.
-    fn publish_status(&mut self) {
         if self.published_at.is_none_or(|then| then.elapsed() >= PUBLISH_EVERY) {
             self.published_at = Some(Instant::now());
             let _ = self.http.send(ToHttp::Status(Box::new(self.status())));

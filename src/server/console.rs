@@ -6,6 +6,7 @@
 //! which a busy node has thousands a second: nobody could read them, and each takes its time.
 
 use std::io::{self, IsTerminal, Write};
+use std::iter;
 use std::process;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
@@ -30,13 +31,22 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The node's stdout.
 pub struct Console {
     /// None once it is closed.
-    lines: Option<SyncSender<String>>,
+    lines: Option<SyncSender<Line>>,
     /// Ends when all lines are written.
     written: Receiver<()>,
-    colour: bool,
     dropped: u64,
     /// Since when lines of the traffic are counted, and how many there were.
     traffic: (Instant, u32),
+}
+
+/// A line that is to be written, and when it happened.
+type Line = (SystemTime, Text);
+
+/// What a line says. The thread that writes the lines makes the text.
+enum Text {
+    Event(Event),
+    Other(String),
+    NotShown(u64),
 }
 
 impl Console {
@@ -45,10 +55,7 @@ impl Console {
         let (lines, waiting) = mpsc::sync_channel(WAITING_LINES);
         let (done, written) = mpsc::channel();
         thread::spawn(move || write_lines(&waiting, done));
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = io::stdout().is_terminal() && !no_colour;
-        let traffic = (Instant::now(), 0);
-        Console { lines: Some(lines), written, colour, dropped: 0, traffic }
+        Console { lines: Some(lines), written, dropped: 0, traffic: (Instant::now(), 0) }
     }
 
     /// Shows an event; one that repeats with the traffic only if details are wanted.
@@ -60,10 +67,7 @@ impl Console {
             self.dropped += 1;
             return;
         }
-        match self.colour {
-            true => self.line(&format!("{event:#}")),
-            false => self.line(&event.to_string()),
-        }
+        self.send(Text::Event(event.clone()));
     }
 
     /// Counts a line of the traffic; true if it is one too many.
@@ -78,14 +82,15 @@ impl Console {
 
     /// Shows any other line.
     pub fn line(&mut self, text: &str) {
-        let Some(lines) = &self.lines else { return };
-        if self.dropped > 0 {
-            let note = format!("{}  … {} lines not shown\n", time_of_day(), self.dropped);
-            if lines.try_send(note).is_ok() {
-                self.dropped = 0;
-            }
+        self.send(Text::Other(text.to_string()));
+    }
+
+    fn send(&mut self, text: Text) {
+        let (Some(lines), now) = (&self.lines, SystemTime::now()) else { return };
+        if self.dropped > 0 && lines.try_send((now, Text::NotShown(self.dropped))).is_ok() {
+            self.dropped = 0;
         }
-        if lines.try_send(format!("{}  {text}\n", time_of_day())).is_err() {
+        if lines.try_send((now, text)).is_err() {
             self.dropped += 1;
         }
     }
@@ -100,9 +105,12 @@ impl Console {
 
 /// Writes all lines that wait at once, so that several nodes in one terminal mix by whole lines.
 /// A node that nobody can watch ends. `done` is dropped when all is written.
-fn write_lines(waiting: &Receiver<String>, done: Sender<()>) {
-    while let Ok(mut text) = waiting.recv() {
-        text.extend(waiting.try_iter().take(WAITING_LINES));
+fn write_lines(waiting: &Receiver<Line>, done: Sender<()>) {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = io::stdout().is_terminal() && !no_colour;
+    while let Ok(first) = waiting.recv() {
+        let lines = iter::once(first).chain(waiting.try_iter().take(WAITING_LINES));
+        let text: String = lines.map(|line| as_text(line, colour)).collect();
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Ok(()) => {}
@@ -117,14 +125,24 @@ fn write_lines(waiting: &Receiver<String>, done: Sender<()>) {
     drop(done);
 }
 
+fn as_text((time, text): Line, colour: bool) -> String {
+    let time = time_of_day(time);
+    match text {
+        Text::Event(event) if colour => format!("{time}  {event:#}\n"),
+        Text::Event(event) => format!("{time}  {event}\n"),
+        Text::Other(text) => format!("{time}  {text}\n"),
+        Text::NotShown(count) => format!("{time}  … {count} lines not shown\n"),
+    }
+}
+
 /// Whether there are as many such events as clients have commands.
 fn is_traffic(what: &What) -> bool {
     matches!(what, What::Appended { .. } | What::Committed { .. })
 }
 
 /// `12:00:03.412`, in UTC: the standard library knows no time zones.
-fn time_of_day() -> String {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+fn time_of_day(time: SystemTime) -> String {
+    let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, ms) = (since_1970.as_secs(), since_1970.subsec_millis());
     let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
     format!("{hours:02}:{minutes:02}:{:02}.{ms:03}", seconds % 60)
@@ -151,13 +169,18 @@ mod tests {
         let (_, written) = mpsc::channel();
         let never = Instant::now() + Duration::from_secs(3600); // this tenth of a second lasts
         let (lines, traffic) = (Some(lines), (never, 0));
-        let mut console = Console { lines, written, colour: false, dropped: 0, traffic };
+        let mut console = Console { lines, written, dropped: 0, traffic };
         (0..TRAFFIC_LINES + 3).for_each(|_| console.show(&appended(), false));
         assert_eq!(shown.try_iter().count(), TRAFFIC_LINES as usize);
         let (from, to) = (RoleName::Leader, RoleName::Follower);
         let why = crate::node::event::Why::LeaderExists { leader: NodeId(2) };
         console.show(&event(What::Transition { from, to, why }), false);
-        let [note, line] = shown.try_iter().collect::<Vec<_>>().try_into().expect("two lines");
+        let [note, line] = shown
+            .try_iter()
+            .map(|line| as_text(line, false))
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("two lines");
         assert!(note.ends_with("… 3 lines not shown\n") && line.contains("FOLLOWER"), "{line}");
         console.show(&appended(), true);
         assert_eq!(shown.try_iter().count(), 1, "who asks for all gets all");

@@ -72,12 +72,20 @@ impl Inbox {
         (sender, Inbox(events))
     }
 
-    /// Waits for an event, for this long at most, and takes all that wait then.
+    /// Waits for an event, for this long at most, and takes all that are there then.
     pub fn wait(&self, longest: Duration) -> Vec<Event> {
-        let first = self.look(LOOK.min(longest)).or_else(|| self.sleep(longest));
+        let first = match self.look(LOOK.min(longest)) {
+            Some(event) => Ok(event),
+            None => self.0.recv_timeout(longest),
+        };
+        if let Err(RecvTimeoutError::Disconnected) = first {
+            // All senders have gone, and nothing will come. A node's transport never goes.
+            thread::sleep(longest);
+        }
         first.into_iter().chain(self.0.try_iter().take(MAX_EVENTS)).collect()
     }
 
+    /// Looks for an event again and again, for this long.
     fn look(&self, time: Duration) -> Option<Event> {
         let start = Instant::now();
         loop {
@@ -85,18 +93,6 @@ impl Inbox {
                 Ok(event) => return Some(event),
                 Err(_) if start.elapsed() >= time => return None,
                 Err(_) => thread::yield_now(),
-            }
-        }
-    }
-
-    fn sleep(&self, longest: Duration) -> Option<Event> {
-        match self.0.recv_timeout(longest) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout) => None,
-            // All senders have gone, and nothing will come. A node's transport never goes.
-            Err(RecvTimeoutError::Disconnected) => {
-                thread::sleep(longest);
-                None
             }
         }
     }

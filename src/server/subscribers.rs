@@ -149,6 +149,9 @@ impl Subscribers {
 
     /// Tells of an event, or counts it.
     pub fn event(&mut self, now: Millis, event: &Event) {
+        if self.is_empty() {
+            return;
+        }
         if self.is_told(now, Stream::Events(event.node, event.what.kind())) {
             self.tell(&Notice::new("event", &event_to_json(event)));
         }
@@ -156,6 +159,9 @@ impl Subscribers {
 
     /// Tells of a message, or counts it.
     pub fn message(&mut self, now: Millis, direction: Direction, message: &Message) {
+        if self.is_empty() {
+            return;
+        }
         let Message { from, to, rpc } = message;
         if self.is_told(now, Stream::Messages(direction, *from, *to, rpc.name())) {
             self.tell(&Notice::new("message", &message_to_json(direction, message)));
@@ -164,9 +170,6 @@ impl Subscribers {
 
     /// Counts one more, and says whether it is among the few that are told by themselves.
     fn is_told(&mut self, now: Millis, stream: Stream) -> bool {
-        if self.is_empty() {
-            return false;
-        }
         self.tick(now);
         if self.counts.is_empty() {
             self.window_ends = now + WINDOW_MS;

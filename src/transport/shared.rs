@@ -171,12 +171,8 @@ impl Shared {
         all.into_iter().collect()
     }
 
-    /// Hands messages to the raft thread. Waits while the inbox is full.
-    pub fn deliver(&self, messages: Vec<Message>) {
-        self.tell(Event::Messages(messages));
-    }
-
-    fn tell(&self, event: Event) {
+    /// Sends an event to the raft thread. Waits while the inbox is full.
+    pub fn deliver(&self, event: Event) {
         if !self.is_paused() {
             // If the raft thread has ended, so does the process.
             let _ = self.inbox.send(event);
@@ -276,7 +272,7 @@ impl Shared {
         }
         let before = mem::replace(&mut *lock(&self.peers[&peer].reach), Reach::Reachable);
         if before != Reach::Reachable {
-            self.tell(Event::Report(What::Reachable { peer }));
+            self.deliver(Event::Report(What::Reachable { peer }));
         }
     }
 
@@ -294,7 +290,7 @@ impl Shared {
         if mem::replace(&mut *reach, now) != now {
             drop(reach);
             let address = self.peers[&peer].address.clone();
-            self.tell(Event::Report(What::Unreachable { peer, address, why }));
+            self.deliver(Event::Report(What::Unreachable { peer, address, why }));
         }
     }
 
@@ -308,7 +304,7 @@ impl Shared {
             0 => why,
             _ => format!("{why} (and {unreported} more since the last such line)"),
         };
-        self.tell(Event::Report(What::Dropped { from, why }));
+        self.deliver(Event::Report(What::Dropped { from, why }));
         true
     }
 }
@@ -529,7 +525,7 @@ mod tests {
         shared.set_paused(true);
         shared.send(to_node_2());
         shared.heard(peer);
-        shared.deliver(vec![to_node_2()]);
+        shared.deliver(Event::Messages(vec![to_node_2()]));
         shared.found(peer);
         shared.lost(peer, "cut".to_string());
         assert!(!shared.dropped("me".to_string(), "nonsense".to_string()));

@@ -18,6 +18,7 @@ use super::peer::Next;
 use super::shared::{Outbox, SILENT, Shared};
 use super::timed::Timed;
 use crate::node::message::{Message, NodeId};
+use crate::server::inbox::Event;
 
 /// How long a connection may take for its first byte; a peer's, for its first line.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -194,7 +195,7 @@ fn hear_lines(
     loop {
         // Messages that came together go to the raft thread together: one write saves them all.
         if !reader.buffer().contains(&b'\n') && !messages.is_empty() {
-            shared.deliver(mem::take(&mut messages));
+            shared.deliver(Event::Messages(mem::take(&mut messages)));
         }
         reader.get_mut().allow(LINE_PATIENCE);
         if !read_line(reader, &mut line, MAX_LINE_BYTES)? {
@@ -204,7 +205,7 @@ fn hear_lines(
         match may_speak.and_then(|()| hear_line(shared, peer, &line)) {
             Ok(message) => messages.extend(message),
             Err(why) => {
-                shared.deliver(messages); // what came before counts
+                shared.deliver(Event::Messages(messages)); // what came before counts
                 return Err(why);
             }
         }

@@ -15,6 +15,7 @@ use super::identity::SILENCE;
 use super::peer::Next;
 use super::shared::{HELLO_EVERY, Outbox, PAUSE, SILENT, Shared};
 use crate::node::message::{Command, Entry, Index, Message, Rpc, Term};
+use crate::server::inbox::Event;
 
 /// The longest text that is sent. A datagram over IPv4 holds 65,507 bytes.
 const MAX_DATAGRAM_BYTES: usize = 60_000;
@@ -211,7 +212,7 @@ fn hear(
         }
         Body::Rpc(rpc) => {
             shared.heard(from);
-            shared.deliver(vec![Message { from, to, rpc }]);
+            shared.deliver(Event::Messages(vec![Message { from, to, rpc }]));
         }
     }
     Ok(())
