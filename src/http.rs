@@ -50,11 +50,17 @@ const READ_BYTES: usize = 64 * 1024;
 const SWEEP_PAUSE: Duration = Duration::from_millis(1);
 const SWEEP_SHARE: u32 = 24;
 
+/// The thread does not sleep for less: to fall asleep and to wake takes as long. It lets others run.
+const SHORTEST_SLEEP: Duration = Duration::from_micros(50);
+
 /// How long what clients ask is held back at most, so that more goes to the raft thread at once.
 /// Each batch costs every node a message, a write and an fsync, however small it is. It waits only
 /// while clients that were just answered are likely to ask again, and so is not worth it for a
 /// client that is alone (docs/PERFORMANCE.md has the figures).
 const GATHER: Duration = Duration::from_micros(200);
+
+/// A client that has asked again within this time after an answer likely does so after the next.
+const QUICK: Duration = Duration::from_micros(500);
 
 /// The HTTP thread: takes connections and answers from `inbox`, asks `raft`, and serves all clients
 /// until nobody can send connections any more.
@@ -121,6 +127,7 @@ impl<H: Handler> HttpThread<H> {
             None => Duration::MAX,
             Some(at) => at.saturating_duration_since(Instant::now()),
         };
+        let wait = if wait < SHORTEST_SLEEP { Duration::ZERO } else { wait };
         match self.inbox.recv_timeout(wait) {
             Ok(first) => self.take(first),
             Err(RecvTimeoutError::Timeout) => thread::yield_now(),
@@ -205,8 +212,8 @@ impl<H: Handler> HttpThread<H> {
     /// last time.
     fn expects_more(&self, now: Instant) -> bool {
         self.connections.values().any(|connection| {
-            connection.pause.is_some_and(|pause| pause < GATHER)
-                && connection.answered_at.is_some_and(|then| now < then + GATHER)
+            connection.pause.is_some_and(|pause| pause < QUICK)
+                && connection.answered_at.is_some_and(|then| now < then + QUICK)
         })
     }
 }

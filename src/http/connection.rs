@@ -42,10 +42,8 @@ const PIECES_A_LOOK: usize = 4;
 /// sixty pictures a second, and a busy node has many times as much to tell.
 const STREAM_PAUSE: Duration = Duration::from_millis(16);
 
-/// A client that was active within this time is looked at without a pause: it likely asks again.
-const BUSY: Duration = Duration::from_micros(500);
-
-/// After it, a client is looked at again after this part of its silence, until the silence is long.
+/// A client is looked at again after this part of its silence, until the silence is long: one that
+/// was active a moment ago likely asks again in a moment.
 const SILENCE_PART: u32 = 8;
 const LONG_SILENCE: Duration = Duration::from_millis(8);
 
@@ -208,7 +206,6 @@ impl Connection {
         match self.phase {
             Phase::Waiting(..) if silence >= QUICK_ANSWER => Some(self.deadline),
             Phase::Streaming(_) if self.output.is_empty() => Some(now + STREAM_PAUSE),
-            _ if silence < BUSY => Some(now),
             _ if silence < LONG_SILENCE => Some(now + silence / SILENCE_PART),
             _ => None,
         }
