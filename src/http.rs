@@ -589,10 +589,10 @@ mod tests {
             http.expects_more(now)
         };
         assert!(!expects(None, Some(now)), "its first request");
-        assert!(!expects(Some(GATHER), Some(now)), "it was slow the last time");
-        assert!(expects(Some(GATHER / 2), Some(now)));
-        assert!(!expects(Some(GATHER / 2), Some(now - GATHER)), "it should be back by now");
-        assert!(!expects(Some(GATHER / 2), None), "it has asked");
+        assert!(!expects(Some(QUICK), Some(now)), "it was slow the last time");
+        assert!(expects(Some(QUICK / 2), Some(now)));
+        assert!(!expects(Some(QUICK / 2), Some(now - QUICK)), "it should be back by now");
+        assert!(!expects(Some(QUICK / 2), None), "it has asked");
     }
 
     /// A client that says nothing for a while is served as well as before.
