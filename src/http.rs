@@ -50,7 +50,7 @@ const READ_BYTES: usize = 64 * 1024;
 const SWEEP_PAUSE: Duration = Duration::from_millis(1);
 const SWEEP_SHARE: u32 = 24;
 
-/// The thread does not sleep for less, for to wake takes as long. It lets other threads run instead.
+/// The thread does not sleep for less, for to wake takes as long. Instead, it lets others run.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(50);
 
 /// How long what clients ask is held back at most, so that more goes to the raft thread at once.
