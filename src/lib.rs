@@ -13,7 +13,7 @@
 //!                     a peer's │                   │ HTTP: hands the socket over
 //!                              ▼                   ▼
 //!     READER, one for each connection          HTTP THREAD: owns every client's socket,
-//!     of a peer: becomes of that thread        looks at one after the other (http.rs)
+//!     of a peer: that thread goes on so        looks at one after the other (http.rs)
 //!     (transport/tcp.rs, udp.rs)                   │                      ▲
 //!                │                                 │ Event: requests      │ answers
 //!                │ Event: messages                 │                      │

@@ -43,12 +43,8 @@ pub fn run_node(options: NodeOptions, machine: impl StateMachine) -> Result<(), 
     let transport =
         transport::start(registry.transport_options(id), to_raft.clone(), to_http.clone())?;
 
-    // The storage reads what the node saved when it last ran; with --fresh it is removed first.
-    // That is safe only now: if another process had our address, we would have stopped above.
-    let disk = Storage::open_or_forget(&options.data, &registry.cluster, id, options.fresh)?;
-
     // The HTTP thread serves all clients. The web pages of every node in the cluster may ask it, so
-    // it has to know their addresses.
+    // it has to know their addresses. While the node still reads its log, it answers 503.
     let addresses = transport.clone();
     let api = Api {
         members: Box::new(move || addresses.advertised()),
@@ -59,6 +55,10 @@ pub fn run_node(options: NodeOptions, machine: impl StateMachine) -> Result<(), 
     http_thread
         .spawn(move || http::serve(http_inbox, to_raft, api))
         .map_err(|error| format!("cannot start a thread: {error}"))?;
+
+    // The storage reads what the node saved when it last ran; with --fresh it is removed first.
+    // That is safe only now: if another process had our address, we would have stopped above.
+    let disk = Storage::open_or_forget(&options.data, &registry.cluster, id, options.fresh)?;
 
     // The raft thread is this one. It owns the node, the disk and the state machine.
     Server::new(options, machine, disk, transport, to_http)?.run(&inbox)

@@ -151,7 +151,8 @@ impl<M: StateMachine> Server<M> {
     /// snapshot and the log to it. Opens the trace, and prints the first lines.
     ///
     /// # Errors
-    /// One line for people: the snapshot is none of this machine, or the trace cannot be written.
+    /// One line for people: the snapshot is damaged, or another machine's; or the trace cannot be
+    /// written.
     pub fn new(
         options: NodeOptions,
         machine: M,
@@ -166,7 +167,8 @@ impl<M: StateMachine> Server<M> {
         let last_included = saved.snapshot.last_included;
         if last_included.index > 0 {
             let restored = machine.restore(&saved.snapshot.data);
-            restored.map_err(|why| format!("the snapshot to {last_included} is none: {why}"))?;
+            restored
+                .map_err(|why| format!("the snapshot up to {last_included} is damaged: {why}"))?;
         }
         let mut server = Server {
             node: Node::new(settings(&options), saved, 0),
@@ -448,7 +450,7 @@ impl<M: StateMachine> Server<M> {
         if let Some(client) = request.and_then(|request| self.take_client(request)) {
             let took = client.since.elapsed();
             if took < PATIENCE {
-                self.metrics.command(took); // else the client was told that nobody knows
+                self.metrics.command(took); // else its client was told that nobody knows
             }
             self.send_answer(client.ticket, Answer::Applied(id, reply));
         }
@@ -476,8 +478,7 @@ impl<M: StateMachine> Server<M> {
     }
 
     fn send_answer(&self, ticket: Ticket, answer: Answer) {
-        // The HTTP thread lives as long as the process.
-        let _ = self.http.send(ToHttp::Answer(ticket, answer));
+        self.send_to_http(ToHttp::Answer(ticket, answer));
     }
 
     fn report(&mut self, what: What) {
@@ -495,6 +496,12 @@ impl<M: StateMachine> Server<M> {
         }
     }
 
+    /// # Panics
+    /// If the HTTP thread has panicked: a server of Raft fails by stopping, as a whole.
+    fn send_to_http(&self, what: ToHttp) {
+        self.http.send(what).expect("the HTTP thread lives as long as the node");
+    }
+
     /// Tells the subscribers how the node is now, and the HTTP thread, which answers with it while
     /// the disk stalls; if it is time to.
     fn tell_state(&mut self) {
@@ -506,7 +513,7 @@ impl<M: StateMachine> Server<M> {
         }
         if self.published_at.is_none_or(|then| then.elapsed() >= PUBLISH_EVERY) {
             self.published_at = Some(Instant::now());
-            let _ = self.http.send(ToHttp::Status(Box::new(self.status())));
+            self.send_to_http(ToHttp::Status(Box::new(self.status())));
         }
     }
 

@@ -41,7 +41,7 @@
 //! [`Storage`] decides what is written, and in which order. What the bytes mean, and which bytes
 //! are damage, stands in `format`; what is done with real files, in `files`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 
@@ -77,7 +77,8 @@ pub struct Storage<F = Directory> {
     /// How long the file is, with its space ahead.
     filled: u64,
     /// Told how far the log is synced, while another thread copies the log. A cut of the log ends
-    /// this: the copy is of no more use.
+    /// this: the copy is of no more use. (A clone of the whole storage, as the lab makes, is made
+    /// only while nobody copies.)
     copier: Option<Sender<u64>>,
     /// How often bytes of the log have changed, and not only grown.
     cuts: u64,
@@ -475,6 +476,15 @@ impl<F: Files> Storage<F> {
 /// Where the log of the node in a directory is.
 pub fn log_path(dir: &Path) -> PathBuf {
     dir.join(LOG)
+}
+
+/// Opens the log of the node in a directory, to be read.
+///
+/// # Errors
+/// One line that names the file.
+pub fn open_log(dir: &Path) -> Result<File, String> {
+    let path = log_path(dir);
+    File::open(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 /// How many bytes a node's files have in this directory; what cannot be read counts nothing.

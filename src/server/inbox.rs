@@ -6,8 +6,8 @@
 //! HTTP thread, and the raft thread sends its answers there ([`ToHttp`]), each with the [`Ticket`]
 //! that came with the request: by it the HTTP thread knows which connection waits.
 
+use std::fs::File;
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
@@ -49,7 +49,7 @@ pub enum ToHttp {
     Connection(TcpStream, Arc<()>),
     /// The answer to a request.
     Answer(Ticket, Answer),
-    /// How the node is, in case that the raft thread is stuck soon: before it waits for its disk.
+    /// How the node is, from time to time: in case that its disk keeps the raft thread waiting.
     Status(Box<Status>),
 }
 
@@ -134,8 +134,15 @@ pub enum ClientRequest {
     Metrics,
 }
 
+impl ClientRequest {
+    /// Whether it only asks how the node is.
+    pub fn is_status(&self) -> bool {
+        matches!(self, ClientRequest::Status)
+    }
+}
+
 /// What a client is told.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Answer {
     /// The command was committed as this entry and applied with this result; of one that was done
     /// before (§8), the first entry and result.
@@ -165,8 +172,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// The state machine's whole state as JSON; all up to this index was applied.
     StateMachine(Index, Arc<str>),
-    /// Where the file is that holds the log, and how long it is.
-    LogFile(PathBuf, u64),
+    /// The file that holds the log, and how long it is; or why it cannot be read.
+    LogFile(Result<File, String>, u64),
     /// Plain text.
     Text(String),
     /// How the links of this node to its peers are.

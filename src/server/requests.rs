@@ -45,7 +45,7 @@ impl<M: StateMachine> Server<M> {
             ClientRequest::Local(command) => self.answer_alone(&command),
             ClientRequest::Log(from, limit) => self.part_of_the_log(from, limit),
             ClientRequest::LogFile => {
-                Answer::LogFile(storage::log_path(&self.options.data), self.storage.log_bytes())
+                Answer::LogFile(storage::open_log(&self.options.data), self.storage.log_bytes())
             }
             ClientRequest::Metrics => Answer::Text(self.metrics.text(&self.status())),
             ClientRequest::Subscribe(subscriber) => self.subscribe(subscriber),

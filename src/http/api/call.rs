@@ -39,8 +39,8 @@ pub struct Call<'a> {
 type Then = Box<dyn FnOnce(Answer) -> Result<Response, Answer>>;
 
 impl Call<'_> {
-    /// Asks the raft thread. `then` makes the response of the answer, or gives the answer back if
-    /// it is none that was asked for: then the client is told why.
+    /// Asks the raft thread. `then` makes the response of the answer. An answer that it does not
+    /// expect, such as `NotLeader`, it gives back, and the client is told what that means.
     pub fn ask(
         &self,
         request: ClientRequest,

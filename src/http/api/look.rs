@@ -1,12 +1,14 @@
 //! How the node is, and what it holds. A node that plays dead still answers these.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Take};
 use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender, TryRecvError};
+use std::thread;
 
 use super::call::{Answered, Call};
 use super::members::json;
-use super::refusal::bad;
+use super::refusal::{bad, later};
 use crate::http::request::Request;
 use crate::http::response::{Piece, Response};
 use crate::json::Json;
@@ -23,6 +25,9 @@ const LOG_BYTES: usize = 4 * 1024 * 1024;
 
 /// How many bytes of a long answer are sent at a time.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// How many pieces of a file wait for the client.
+const PIECES_AHEAD: usize = 16;
 
 /// Is it alive?
 pub fn health(call: &Call) -> Answered {
@@ -122,23 +127,43 @@ fn log_to_json(entries: &[Entry]) -> Json {
 /// The file that holds the log, as long as it is now.
 pub fn log_file(call: &Call) -> Answered {
     Ok(call.ask(ClientRequest::LogFile, |answer| match answer {
-        Answer::LogFile(path, length) => Ok(match File::open(&path) {
-            Ok(file) => stream_file(file, length),
-            Err(error) => Response::error(500, &format!("cannot read {}: {error}", path.display())),
-        }),
+        Answer::LogFile(Ok(file), length) => Ok(stream_file(file, length)),
+        Answer::LogFile(Err(why), _) => Ok(Response::error(500, &why)),
         other => Err(other),
     }))
 }
 
+/// A thread reads the file, for the disk may be slow.
 fn stream_file(file: File, length: u64) -> Response {
-    let mut rest = file.take(length);
-    let pieces = move || {
-        let mut piece = vec![0; PIECE_BYTES.min(rest.limit() as usize)];
-        let count = rest.read(&mut piece)?;
-        piece.truncate(count);
-        Ok(if count > 0 { Piece::Bytes(piece) } else { Piece::End })
+    let (sender, pieces) = mpsc::sync_channel(PIECES_AHEAD);
+    let thread = thread::Builder::new().name("log file".to_string());
+    if thread.spawn(move || read_file(file.take(length), &sender)).is_err() {
+        return later("the node has no thread to read the file: try again");
+    }
+    let next = move || match pieces.try_recv() {
+        Ok(piece) => piece.map(Piece::Bytes),
+        Err(TryRecvError::Empty) => Ok(Piece::NotYet),
+        Err(TryRecvError::Disconnected) => Ok(Piece::End),
     };
-    Response::stream("text/plain; charset=utf-8", Some(length), Box::new(pieces))
+    Response::stream("text/plain; charset=utf-8", Some(length), Box::new(next))
+}
+
+/// Sends a file piece by piece, until its end, an error, or until the client has gone.
+fn read_file(mut file: Take<File>, pieces: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut piece = vec![0; PIECE_BYTES.min(file.limit() as usize)];
+        let sent = match file.read(&mut piece) {
+            Ok(0) => return,
+            Ok(count) => {
+                piece.truncate(count);
+                pieces.send(Ok(piece))
+            }
+            Err(error) => pieces.send(Err(error)),
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
 }
 
 /// The node's counters, for Prometheus.
