@@ -21,7 +21,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,8 +139,7 @@ impl Connection {
     pub fn new(stream: TcpStream, open: Arc<()>, deadlines: Deadlines) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        let ip = |address: std::net::SocketAddr| -> IpAddr { address.ip() };
-        let client = Client { peer: ip(stream.peer_addr()?), own: ip(stream.local_addr()?) };
+        let client = Client { peer: stream.peer_addr()?.ip(), own: stream.local_addr()?.ip() };
         let now = Instant::now();
         Ok(Connection {
             stream,

@@ -35,9 +35,6 @@ pub struct Call<'a> {
     pub is_from_here: bool,
 }
 
-/// Makes a response of the raft thread's answer, or a refusal.
-type Then = Box<dyn FnOnce(Answer) -> Result<Response, Answer>>;
-
 impl Call<'_> {
     /// Asks the raft thread. `then` makes the response of the answer. An answer that it does not
     /// expect, such as `NotLeader`, it gives back, and the client is told what that means.
@@ -46,21 +43,7 @@ impl Call<'_> {
         request: ClientRequest,
         then: impl FnOnce(Answer) -> Result<Response, Answer> + 'static,
     ) -> Outcome {
-        self.ask_within(PATIENCE, || refusal("", None), request, Box::new(then))
-    }
-
-    /// Asks how the node is.
-    pub fn ask_status(
-        &self,
-        then: impl FnOnce(Answer) -> Result<Response, Answer> + 'static,
-    ) -> Outcome {
-        let too_late = || refusal("", None);
-        match self.ask_within(STATUS_PATIENCE, too_late, ClientRequest::Status, Box::new(then)) {
-            Outcome::Ask(request, question) => {
-                Outcome::Ask(request, Question { takes_old_status: true, ..question })
-            }
-            answer => answer,
-        }
+        self.ask_or(no_answer, request, then)
     }
 
     /// Asks the raft thread, and tells the client `too_late` if no answer comes in time.
@@ -70,25 +53,35 @@ impl Call<'_> {
         request: ClientRequest,
         then: impl FnOnce(Answer) -> Result<Response, Answer> + 'static,
     ) -> Outcome {
-        self.ask_within(PATIENCE, too_late, request, Box::new(then))
+        Outcome::Ask(request, self.question(too_late, then))
     }
 
-    fn ask_within(
+    /// Asks how the node is.
+    pub fn ask_status(
         &self,
-        patience: Duration,
-        too_late: fn() -> Response,
-        request: ClientRequest,
-        then: Then,
+        then: impl FnOnce(Answer) -> Result<Response, Answer> + 'static,
     ) -> Outcome {
+        let question = self.question(no_answer, then);
+        let question = Question { patience: STATUS_PATIENCE, takes_old_status: true, ..question };
+        Outcome::Ask(ClientRequest::Status, question)
+    }
+
+    fn question(
+        &self,
+        too_late: fn() -> Response,
+        then: impl FnOnce(Answer) -> Result<Response, Answer> + 'static,
+    ) -> Question {
         let path = self.request.path.to_string();
         let respond = move |answer| match answer {
             Some(answer) => then(answer).unwrap_or_else(|other| refusal(&path, Some(other))),
             None => too_late(),
         };
-        let then = Box::new(respond);
-        Outcome::Ask(
-            request,
-            Question { patience, then, takes_old_status: false, headers: Vec::new() },
-        )
+        let (patience, then, headers) = (PATIENCE, Box::new(respond), Vec::new());
+        Question { patience, then, takes_old_status: false, headers }
     }
+}
+
+/// What a client is told if the raft thread gave no answer in time.
+fn no_answer() -> Response {
+    refusal("", None)
 }

@@ -75,13 +75,6 @@ impl<'a> Request<Cow<'a, str>> {
         whole.map_err(|what| format!("{verb}: {what}; write {usage}"))
     }
 
-    /// The key of a command, without a look at the rest. What it gives of any other text means
-    /// nothing.
-    pub fn key_of(text: &'a str) -> Option<Cow<'a, str>> {
-        let line = trim(text);
-        Words { rest: &line[end_of_word(line)..] }.key().ok()
-    }
-
     fn into_owned(self) -> Request {
         let own = Cow::into_owned;
         match self {
@@ -343,9 +336,6 @@ mod tests {
             ("settle down", other("settle down")),
             (" x=1 ", other(" x=1 ")),
         ] {
-            if let Some(key) = request.key() {
-                assert_eq!(Request::key_of(text).as_deref(), Some(key), "{text}");
-            }
             assert_eq!(text.parse(), Ok(request), "{text}");
         }
     }
